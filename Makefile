@@ -1,0 +1,215 @@
+# Builds, runs and tests ngx_cometa_module; `make` alone lists the targets.
+#
+# Each tree and compiler has a directory of its own under build/, so that it is
+# safe to switch between them and nothing is built twice.
+#
+#   NGINX_SRC=DIR   an nginx source tree, instead of Debian's nginx and nginx-dev
+#   CC=clang        another compiler
+#   SANITIZE=1      AddressSanitizer and UBSan, linked statically; with NGINX_SRC
+
+ifeq ($(origin CC),default)
+CC = gcc
+endif
+
+SHELL     := /bin/bash
+PORT      ?= 8080
+FUZZ_TIME ?= 60
+SUITE     ?= trixie
+T         ?= t
+CPUS      := $(shell nproc)
+J         ?= $(CPUS)
+
+tools := t/tools
+here  := $(CURDIR)
+empty :=
+space := $(empty) $(empty)
+cc    := $(notdir $(subst $(space),-,$(CC)))
+
+
+# The variant: where it is built, from what, and what runs it.
+
+ifdef NGINX_SRC
+tree    := $(abspath $(NGINX_SRC))
+id      := $(shell echo '$(tree)' | cksum | cut -d ' ' -f 1)
+B       := build/$(notdir $(tree))-$(id)-$(cc)$(if $(SANITIZE),-asan)
+version := $(tree)/src/core/nginx.h
+flags    = --with-compat --with-debug --with-threads \
+           --with-http_ssl_module --with-http_v2_module \
+           --with-http_stub_status_module --with-http_realip_module \
+           --with-http_auth_request_module \
+           --with-stream --with-stream_realip_module
+goals   := binary $(if $(SANITIZE),,modules)
+nginx   := $(here)/$(B)/src/objs/nginx
+else
+tree    := build/debian/src
+B       := build/debian-$(cc)
+version := build/debian/version
+flags    = $$(. ./conf_flags && echo "$${NGX_CONF_FLAGS[@]}")
+goals   := modules
+nginx   := $(here)/build/debian/nginx
+endif
+
+# nginx itself gives memcpy() NULL with a length of 0, and stores integers where
+# they are not aligned unless told not to: neither is a finding of ours.
+
+ifdef SANITIZE
+link     := --add-module
+cc_opt   := -O1 -g -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1 \
+            -DNGX_HAVE_NONALIGNED=0 -fsanitize=address,undefined \
+            -fno-sanitize=nonnull-attribute -fno-sanitize-recover=undefined
+ld_opt   := -fsanitize=address,undefined
+module   :=
+load     :=
+export ASAN_OPTIONS  := detect_leaks=1
+export UBSAN_OPTIONS := print_stacktrace=1:print_summary=1
+else
+link     := --add-dynamic-module
+cc_opt   := -O2 -g -fPIC -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
+            -Wformat -Werror=format-security
+ld_opt   := -Wl,-z,relro -Wl,-z,now -fPIC
+module   := $(B)/ngx_cometa_module.so
+load     := load_module $(here)/$(module);
+endif
+
+
+help:
+	@echo 'make build      the module, as build/ngx_cometa_module.so'
+	@echo 'make run        nginx and a demo device on port $(PORT); Ctrl-C ends it'
+	@echo 'make test       the test suite; some of it: T="t/02-attach.t ..."'
+	@echo 'make unit       unit tests of the files that need no nginx'
+	@echo 'make fuzz       fuzzing, FUZZ_TIME=$(FUZZ_TIME) seconds in all'
+	@echo 'make asan       the test suite under AddressSanitizer and UBSan'
+	@echo 'make bench      all the measurements below but the soak'
+	@echo 'make bench-correctness   every reply to its own caller, 64 workers'
+	@echo 'make bench-memory        memory of an idle device'
+	@echo 'make bench-relay         CPU time of a call beside proxy_pass'
+	@echo 'make chaos      misbehaving devices and workers that are killed'
+	@echo 'make nginx-src  fetches the nginx source of Debian SUITE=$(SUITE)'
+	@echo 'make deps       installs what build, run and test need'
+	@echo 'make clean      removes build/'
+	@echo
+	@echo 'build, test and run take CC=clang; build and test NGINX_SRC=DIR too'
+
+
+# build
+
+# One at a time, also when several start it.
+
+build:
+	@mkdir -p build
+	@flock build/lock $(MAKE) --no-print-directory compile
+
+# nginx's makefile has variables of the same names: none may reach it.
+
+compile: $(B)/configured
+	@MAKEFLAGS= $(MAKE) -s -j$(CPUS) --no-print-directory -C $(B)/src \
+	    -f objs/Makefile $(goals)
+ifdef module
+	@cmp -s $(B)/src/objs/ngx_http_cometa_module.so $(module) \
+	    || cp $(B)/src/objs/ngx_http_cometa_module.so $(module)
+endif
+ifeq ($(B),build/debian-gcc)
+	@ln -sfn debian-gcc/ngx_cometa_module.so build/ngx_cometa_module.so
+	@echo built build/ngx_cometa_module.so
+else
+	@echo built $(or $(module),$(nginx))
+endif
+
+# The configured tree is our own copy, since configure writes into it.
+
+$(B)/configured: $(B)/copied config Makefile
+	@echo configuring $(B)
+	@rm -rf $(B)/src/objs
+	@cd $(B)/src && configure=$$(ls configure auto/configure 2>/dev/null \
+	                             | head -n 1) \
+	    && ./$$configure $(flags) --with-cc='$(CC)' \
+	           --with-cc-opt='$(cc_opt) $(CFLAGS)' \
+	           --with-ld-opt='$(ld_opt) $(LDFLAGS)' \
+	           $(link)=$(here) > ../configure.log 2>&1 \
+	    || { cat ../configure.log; exit 1; }
+	@touch $@
+
+$(B)/copied: $(version) | deps-build
+	@rm -rf $(B)
+	@mkdir -p $(B)
+	@cp -R $(tree)/. $(B)/src
+	@touch $@
+
+build/debian/version: deps-build
+	@$(tools)/nginx-debian.sh
+
+deps: deps-build deps-test
+
+deps-build:
+	@$(tools)/deps.sh build $(if $(findstring clang,$(CC)),clang)
+
+deps-unit deps-test deps-fuzz deps-bench: deps-%:
+	@$(tools)/deps.sh $*
+
+nginx-src: deps-build
+	@$(tools)/nginx-src.sh $(SUITE)
+
+
+# run and test
+
+run: build deps-test
+	@NGINX=$(nginx) MODULE=$(here)/$(module) $(tools)/run.sh $(PORT)
+
+test: build deps-test
+	@TEST_NGINX_BINARY=$(nginx) TEST_NGINX_GLOBALS='$(load)' \
+	    prove -I t/lib -j $(J) $(T)
+
+# A program a file, from t/unit/NAME.c and all the files that need no nginx.
+
+pure  := $(wildcard ngx_cometa_module/cometa_*.c)
+units := $(patsubst t/unit/%.c,build/unit-$(cc)/%,$(wildcard t/unit/*.c))
+
+unit: deps-unit $(units)
+	@prove --exec '' $(units)
+
+build/unit-$(cc)/%: t/unit/%.c t/unit/tap.h $(pure) $(pure:.c=.h)
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -g -O1 -Wall -Wextra -Werror -Ingx_cometa_module \
+	    -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	    $< $(pure) -lpthread -o $@
+
+# New inputs go to build/, the corpus that is kept is only read.
+
+fuzzers := $(patsubst t/fuzz/fuzz_%.c,%,$(wildcard t/fuzz/fuzz_*.c))
+share   := $(shell echo $$(($(FUZZ_TIME) / $(words $(fuzzers) -))))
+
+fuzz: deps-fuzz $(fuzzers:%=build/fuzz/fuzz_%)
+	@for name in $(fuzzers); do \
+	    mkdir -p build/fuzz/corpus/$$name && build/fuzz/fuzz_$$name \
+	        -max_total_time=$(share) -print_final_stats=1 -verbosity=0 \
+	        -artifact_prefix=build/fuzz/ \
+	        build/fuzz/corpus/$$name t/fuzz/corpus/$$name || exit 1; \
+	done
+
+build/fuzz/%: t/fuzz/%.c $(pure) $(pure:.c=.h)
+	@mkdir -p $(@D)
+	clang -std=gnu11 -g -O1 -Wall -Wextra -Werror -Ingx_cometa_module \
+	    -fsanitize=fuzzer,address,undefined \
+	    -fno-sanitize-recover=undefined $< $(pure) -o $@
+
+asan:
+	@src='$(NGINX_SRC)' \
+	    && src=$${src:-$$($(tools)/nginx-src.sh sid trixie)} \
+	    && $(MAKE) --no-print-directory test SANITIZE=1 NGINX_SRC=$$src
+
+
+# bench
+
+bench: bench-correctness bench-memory bench-relay chaos
+
+bench-%: build deps-bench
+	@NGINX=$(nginx) MODULE=$(here)/$(module) bench/$*.sh
+
+chaos: build deps-bench
+	@NGINX=$(nginx) MODULE=$(here)/$(module) bench/chaos.sh
+
+clean:
+	rm -rf build
+
+.PHONY: help build compile deps deps-build deps-unit deps-test deps-fuzz \
+        deps-bench nginx-src run test unit fuzz asan bench chaos clean

@@ -1,0 +1,94 @@
+
+/*
+ * Ground floor: the words that all files share: limits of identifiers, the
+ * reasons why a call fails or a device leaves, and the key of a device.
+ * Everything else includes this file; it includes nginx and nothing of ours.
+ */
+
+#ifndef _NGX_COMETA_H_INCLUDED_
+#define _NGX_COMETA_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+
+#define NGX_COMETA_ID_MAX    64      /* bytes of an application or device id */
+#define NGX_COMETA_INFO_MAX  256     /* bytes of a device's info */
+
+
+/*
+ * Why a call failed. The order is that of ngx_cometa_errors[] in
+ * ngx_cometa_http.c, which gives each its status and its stable word.
+ * MOVED never reaches a caller: it tells the origin of a call to look up
+ * the device again, for nothing has been written to it.
+ */
+
+typedef enum {
+    NGX_COMETA_OK = 0,
+    NGX_COMETA_INVALID_APPLICATION,
+    NGX_COMETA_INVALID_DEVICE,
+    NGX_COMETA_BAD_REQUEST,
+    NGX_COMETA_EMPTY_MESSAGE,
+    NGX_COMETA_UNAUTHORIZED,
+    NGX_COMETA_FORBIDDEN,
+    NGX_COMETA_DEVICE_OFFLINE,
+    NGX_COMETA_NOT_ALLOWED,
+    NGX_COMETA_ALREADY_ATTACHED,
+    NGX_COMETA_MESSAGE_TOO_LARGE,
+    NGX_COMETA_DEVICE_BUSY,
+    NGX_COMETA_DEVICE_DISCONNECTED,
+    NGX_COMETA_DEVICE_TAKEN_OVER,
+    NGX_COMETA_WORKER_LOST,
+    NGX_COMETA_OVERLOADED,
+    NGX_COMETA_ZONE_FULL,
+    NGX_COMETA_DRAINING,
+    NGX_COMETA_DEVICE_TIMEOUT,
+    NGX_COMETA_HTTP1_REQUIRED,
+    NGX_COMETA_MOVED
+} ngx_cometa_error_e;
+
+
+/* Why a device left; the words are in ngx_cometa_reasons[], same order. */
+
+typedef enum {
+    NGX_COMETA_DETACHED = 0,        /* an orderly end by the device */
+    NGX_COMETA_DISCONNECTED,        /* FIN, RST, or an error of the socket */
+    NGX_COMETA_HEARTBEAT_TIMEOUT,
+    NGX_COMETA_TAKEN_OVER,
+    NGX_COMETA_UNRESPONSIVE,        /* owed a reply for too long */
+    NGX_COMETA_PROTOCOL_ERROR,
+    NGX_COMETA_DRAINED,             /* its worker leaves */
+    NGX_COMETA_REASONS
+} ngx_cometa_reason_e;
+
+extern ngx_str_t  ngx_cometa_reasons[NGX_COMETA_REASONS];
+
+
+/*
+ * A device by name. The strings belong to whoever made the key and must
+ * outlive it; `hash` is of both and made by ngx_cometa_key_init().
+ */
+
+typedef struct {
+    ngx_str_t  app;
+    ngx_str_t  device;
+    uint64_t   hash;
+} ngx_cometa_key_t;
+
+
+/* Microseconds of a clock that all processes of the machine share. */
+
+static ngx_inline uint64_t
+ngx_cometa_now(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+
+#endif /* _NGX_COMETA_H_INCLUDED_ */

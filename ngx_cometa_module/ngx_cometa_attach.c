@@ -1,0 +1,528 @@
+
+/*
+ * The attach request: checks it, enters the device, answers 200 with the
+ * first chunk, and then gives the connection to the device and frees the
+ * request. Between entering and that the device is "attaching": mail for it
+ * waits.
+ */
+
+#include "ngx_cometa_http.h"
+
+
+#define NGX_COMETA_CONTINUE  "HTTP/1.1 100 Continue" CRLF CRLF
+
+
+static ngx_uint_t ngx_cometa_attach_check(ngx_http_request_t *r,
+    ngx_cometa_ctx_t *ctx);
+static ngx_int_t ngx_cometa_attach_refuse(ngx_http_request_t *r,
+    ngx_uint_t error);
+static void ngx_cometa_attach_body(ngx_http_request_t *r);
+static ngx_int_t ngx_cometa_attach_expect(ngx_http_request_t *r);
+static ngx_int_t ngx_cometa_attach_open(ngx_http_request_t *r);
+static ngx_int_t ngx_cometa_attach_enter(ngx_http_request_t *r,
+    ngx_cometa_ctx_t *ctx);
+static ngx_int_t ngx_cometa_attach_info(ngx_http_request_t *r,
+    ngx_cometa_device_t *dev);
+static ngx_int_t ngx_cometa_attach_answer(ngx_http_request_t *r);
+static void ngx_cometa_attach_flush(ngx_http_request_t *r);
+static void ngx_cometa_attach_adopt(ngx_event_t *ev);
+static void ngx_cometa_attach_cleanup(void *data);
+
+
+ngx_int_t
+ngx_cometa_attach_handler(ngx_http_request_t *r)
+{
+    ngx_int_t          rc;
+    ngx_uint_t         error;
+    ngx_cometa_ctx_t  *ctx;
+
+    ctx = ngx_cometa_http_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    error = ngx_cometa_attach_check(r, ctx);
+    if (error != NGX_COMETA_OK) {
+        return ngx_cometa_attach_refuse(r, error);
+    }
+
+    if (!r->headers_in.chunked) {
+
+        /* form A: the body is the info, what follows it are chunks */
+
+        rc = ngx_http_read_client_request_body(r, ngx_cometa_attach_body);
+
+        return (rc >= NGX_HTTP_SPECIAL_RESPONSE) ? rc : NGX_DONE;
+    }
+
+    /* form B: the body itself is the chunks, and never read as a body */
+
+    if (ngx_cometa_attach_expect(r) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    r->main->count++;
+
+    rc = ngx_cometa_attach_open(r);
+
+    ngx_http_finalize_request(r, rc);
+
+    return NGX_DONE;
+}
+
+
+static ngx_uint_t
+ngx_cometa_attach_check(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
+{
+    ngx_uint_t              error;
+    ngx_str_t               secret;
+    ngx_cometa_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    if (r != r->main || r->request_body) {
+        return NGX_COMETA_BAD_REQUEST;
+    }
+
+    if (r->http_version != NGX_HTTP_VERSION_11) {
+        return NGX_COMETA_HTTP1_REQUIRED;
+    }
+
+    error = ngx_cometa_http_key(r, ctx, 1);
+    if (error != NGX_COMETA_OK) {
+        return error;
+    }
+
+    if (lcf->secret && !lcf->guarded
+        && (ngx_http_complex_value(r, lcf->secret, &secret) != NGX_OK
+            || secret.len == 0))
+    {
+        return NGX_COMETA_FORBIDDEN;
+    }
+
+    if (lcf->device_secret
+        && (ngx_http_complex_value(r, lcf->device_secret, &secret) != NGX_OK
+            || !ngx_cometa_http_presents(r, &secret)))
+    {
+        return NGX_COMETA_FORBIDDEN;
+    }
+
+    if (ngx_exiting || ngx_terminate) {
+        return NGX_COMETA_DRAINING;
+    }
+
+    if (!ngx_cometa_zone.claimed) {
+        return NGX_COMETA_OVERLOADED;
+    }
+
+    return NGX_COMETA_OK;
+}
+
+
+/*
+ * A device may send chunks for ever behind a refused request, and is not to
+ * use the connection for another one.
+ */
+
+static ngx_int_t
+ngx_cometa_attach_refuse(ngx_http_request_t *r, ngx_uint_t error)
+{
+    r->keepalive = 0;
+    r->lingering_close = 1;
+
+    return ngx_cometa_http_error(r, error);
+}
+
+
+static void
+ngx_cometa_attach_body(ngx_http_request_t *r)
+{
+    ngx_http_finalize_request(r, ngx_cometa_attach_open(r));
+}
+
+
+static ngx_int_t
+ngx_cometa_attach_expect(ngx_http_request_t *r)
+{
+    size_t             len;
+    ngx_str_t         *expect;
+    ngx_connection_t  *c;
+
+    if (r->headers_in.expect == NULL) {
+        return NGX_OK;
+    }
+
+    r->expect_tested = 1;
+
+    expect = &r->headers_in.expect->value;
+
+    if (expect->len != 12
+        || ngx_strncasecmp(expect->data, (u_char *) "100-continue", 12) != 0)
+    {
+        return NGX_OK;
+    }
+
+    c = r->connection;
+    len = sizeof(NGX_COMETA_CONTINUE) - 1;
+
+    /* the first bytes of a connection: a socket takes them whole */
+
+    if (c->send(c, (u_char *) NGX_COMETA_CONTINUE, len) != (ssize_t) len) {
+        c->error = 1;
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* Returns what to finalize the request with; NGX_DONE: it is under way. */
+
+static ngx_int_t
+ngx_cometa_attach_open(ngx_http_request_t *r)
+{
+    ngx_int_t            rc;
+    ngx_cometa_ctx_t    *ctx;
+    ngx_http_cleanup_t  *cln;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
+
+    /* the worker may have begun to leave while the body was read */
+
+    if (ngx_exiting) {
+        return ngx_cometa_attach_refuse(r, NGX_COMETA_DRAINING);
+    }
+
+    cln = ngx_http_cleanup_add(r, 0);
+    if (cln == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    cln->handler = ngx_cometa_attach_cleanup;
+    cln->data = ctx;
+
+    rc = ngx_cometa_attach_enter(r, ctx);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return ngx_cometa_attach_answer(r);
+}
+
+
+static ngx_int_t
+ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
+{
+    ngx_str_t               none;
+    ngx_int_t               rc;
+    ngx_cometa_mail_t       mail;
+    ngx_cometa_place_t      old;
+    ngx_cometa_device_t    *dev;
+    ngx_cometa_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    dev = ngx_cometa_device_create(lcf->devices);
+    if (dev == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->attaching = dev;
+
+    dev->sdk = !r->headers_in.chunked;
+
+    if (ngx_cometa_attach_info(r, dev) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rc = ngx_cometa_device_enter(dev, &ctx->key, lcf->takeover, &old);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_cometa_attach_refuse(r, NGX_COMETA_ALREADY_ATTACHED);
+    }
+
+    if (rc == NGX_BUSY) {
+        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                      "cometa_zone is full, increase its size");
+        return ngx_cometa_attach_refuse(r, NGX_COMETA_ZONE_FULL);
+    }
+
+    ctx->session = dev->session;
+    ctx->placed = 1;
+
+    if (old.session) {
+        ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
+        ngx_str_null(&none);
+
+        mail.type = NGX_COMETA_MAIL_EVICT;
+        mail.handle = old.handle;
+        mail.session = old.session;
+
+        ngx_cometa_mailbox_tell(old.slot, old.epoch, &mail, &none);
+    }
+
+    ngx_cometa_call_online(&ctx->key);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cometa_attach_info(ngx_http_request_t *r, ngx_cometa_device_t *dev)
+{
+    size_t      len;
+    ngx_str_t   info, *value;
+
+    ngx_str_null(&info);
+
+    if (dev->sdk) {
+        if (ngx_cometa_http_body(r, NGX_COMETA_INFO_MAX, 1, &info) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+    } else {
+        value = ngx_cometa_http_header(r, "Cometa-Info", 11);
+
+        if (value == NULL && r->headers_in.user_agent) {
+            value = &r->headers_in.user_agent->value;
+        }
+
+        if (value) {
+            info = *value;
+        }
+    }
+
+    if (info.len == 0) {
+        return NGX_OK;
+    }
+
+    len = ngx_min(info.len, NGX_COMETA_INFO_MAX);
+
+    /* outside of any pool: it stays as long as the device */
+
+    dev->info = ngx_alloc(2 + len, r->connection->log);
+    if (dev->info == NULL) {
+        return NGX_ERROR;
+    }
+
+    dev->info[0] = len & 0xff;
+    dev->info[1] = len >> 8;
+    ngx_memcpy(dev->info + 2, info.data, len);
+
+    return NGX_OK;
+}
+
+
+/*
+ * Header and first chunk go through nginx's filters, so that add_header and
+ * the like hold, and leave in one packet.
+ */
+
+static ngx_int_t
+ngx_cometa_attach_answer(ngx_http_request_t *r)
+{
+    u_char                 *p;
+    ngx_int_t               rc;
+    ngx_buf_t              *b;
+    ngx_chain_t             out;
+    ngx_cometa_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    b = ngx_create_temp_buf(r->pool, sizeof("{\"msg\":\"200\",\"heartbeat\":,"
+                                            "\"timestamp\":}")
+                                     + 2 * NGX_TIME_T_LEN);
+    if (b == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    p = b->pos;
+    b->last = ngx_sprintf(p, "{\"msg\":\"200\",\"heartbeat\":%T,"
+                          "\"timestamp\":%T}",
+                          (time_t) (lcf->heartbeat / 1000), ngx_time());
+    b->flush = 1;
+    b->last_in_chain = 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    r->headers_out.status = NGX_HTTP_OK;
+    r->headers_out.content_length_n = -1;
+
+    ngx_str_set(&r->headers_out.content_type, "application/json");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+
+    /* says "Connection: keep-alive", and is never compressed */
+
+    r->keepalive = 1;
+
+#if (NGX_HTTP_GZIP)
+    r->gzip_tested = 1;
+    r->gzip_ok = 0;
+#endif
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (!r->chunked) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "cometa_attach needs \"chunked_transfer_encoding on\"");
+        return NGX_ERROR;
+    }
+
+    rc = ngx_http_output_filter(r, &out);
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    r->read_event_handler = ngx_http_block_reading;
+    r->write_event_handler = ngx_cometa_attach_flush;
+
+    /* the reference of the flush, dropped by freeing the request */
+
+    r->main->count++;
+
+    ngx_cometa_attach_flush(r);
+
+    return NGX_DONE;
+}
+
+
+static void
+ngx_cometa_attach_flush(ngx_http_request_t *r)
+{
+    ngx_event_t               *wev;
+    ngx_connection_t          *c;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    c = r->connection;
+    wev = c->write;
+
+    if (wev->timedout) {
+        c->timedout = 1;
+        ngx_http_finalize_request(r, NGX_HTTP_REQUEST_TIME_OUT);
+        return;
+    }
+
+    if ((r->out || c->buffered)
+        && ngx_http_output_filter(r, NULL) == NGX_ERROR)
+    {
+        ngx_http_finalize_request(r, NGX_ERROR);
+        return;
+    }
+
+    if (r->out || c->buffered) {
+        clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+        if (!wev->timer_set) {
+            ngx_add_timer(wev, clcf->send_timeout);
+        }
+
+        if (ngx_handle_write_event(wev, 0) != NGX_OK) {
+            ngx_http_finalize_request(r, NGX_ERROR);
+        }
+
+        return;
+    }
+
+    /* not here: callers up the stack still use the request */
+
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    wev->handler = ngx_cometa_attach_adopt;
+    ngx_post_event(wev, &ngx_posted_events);
+}
+
+
+static void
+ngx_cometa_attach_adopt(ngx_event_t *ev)
+{
+    size_t                len;
+    u_char               *data;
+    ngx_pool_t           *pool;
+    ngx_connection_t     *c;
+    ngx_cometa_ctx_t     *ctx;
+    ngx_http_request_t   *r;
+    ngx_cometa_device_t  *dev;
+
+    c = ev->data;
+    r = c->data;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
+    dev = ctx->attaching;
+
+    if (c->error || c->close) {
+        goto failed;
+    }
+
+    len = r->header_in->last - r->header_in->pos;
+    data = NULL;
+
+    if (len) {
+        data = ngx_alloc(len, c->log);
+        if (data == NULL) {
+            goto failed;
+        }
+
+        ngx_memcpy(data, r->header_in->pos, len);
+    }
+
+    ctx->attaching = NULL;
+
+    if (c->read->timer_set) {
+        ngx_del_timer(c->read);
+    }
+
+    if (c->write->timer_set) {
+        ngx_del_timer(c->write);
+    }
+
+    (void) ngx_tcp_nodelay(c);
+
+    ngx_cometa_request_release(r);
+
+    pool = NULL;
+
+#if (NGX_HTTP_SSL)
+    if (c->ssl == NULL)
+#endif
+    {
+        /* all that a plain connection needs is kept by the device */
+        pool = c->pool;
+        c->pool = NULL;
+    }
+
+    ngx_cometa_device_open(dev, c, data, len);
+
+    if (pool) {
+        ngx_destroy_pool(pool);
+    }
+
+    if (data) {
+        ngx_free(data);
+    }
+
+    return;
+
+failed:
+
+    ngx_http_finalize_request(r, NGX_ERROR);
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_cometa_attach_cleanup(void *data)
+{
+    ngx_cometa_ctx_t  *ctx = data;
+
+    if (ctx->attaching) {
+        ngx_cometa_device_discard(ctx->attaching);
+        ctx->attaching = NULL;
+    }
+}

@@ -1,0 +1,105 @@
+
+/*
+ * All that differs between the versions of nginx we build with, 1.22 to 1.31,
+ * stands here.
+ */
+
+#ifndef _NGX_COMETA_COMPAT_H_INCLUDED_
+#define _NGX_COMETA_COMPAT_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+
+/*
+ * Closes a connection that nginx accepted for HTTP. Without a pool (see
+ * ngx_cometa_attach.c) the end of ngx_http_close_connection() is done here.
+ */
+
+static ngx_inline void
+ngx_cometa_connection_close(ngx_connection_t *c)
+{
+    if (c->pool) {
+        ngx_http_close_connection(c);
+        return;
+    }
+
+#if (NGX_STAT_STUB)
+    (void) ngx_atomic_fetch_add(ngx_stat_active, -1);
+#endif
+
+    c->destroyed = 1;
+
+    ngx_close_connection(c);
+}
+
+
+/*
+ * Frees a request and all its buffers, as nginx does when a connection goes
+ * idle, and leaves the connection open with nothing that is HTTP behind it.
+ */
+
+static ngx_inline void
+ngx_cometa_request_release(ngx_http_request_t *r)
+{
+    ngx_chain_t            *cl;
+    ngx_connection_t       *c;
+    ngx_http_connection_t  *hc;
+
+    c = r->connection;
+    hc = r->http_connection;
+
+    ngx_http_free_request(r, 0);
+
+    c->destroyed = 0;
+
+    if (c->buffer) {
+        (void) ngx_pfree(c->pool, c->buffer->start);
+        c->buffer = NULL;
+    }
+
+    for (cl = hc->free; cl; cl = cl->next) {
+        (void) ngx_pfree(c->pool, cl->buf->start);
+    }
+
+    for (cl = hc->busy; cl; cl = cl->next) {
+        (void) ngx_pfree(c->pool, cl->buf->start);
+    }
+
+    hc->free = NULL;
+    hc->busy = NULL;
+    hc->nbusy = 0;
+}
+
+
+/*
+ * Adds a response header of which nginx keeps no pointer of its own.
+ */
+
+static ngx_inline ngx_table_elt_t *
+ngx_cometa_header_add(ngx_http_request_t *r, const char *key, size_t len,
+    ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NULL;
+    }
+
+    h->hash = 1;
+    h->key.len = len;
+    h->key.data = (u_char *) key;
+    h->value = *value;
+
+#if (nginx_version >= 1023000)
+    h->next = NULL;
+#endif
+
+    return h;
+}
+
+
+#endif /* _NGX_COMETA_COMPAT_H_INCLUDED_ */

@@ -1,0 +1,1050 @@
+
+/*
+ * The device connection. It belongs to this worker alone; the only things in
+ * the zone that are touched here are the device's record and counters.
+ */
+
+#include "ngx_cometa_device.h"
+#include "ngx_cometa_compat.h"
+
+
+#define NGX_COMETA_DEVICE_CHUNK  512    /* devices allocated at once */
+#define NGX_COMETA_DEVICE_READS  16     /* in one go, then others get a turn */
+#define NGX_COMETA_DEVICE_EXPIRE 1000   /* closed in one go */
+#define NGX_COMETA_READ_SIZE     65536
+
+
+struct ngx_cometa_input_s {
+    ngx_queue_t                link;        /* in conf->partial */
+    ngx_cometa_device_t       *device;
+    uint32_t                   begun;       /* ms */
+    uint32_t                   len;
+    uint32_t                   size;
+    u_char                    *data;
+};
+
+
+struct ngx_cometa_output_s {
+    uint32_t                   pos;
+    uint32_t                   len;
+    u_char                     data[1];
+};
+
+
+static ngx_int_t ngx_cometa_device_grow(void);
+static void ngx_cometa_device_free(ngx_cometa_device_t *dev);
+static void ngx_cometa_device_finish(ngx_cometa_device_t *dev);
+static void ngx_cometa_device_adopt(ngx_cometa_device_t *dev,
+    ngx_connection_t *c);
+static void ngx_cometa_device_read_handler(ngx_event_t *rev);
+static void ngx_cometa_device_read(ngx_cometa_device_t *dev);
+static void ngx_cometa_device_write_handler(ngx_event_t *wev);
+static void ngx_cometa_device_parse(ngx_cometa_device_t *dev, u_char *data,
+    size_t len);
+static ngx_int_t ngx_cometa_device_keep(ngx_cometa_device_t *dev,
+    const u_char *data, size_t len);
+static void ngx_cometa_device_drop_input(ngx_cometa_device_t *dev);
+static void ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data,
+    size_t len);
+static void ngx_cometa_device_touch(ngx_cometa_device_t *dev);
+static void ngx_cometa_device_timer(ngx_event_t *ev);
+static void ngx_cometa_device_arm(ngx_cometa_device_conf_t *conf);
+static ngx_int_t ngx_cometa_device_send(ngx_cometa_device_t *dev,
+    u_char *data, size_t len);
+static u_char *ngx_cometa_device_log_error(ngx_log_t *log, u_char *buf,
+    size_t len);
+static void ngx_cometa_device_log(ngx_cometa_device_t *dev);
+static u_char *ngx_cometa_json_text(u_char *dst, u_char *src, size_t len);
+
+
+ngx_cometa_device_handlers_t  ngx_cometa_device_handlers;
+
+
+ngx_str_t  ngx_cometa_reasons[NGX_COMETA_REASONS] = {
+    ngx_string("detached"),
+    ngx_string("disconnected"),
+    ngx_string("heartbeat_timeout"),
+    ngx_string("taken_over"),
+    ngx_string("unresponsive"),
+    ngx_string("protocol_error"),
+    ngx_string("draining")
+};
+
+
+/*
+ * The table of devices. A handle is an index: chunks never move and are
+ * never freed, so a stale handle finds a device that has another session.
+ */
+
+static ngx_cometa_device_t  **ngx_cometa_devices;
+static ngx_uint_t             ngx_cometa_devices_chunks;
+static ngx_uint_t             ngx_cometa_devices_used;
+static ngx_queue_t           *ngx_cometa_devices_free;
+
+/* One of each is enough: a worker reads or writes one device at a time. */
+
+static u_char                *ngx_cometa_read_buffer;
+static u_char                *ngx_cometa_write_buffer;
+
+
+ngx_int_t
+ngx_cometa_device_start(ngx_cycle_t *cycle, size_t max_message)
+{
+    ngx_cometa_read_buffer = ngx_palloc(cycle->pool, NGX_COMETA_READ_SIZE);
+
+    ngx_cometa_write_buffer = ngx_palloc(cycle->pool, max_message
+                                         + COMETA_CHUNK_HEAD_MAX + 2);
+
+    if (ngx_cometa_read_buffer == NULL || ngx_cometa_write_buffer == NULL) {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_cometa_device_t *
+ngx_cometa_device_create(ngx_cometa_device_conf_t *conf)
+{
+    uint32_t              handle;
+    ngx_cometa_device_t  *dev;
+
+    if (ngx_cometa_devices_free == NULL && ngx_cometa_device_grow() != NGX_OK)
+    {
+        return NULL;
+    }
+
+    dev = ngx_queue_data(ngx_cometa_devices_free, ngx_cometa_device_t, life);
+    ngx_cometa_devices_free = dev->life.next;
+    ngx_cometa_devices_used++;
+
+    handle = dev->handle;
+
+    ngx_memzero(dev, sizeof(ngx_cometa_device_t));
+
+    dev->handle = handle;
+    dev->used = 1;
+    dev->conf = conf;
+    dev->connected = ngx_time();
+
+    cometa_chunk_init(&dev->chunk);
+
+    return dev;
+}
+
+
+ngx_int_t
+ngx_cometa_device_enter(ngx_cometa_device_t *dev, ngx_cometa_key_t *key,
+    ngx_uint_t takeover, ngx_cometa_place_t *old)
+{
+    ngx_int_t           rc;
+    ngx_cometa_place_t  place;
+
+    rc = ngx_cometa_registry_attach(key, dev->handle, takeover, &place, old);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    dev->record = place.record;
+    dev->session = place.session;
+    dev->app = place.app;
+
+    ngx_cometa_stats_add(dev->app, attached, 1);
+    ngx_cometa_stats_add(dev->app, devices, 1);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cometa_device_grow(void)
+{
+    ngx_uint_t            i, n;
+    ngx_cometa_device_t  *chunk, **table;
+
+    n = ngx_cometa_devices_chunks;
+
+    /* the table doubles whenever it is full: at a power of two */
+
+    if ((n & (n - 1)) == 0) {
+        table = ngx_alloc((n ? 2 * n : 1) * sizeof(ngx_cometa_device_t *),
+                          ngx_cycle->log);
+        if (table == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (n) {
+            ngx_memcpy(table, ngx_cometa_devices,
+                       n * sizeof(ngx_cometa_device_t *));
+            ngx_free(ngx_cometa_devices);
+        }
+
+        ngx_cometa_devices = table;
+    }
+
+    chunk = ngx_calloc(NGX_COMETA_DEVICE_CHUNK * sizeof(ngx_cometa_device_t),
+                       ngx_cycle->log);
+    if (chunk == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = NGX_COMETA_DEVICE_CHUNK; i-- > 0; /* void */) {
+        chunk[i].handle = n * NGX_COMETA_DEVICE_CHUNK + i;
+        chunk[i].life.next = ngx_cometa_devices_free;
+        ngx_cometa_devices_free = &chunk[i].life;
+    }
+
+    ngx_cometa_devices[n] = chunk;
+    ngx_cometa_devices_chunks++;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_cometa_device_free(ngx_cometa_device_t *dev)
+{
+    if (dev->info) {
+        ngx_free(dev->info);
+    }
+
+    if (dev->output) {
+        ngx_free(dev->output);
+    }
+
+    ngx_cometa_device_drop_input(dev);
+
+    dev->connection = NULL;
+    dev->used = 0;
+    dev->session = 0;
+
+    dev->life.next = ngx_cometa_devices_free;
+    ngx_cometa_devices_free = &dev->life;
+    ngx_cometa_devices_used--;
+}
+
+
+ngx_cometa_device_t *
+ngx_cometa_device_get(uint32_t handle, uint64_t session)
+{
+    ngx_uint_t            n;
+    ngx_cometa_device_t  *dev;
+
+    n = handle / NGX_COMETA_DEVICE_CHUNK;
+
+    if (n >= ngx_cometa_devices_chunks) {
+        return NULL;
+    }
+
+    dev = &ngx_cometa_devices[n][handle % NGX_COMETA_DEVICE_CHUNK];
+
+    if (!dev->used || dev->closing || dev->session != session) {
+        return NULL;
+    }
+
+    return dev;
+}
+
+
+ngx_uint_t
+ngx_cometa_device_count(void)
+{
+    return ngx_cometa_devices_used;
+}
+
+
+ngx_uint_t
+ngx_cometa_device_release(ngx_uint_t max)
+{
+    static ngx_uint_t     next;
+
+    ngx_uint_t            n, total;
+    ngx_cometa_device_t  *dev;
+
+    total = ngx_cometa_devices_chunks * NGX_COMETA_DEVICE_CHUNK;
+
+    for (n = 0; n < total && max && ngx_cometa_devices_used; n++) {
+        next = (next + 1) % total;
+
+        dev = &ngx_cometa_devices[next / NGX_COMETA_DEVICE_CHUNK]
+                                 [next % NGX_COMETA_DEVICE_CHUNK];
+
+        if (dev->used && !dev->closing) {
+            ngx_cometa_device_close(dev, NGX_COMETA_DRAINED);
+            max--;
+        }
+    }
+
+    return ngx_cometa_devices_used;
+}
+
+
+void
+ngx_cometa_device_open(ngx_cometa_device_t *dev, ngx_connection_t *c,
+    u_char *data, size_t len)
+{
+    ngx_cometa_device_adopt(dev, c);
+
+    ngx_cometa_device_log(dev);
+
+    if (dev->closing) {
+        ngx_cometa_device_finish(dev);
+        return;
+    }
+
+    dev->alive = ngx_current_msec;
+    ngx_queue_insert_tail(&dev->conf->life, &dev->life);
+    ngx_cometa_device_arm(dev->conf);
+
+    /* calls have been waiting since it was entered in the registry */
+
+    dev->reading = 1;
+
+    ngx_cometa_device_handlers.ready(dev);
+
+    if (len && !dev->closing) {
+        ngx_cometa_device_parse(dev, data, len);
+    }
+
+    dev->reading = 0;
+
+    if (dev->closing) {
+        ngx_cometa_device_finish(dev);
+        return;
+    }
+
+    /* edge-triggered: what came meanwhile makes no new event */
+
+    ngx_cometa_device_read(dev);
+}
+
+
+static void
+ngx_cometa_device_adopt(ngx_cometa_device_t *dev, ngx_connection_t *c)
+{
+    dev->connection = c;
+
+    /* the path of a unix socket's client is empty as a rule: not kept */
+
+    dev->addr_len = (c->sockaddr->sa_family == AF_UNIX)
+                    ? sizeof(sa_family_t)
+                    : ngx_min(c->socklen, (socklen_t) sizeof(dev->addr));
+    ngx_memcpy(dev->addr, c->sockaddr, dev->addr_len);
+
+    c->sockaddr = (struct sockaddr *) dev->addr;
+    c->socklen = dev->addr_len;
+
+    c->data = dev;
+    c->log = &dev->conf->log;
+    c->read->log = c->log;
+    c->write->log = c->log;
+    c->read->handler = ngx_cometa_device_read_handler;
+    c->write->handler = ngx_cometa_device_write_handler;
+    c->destroyed = 0;
+
+    if (c->pool == NULL) {
+        ngx_str_null(&c->addr_text);
+        c->local_sockaddr = NULL;
+        c->local_socklen = 0;
+        c->buffer = NULL;
+        c->proxy_protocol = NULL;
+        return;
+    }
+
+    c->pool->log = c->log;
+
+#if (NGX_SSL)
+    if (c->ssl) {
+        ngx_ssl_free_buffer(c);
+
+        /* the rest of a write is sent from a copy, at another address */
+        SSL_set_mode(c->ssl->connection, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    }
+#endif
+}
+
+
+void
+ngx_cometa_device_close(ngx_cometa_device_t *dev, ngx_uint_t reason)
+{
+    if (dev->closing) {
+        return;
+    }
+
+    dev->closing = 1;
+    dev->reason = reason;
+
+    /* one that is opening is finished by ngx_cometa_device_open() */
+
+    if (!dev->reading && dev->connection) {
+        ngx_cometa_device_finish(dev);
+    }
+}
+
+
+void
+ngx_cometa_device_discard(ngx_cometa_device_t *dev)
+{
+    dev->closing = 1;
+    dev->reason = NGX_COMETA_DISCONNECTED;
+
+    ngx_cometa_device_finish(dev);
+}
+
+
+static void
+ngx_cometa_device_finish(ngx_cometa_device_t *dev)
+{
+    ngx_uint_t         reason;
+    ngx_connection_t  *c;
+
+    c = dev->connection;
+    reason = dev->reason;
+
+    if (dev->session) {
+        ngx_cometa_registry_detach(dev->record, dev->session);
+        ngx_cometa_device_handlers.closed(dev, reason);
+
+        ngx_cometa_stats_add(dev->app, detached[reason], 1);
+        ngx_cometa_stats_add(dev->app, devices, -1);
+    }
+
+    if (dev->life.prev) {
+        ngx_queue_remove(&dev->life);
+    }
+
+    if (c) {
+        ngx_cometa_device_log(dev);
+
+        if (reason != NGX_COMETA_DISCONNECTED
+            && reason != NGX_COMETA_PROTOCOL_ERROR
+            && dev->output == NULL
+            && !c->error)
+        {
+            (void) c->send(c, (u_char *) "0" CRLF CRLF, 5);
+        }
+
+        ngx_log_debug1(NGX_LOG_DEBUG_HTTP, c->log, 0, "cometa device %V",
+                       &ngx_cometa_reasons[reason]);
+
+        ngx_cometa_connection_close(c);
+    }
+
+    ngx_cometa_device_free(dev);
+}
+
+
+static void
+ngx_cometa_device_read_handler(ngx_event_t *rev)
+{
+    ngx_connection_t     *c;
+    ngx_cometa_device_t  *dev;
+
+    c = rev->data;
+    dev = c->data;
+
+    ngx_cometa_device_log(dev);
+
+    if (c->close) {
+        /* worker_shutdown_timeout */
+        c->error = 0;
+        ngx_cometa_device_close(dev, NGX_COMETA_DRAINED);
+        return;
+    }
+
+    ngx_cometa_device_read(dev);
+}
+
+
+static void
+ngx_cometa_device_read(ngx_cometa_device_t *dev)
+{
+    ssize_t            n;
+    ngx_uint_t         i;
+    ngx_connection_t  *c;
+
+    c = dev->connection;
+    dev->reading = 1;
+
+    for (i = 0; i < NGX_COMETA_DEVICE_READS && !dev->closing; i++) {
+
+        n = c->recv(c, ngx_cometa_read_buffer, NGX_COMETA_READ_SIZE);
+
+        if (n == NGX_AGAIN) {
+            break;
+        }
+
+        if (n == 0 || n == NGX_ERROR) {
+            c->error = (n == NGX_ERROR);
+            ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
+            break;
+        }
+
+        ngx_cometa_device_parse(dev, ngx_cometa_read_buffer, n);
+
+        if (!c->read->ready) {
+            break;
+        }
+    }
+
+    dev->reading = 0;
+
+    if (!dev->closing && ngx_handle_read_event(c->read, 0) != NGX_OK) {
+        ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
+        return;
+    }
+
+    if (dev->closing) {
+        ngx_cometa_device_finish(dev);
+        return;
+    }
+
+    if (c->read->ready && i == NGX_COMETA_DEVICE_READS) {
+        ngx_post_event(c->read, &ngx_posted_next_events);
+    }
+}
+
+
+static void
+ngx_cometa_device_parse(ngx_cometa_device_t *dev, u_char *data, size_t len)
+{
+    int                  rc;
+    size_t               n;
+    const u_char        *p, *end, *piece;
+    ngx_cometa_input_t  *in;
+
+    p = data;
+    end = data + len;
+
+    while (!dev->closing) {
+
+        rc = cometa_chunk_parse(&dev->chunk, &p, end, dev->conf->max_message,
+                                &piece, &n);
+
+        if (rc == COMETA_CHUNK_AGAIN) {
+            break;
+        }
+
+        if (rc < 0) {
+            ngx_log_error(NGX_LOG_INFO, dev->connection->log, 0,
+                          "device sent a malformed chunk: %s",
+                          cometa_chunk_error(rc));
+            ngx_cometa_stats_add(dev->app, errors, 1);
+            ngx_cometa_device_close(dev, NGX_COMETA_PROTOCOL_ERROR);
+            return;
+        }
+
+        if (rc == COMETA_CHUNK_DONE && dev->input == NULL) {
+            ngx_cometa_device_message(dev, (u_char *) piece, n);
+            continue;
+        }
+
+        if (ngx_cometa_device_keep(dev, piece, n) != NGX_OK) {
+            return;
+        }
+
+        if (rc == COMETA_CHUNK_DONE) {
+            in = dev->input;
+            ngx_cometa_device_message(dev, in->data, in->len);
+            ngx_cometa_device_drop_input(dev);
+        }
+    }
+
+    if (!dev->closing
+        && dev->input == NULL
+        && cometa_chunk_begun(&dev->chunk))
+    {
+        (void) ngx_cometa_device_keep(dev, NULL, 0);
+    }
+}
+
+
+/* Memory grows with what has arrived, not with what was announced. */
+
+static ngx_int_t
+ngx_cometa_device_keep(ngx_cometa_device_t *dev, const u_char *data,
+    size_t len)
+{
+    size_t               size;
+    u_char              *p;
+    ngx_cometa_input_t  *in;
+
+    in = dev->input;
+
+    if (in == NULL) {
+        in = ngx_calloc(sizeof(ngx_cometa_input_t), dev->connection->log);
+        if (in == NULL) {
+            goto failed;
+        }
+
+        in->device = dev;
+        in->begun = ngx_current_msec;
+        dev->input = in;
+
+        ngx_queue_insert_tail(&dev->conf->partial, &in->link);
+        ngx_cometa_device_arm(dev->conf);
+    }
+
+    if (len == 0) {
+        return NGX_OK;
+    }
+
+    if (in->len + len > in->size) {
+        size = ngx_max(in->len + len, ngx_min(2 * in->size, dev->chunk.size));
+
+        p = ngx_alloc(size, dev->connection->log);
+        if (p == NULL) {
+            goto failed;
+        }
+
+        if (in->data) {
+            ngx_memcpy(p, in->data, in->len);
+            ngx_free(in->data);
+        }
+
+        in->data = p;
+        in->size = size;
+    }
+
+    ngx_memcpy(in->data + in->len, data, len);
+    in->len += len;
+
+    return NGX_OK;
+
+failed:
+
+    ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
+
+    return NGX_ERROR;
+}
+
+
+static void
+ngx_cometa_device_drop_input(ngx_cometa_device_t *dev)
+{
+    ngx_cometa_input_t  *in;
+
+    in = dev->input;
+
+    if (in == NULL) {
+        return;
+    }
+
+    dev->input = NULL;
+
+    ngx_queue_remove(&in->link);
+
+    if (in->data) {
+        ngx_free(in->data);
+    }
+
+    ngx_free(in);
+}
+
+
+static void
+ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data, size_t len)
+{
+    ngx_cometa_device_touch(dev);
+
+    dev->bytes_up += len;
+    dev->messages_up++;
+
+    if (len == 1 && data[0] == 0x06) {
+        dev->heartbeat = ngx_time();
+        return;
+    }
+
+    ngx_cometa_stats_add(dev->app, bytes_up, len);
+
+    if (len && data[0] == 0x07) {
+        ngx_cometa_stats_add(dev->app, events, 1);
+        ngx_cometa_device_handlers.event(dev, data + 1, len - 1);
+        return;
+    }
+
+    if (len == 0
+        && !(dev->sdk && ngx_cometa_device_handlers.outstanding(dev)))
+    {
+        ngx_cometa_device_close(dev, NGX_COMETA_DETACHED);
+        return;
+    }
+
+    if (ngx_cometa_device_handlers.reply(dev, data, len) == NGX_DECLINED) {
+        ngx_log_error(NGX_LOG_INFO, dev->connection->log, 0,
+                      "device sent %uz bytes that answer no call", len);
+        ngx_cometa_stats_add(dev->app, errors, 1);
+    }
+}
+
+
+static void
+ngx_cometa_device_touch(ngx_cometa_device_t *dev)
+{
+    dev->alive = ngx_current_msec;
+
+    ngx_queue_remove(&dev->life);
+    ngx_queue_insert_tail(&dev->conf->life, &dev->life);
+}
+
+
+/*
+ * Not cancelable: as long as there are devices the timer keeps a worker that
+ * is shutting down alive. Where there are none it is not set.
+ */
+
+static void
+ngx_cometa_device_arm(ngx_cometa_device_conf_t *conf)
+{
+    int32_t               left, wait;
+    uint32_t              now;
+    ngx_cometa_input_t   *in;
+    ngx_cometa_device_t  *dev;
+
+    if (ngx_queue_empty(&conf->life)) {
+        return;
+    }
+
+    now = ngx_current_msec;
+
+    dev = ngx_queue_data(ngx_queue_head(&conf->life), ngx_cometa_device_t,
+                         life);
+    wait = conf->timeout - (now - dev->alive);
+
+    if (!ngx_queue_empty(&conf->partial)) {
+        in = ngx_queue_data(ngx_queue_head(&conf->partial),
+                            ngx_cometa_input_t, link);
+        left = conf->body_timeout - (now - in->begun);
+        wait = ngx_min(wait, left);
+    }
+
+    wait = ngx_max(wait, 1);
+
+    if (conf->timer.timer_set
+        && (ngx_msec_int_t) (conf->timer.timer.key - ngx_current_msec)
+           <= wait)
+    {
+        return;
+    }
+
+    ngx_add_timer(&conf->timer, (ngx_msec_t) wait);
+}
+
+
+static void
+ngx_cometa_device_timer(ngx_event_t *ev)
+{
+    uint32_t                   now;
+    ngx_uint_t                 n;
+    ngx_cometa_input_t        *in;
+    ngx_cometa_device_t       *dev;
+    ngx_cometa_device_conf_t  *conf;
+
+    conf = ev->data;
+    now = ngx_current_msec;
+
+    for (n = 0; n < NGX_COMETA_DEVICE_EXPIRE; n++) {
+
+        if (ngx_queue_empty(&conf->life)) {
+            break;
+        }
+
+        dev = ngx_queue_data(ngx_queue_head(&conf->life),
+                             ngx_cometa_device_t, life);
+
+        if ((int32_t) (now - dev->alive) < (int32_t) conf->timeout) {
+            break;
+        }
+
+        ngx_cometa_device_log(dev);
+        ngx_log_error(NGX_LOG_INFO, dev->connection->log, NGX_ETIMEDOUT,
+                      "no sign of life of the device");
+        ngx_cometa_device_close(dev, NGX_COMETA_HEARTBEAT_TIMEOUT);
+    }
+
+    for ( /* void */ ; n < NGX_COMETA_DEVICE_EXPIRE; n++) {
+
+        if (ngx_queue_empty(&conf->partial)) {
+            break;
+        }
+
+        in = ngx_queue_data(ngx_queue_head(&conf->partial),
+                            ngx_cometa_input_t, link);
+
+        if ((int32_t) (now - in->begun) < (int32_t) conf->body_timeout) {
+            break;
+        }
+
+        dev = in->device;
+
+        ngx_cometa_device_log(dev);
+        ngx_log_error(NGX_LOG_INFO, dev->connection->log, NGX_ETIMEDOUT,
+                      "device began a chunk and did not complete it");
+        ngx_cometa_stats_add(dev->app, errors, 1);
+        ngx_cometa_device_close(dev, NGX_COMETA_PROTOCOL_ERROR);
+    }
+
+    ngx_cometa_device_arm(conf);
+}
+
+
+ngx_int_t
+ngx_cometa_device_write(ngx_cometa_device_t *dev, u_char *data, size_t len)
+{
+    size_t   n;
+    u_char  *p;
+
+    if (dev->closing) {
+        return NGX_ERROR;
+    }
+
+    if (!ngx_cometa_device_writable(dev)) {
+        return NGX_AGAIN;
+    }
+
+    ngx_cometa_device_log(dev);
+
+    /* head, data and end in one piece: one system call, one TLS record */
+
+    p = ngx_cometa_write_buffer;
+    n = cometa_chunk_head(p, len);
+
+    ngx_memcpy(p + n, data, len);
+    n += len;
+    p[n++] = CR;
+    p[n++] = LF;
+
+    if (ngx_cometa_device_send(dev, p, n) != NGX_OK) {
+        ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
+        return NGX_ERROR;
+    }
+
+    dev->bytes_down += len;
+    dev->messages_down++;
+    ngx_cometa_stats_add(dev->app, bytes_down, len);
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_cometa_device_writable(ngx_cometa_device_t *dev)
+{
+    return dev->connection && dev->output == NULL && !dev->closing;
+}
+
+
+/* What the socket does not take is kept; then no further write is taken. */
+
+static ngx_int_t
+ngx_cometa_device_send(ngx_cometa_device_t *dev, u_char *data, size_t len)
+{
+    ssize_t               n;
+    ngx_connection_t     *c;
+    ngx_cometa_output_t  *out;
+
+    c = dev->connection;
+
+    do {
+        n = c->send(c, data, len);
+
+        if (n == NGX_ERROR) {
+            c->error = 1;
+            return NGX_ERROR;
+        }
+
+        if (n > 0) {
+            data += n;
+            len -= n;
+        }
+
+    } while (len && n > 0 && c->write->ready);
+
+    if (len == 0) {
+        return NGX_OK;
+    }
+
+    out = ngx_alloc(sizeof(ngx_cometa_output_t) + len, c->log);
+    if (out == NULL) {
+        return NGX_ERROR;
+    }
+
+    out->pos = 0;
+    out->len = len;
+    ngx_memcpy(out->data, data, len);
+
+    dev->output = out;
+
+    return ngx_handle_write_event(c->write, 0);
+}
+
+
+static void
+ngx_cometa_device_write_handler(ngx_event_t *wev)
+{
+    ssize_t               n;
+    ngx_connection_t     *c;
+    ngx_cometa_device_t  *dev;
+    ngx_cometa_output_t  *out;
+
+    c = wev->data;
+    dev = c->data;
+    out = dev->output;
+
+    if (out == NULL) {
+        return;
+    }
+
+    ngx_cometa_device_log(dev);
+
+    while (out->pos < out->len) {
+
+        n = c->send(c, out->data + out->pos, out->len - out->pos);
+
+        if (n == NGX_AGAIN) {
+            if (ngx_handle_write_event(wev, 0) != NGX_OK) {
+                ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
+            }
+
+            return;
+        }
+
+        if (n == NGX_ERROR) {
+            c->error = 1;
+            ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
+            return;
+        }
+
+        out->pos += n;
+    }
+
+    dev->output = NULL;
+    ngx_free(out);
+
+    ngx_cometa_device_handlers.ready(dev);
+}
+
+
+void
+ngx_cometa_device_conf_init(ngx_cometa_device_conf_t *conf, ngx_log_t *log)
+{
+    ngx_queue_init(&conf->life);
+    ngx_queue_init(&conf->partial);
+
+    conf->log = *log;
+    conf->log.handler = ngx_cometa_device_log_error;
+    conf->log.data = NULL;
+    conf->log.action = NULL;
+
+    conf->timer.handler = ngx_cometa_device_timer;
+    conf->timer.data = conf;
+    conf->timer.log = log;
+}
+
+
+static void
+ngx_cometa_device_log(ngx_cometa_device_t *dev)
+{
+    ngx_log_t  *log;
+
+    log = &dev->conf->log;
+
+    log->data = dev;
+    log->connection = dev->connection ? dev->connection->number : 0;
+}
+
+
+static u_char *
+ngx_cometa_device_log_error(ngx_log_t *log, u_char *buf, size_t len)
+{
+    size_t                n;
+    u_char                text[NGX_SOCKADDR_STRLEN];
+    ngx_str_t             app, device;
+    ngx_cometa_device_t  *dev;
+
+    dev = log->data;
+
+    if (dev == NULL || !dev->used || dev->session == 0) {
+        return buf;
+    }
+
+    n = ngx_sock_ntop((struct sockaddr *) dev->addr, dev->addr_len, text,
+                      NGX_SOCKADDR_STRLEN, 0);
+
+    ngx_cometa_registry_name(dev->record, &app, &device);
+
+    return ngx_snprintf(buf, len, ", client: %*s, device: \"%V/%V\"",
+                        n, text, &app, &device);
+}
+
+
+u_char *
+ngx_cometa_device_json(ngx_cometa_device_t *dev, u_char *dst)
+{
+    size_t     n;
+    u_char     text[NGX_SOCKADDR_STRLEN];
+    ngx_str_t  app, device;
+
+    n = ngx_sock_ntop((struct sockaddr *) dev->addr, dev->addr_len, text,
+                      NGX_SOCKADDR_STRLEN, 1);
+
+    ngx_cometa_registry_name(dev->record, &app, &device);
+
+    dst = ngx_sprintf(dst, "{\"device_id\":\"%V\",\"ip_address\":\"%*s\","
+                      "\"heartbeat\":\"%uD\",\"info\":\"",
+                      &device, n, text, dev->heartbeat);
+
+    if (dev->info) {
+        dst = ngx_cometa_json_text(dst, dev->info + 2,
+                                   dev->info[0] | dev->info[1] << 8);
+    }
+
+    return ngx_sprintf(dst, "\",\"connected_at\":\"%uD\","
+                       "\"latency\":\"%uD\",\"websockets\":\"0\","
+                       "\"net\":{\"received\":{\"bytes\":\"%uL\","
+                       "\"messages\":\"%uL\"},\"sent\":{\"bytes\":\"%uL\","
+                       "\"messages\":\"%uL\"}},\"session\":\"%uL\"}",
+                       dev->connected, dev->latency / 1000,
+                       dev->bytes_down, dev->messages_down,
+                       dev->bytes_up, dev->messages_up, dev->session);
+}
+
+
+/* Bytes that are not UTF-8 are shown as the characters of these numbers. */
+
+static u_char *
+ngx_cometa_json_text(u_char *dst, u_char *src, size_t len)
+{
+    u_char    *p, *end;
+    uint32_t   ch;
+
+    end = src + len;
+
+    while (src < end) {
+
+        if (*src == '"' || *src == '\\') {
+            *dst++ = '\\';
+            *dst++ = *src++;
+            continue;
+        }
+
+        if (*src >= 0x20 && *src < 0x7f) {
+            *dst++ = *src++;
+            continue;
+        }
+
+        p = src;
+        ch = (*src < 0x80) ? 0x110000 : ngx_utf8_decode(&p, end - src);
+
+        if (ch > 0x10ffff || (ch >= 0xd800 && ch < 0xe000)) {
+            dst = ngx_sprintf(dst, "\\u%04xd", (int) *src++);
+            continue;
+        }
+
+        dst = ngx_cpymem(dst, src, p - src);
+        src = p;
+    }
+
+    return dst;
+}

@@ -1,0 +1,457 @@
+
+/*
+ * What the HTTP faces have in common. Everything here lives in the request
+ * and its pool.
+ */
+
+#include "ngx_cometa_http.h"
+
+#include <openssl/crypto.h>
+
+
+typedef struct {
+    ngx_uint_t  status;
+    ngx_str_t   line;
+    ngx_str_t   word;
+    ngx_uint_t  retry;          /* s, Retry-After; doubled by jitter */
+} ngx_cometa_error_t;
+
+
+static ngx_int_t ngx_cometa_http_id(ngx_http_request_t *r,
+    ngx_http_complex_value_t *value, ngx_str_t *id);
+static ngx_int_t ngx_cometa_http_error_headers(ngx_http_request_t *r,
+    ngx_uint_t error);
+
+
+static ngx_cometa_error_t  ngx_cometa_errors[] = {
+    { 200, ngx_string("200 OK"), ngx_string("-"), 0 },
+    { 400, ngx_string("400 Bad Request"),
+           ngx_string("invalid_application_id"), 0 },
+    { 400, ngx_string("400 Bad Request"), ngx_string("invalid_device_id"), 0 },
+    { 400, ngx_string("400 Bad Request"), ngx_string("bad_request"), 0 },
+    { 400, ngx_string("400 Bad Request"), ngx_string("empty_message"), 0 },
+    { 401, ngx_string("401 Unauthorized"), ngx_string("unauthorized"), 0 },
+    { 403, ngx_string("403 Forbidden"), ngx_string("forbidden"), 0 },
+    { 404, ngx_string("404 Not Found"), ngx_string("device_offline"), 0 },
+    { 405, ngx_string("405 Not Allowed"), ngx_string("not_allowed"), 0 },
+    { 409, ngx_string("409 Conflict"), ngx_string("already_attached"), 0 },
+    { 413, ngx_string("413 Request Entity Too Large"),
+           ngx_string("message_too_large"), 0 },
+    { 429, ngx_string("429 Too Many Requests"), ngx_string("device_busy"),
+           1 },
+    { 502, ngx_string("502 Bad Gateway"),
+           ngx_string("device_disconnected"), 0 },
+    { 502, ngx_string("502 Bad Gateway"), ngx_string("device_taken_over"), 0 },
+    { 502, ngx_string("502 Bad Gateway"), ngx_string("worker_lost"), 0 },
+    { 503, ngx_string("503 Service Temporarily Unavailable"),
+           ngx_string("overloaded"), 1 },
+    { 503, ngx_string("503 Service Temporarily Unavailable"),
+           ngx_string("zone_full"), 30 },
+    { 503, ngx_string("503 Service Temporarily Unavailable"),
+           ngx_string("draining"), 1 },
+    { 504, ngx_string("504 Gateway Timeout"), ngx_string("device_timeout"),
+           0 },
+    { 505, ngx_string("505 HTTP Version Not Supported"),
+           ngx_string("http1_required"), 0 }
+};
+
+
+/* The characters of an id: A-Z a-z 0-9 . _ ~ : @ + - */
+
+static uint32_t  ngx_cometa_id_chars[] = {
+    0x00000000,
+    0x07ff6800, /* 0000 0111 1111 1111  0110 1000 0000 0000 */
+    0x87ffffff, /* 1000 0111 1111 1111  1111 1111 1111 1111 */
+    0x47fffffe, /* 0100 0111 1111 1111  1111 1111 1111 1110 */
+    0x00000000,
+    0x00000000,
+    0x00000000,
+    0x00000000
+};
+
+
+ngx_cometa_ctx_t *
+ngx_cometa_http_ctx(ngx_http_request_t *r)
+{
+    ngx_cometa_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
+
+    if (ctx == NULL) {
+        ctx = ngx_pcalloc(r->pool, sizeof(ngx_cometa_ctx_t));
+        if (ctx == NULL) {
+            return NULL;
+        }
+
+        ngx_http_set_ctx(r, ctx, ngx_http_cometa_module);
+    }
+
+    return ctx;
+}
+
+
+ngx_uint_t
+ngx_cometa_http_key(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
+    ngx_uint_t device)
+{
+    ngx_cometa_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    if (ngx_cometa_http_id(r, lcf->application, &ctx->key.app) != NGX_OK) {
+        ngx_str_null(&ctx->key.app);
+        return NGX_COMETA_INVALID_APPLICATION;
+    }
+
+    if (!device) {
+        ngx_cometa_key_init(&ctx->key);
+        return NGX_COMETA_OK;
+    }
+
+    if (ngx_cometa_http_id(r, lcf->device, &ctx->key.device) != NGX_OK) {
+        ngx_str_null(&ctx->key.device);
+        return NGX_COMETA_INVALID_DEVICE;
+    }
+
+    ngx_cometa_key_init(&ctx->key);
+
+    return NGX_COMETA_OK;
+}
+
+
+static ngx_int_t
+ngx_cometa_http_id(ngx_http_request_t *r, ngx_http_complex_value_t *value,
+    ngx_str_t *id)
+{
+    u_char      ch;
+    ngx_uint_t  i;
+
+    if (value == NULL || ngx_http_complex_value(r, value, id) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (id->len == 0 || id->len > NGX_COMETA_ID_MAX) {
+        return NGX_DECLINED;
+    }
+
+    for (i = 0; i < id->len; i++) {
+        ch = id->data[i];
+
+        if (!(ngx_cometa_id_chars[ch >> 5] & (1U << (ch & 0x1f)))) {
+            return NGX_DECLINED;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_cometa_http_authorize(ngx_http_request_t *r)
+{
+    ngx_str_t               secret;
+    ngx_cometa_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    if (lcf->guarded) {
+        return 1;
+    }
+
+    if (ngx_http_complex_value(r, lcf->secret, &secret) != NGX_OK) {
+        return 0;
+    }
+
+    return ngx_cometa_http_presents(r, &secret);
+}
+
+
+ngx_uint_t
+ngx_cometa_http_presents(ngx_http_request_t *r, ngx_str_t *secret)
+{
+    size_t      len;
+    u_char     *p;
+    ngx_str_t  *value;
+
+    if (r->headers_in.authorization == NULL || secret->len == 0) {
+        return 0;
+    }
+
+    value = &r->headers_in.authorization->value;
+
+    if (value->len > 6
+        && ngx_strncasecmp(value->data, (u_char *) "OAuth ", 6) == 0)
+    {
+        p = value->data + 6;
+
+    } else if (value->len > 7
+               && ngx_strncasecmp(value->data, (u_char *) "Bearer ", 7) == 0)
+    {
+        p = value->data + 7;
+
+    } else {
+        return 0;
+    }
+
+    while (*p == ' ') {
+        p++;
+    }
+
+    len = value->data + value->len - p;
+
+    return len == secret->len && CRYPTO_memcmp(p, secret->data, len) == 0;
+}
+
+
+ngx_int_t
+ngx_cometa_http_body(ngx_http_request_t *r, size_t max, ngx_uint_t cut,
+    ngx_str_t *body)
+{
+    off_t         size;
+    size_t        n;
+    ssize_t       m;
+    u_char       *p;
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    ngx_str_null(body);
+
+    if (r->request_body == NULL || r->request_body->bufs == NULL) {
+        return NGX_OK;
+    }
+
+    size = 0;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        size += ngx_buf_size(cl->buf);
+    }
+
+    if (size > (off_t) max) {
+        if (!cut) {
+            return NGX_DECLINED;
+        }
+
+        size = max;
+    }
+
+    b = r->request_body->bufs->buf;
+
+    if (r->request_body->bufs->next == NULL && ngx_buf_in_memory(b)) {
+        body->data = b->pos;
+        body->len = size;
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, size);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    body->data = p;
+    body->len = size;
+
+    for (cl = r->request_body->bufs; cl && size; cl = cl->next) {
+        b = cl->buf;
+        n = ngx_min(ngx_buf_size(b), size);
+
+        if (ngx_buf_in_memory(b)) {
+            ngx_memcpy(p, b->pos, n);
+
+        } else {
+            m = ngx_read_file(b->file, p, n, b->file_pos);
+
+            if (m != (ssize_t) n) {
+                return NGX_ERROR;
+            }
+        }
+
+        p += n;
+        size -= n;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_str_t *
+ngx_cometa_http_header(ngx_http_request_t *r, const char *name, size_t len)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                return NULL;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (h[i].key.len == len
+            && ngx_strncasecmp(h[i].key.data, (u_char *) name, len) == 0)
+        {
+            return &h[i].value;
+        }
+    }
+}
+
+
+ngx_int_t
+ngx_cometa_http_json(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *body)
+{
+    ngx_int_t     rc;
+    ngx_buf_t    *b;
+    ngx_chain_t   out;
+
+    r->headers_out.status = status;
+    r->headers_out.content_length_n = body->len;
+
+    ngx_str_set(&r->headers_out.content_type, "application/json");
+    r->headers_out.content_type_len = r->headers_out.content_type.len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->pos = body->data;
+    b->last = body->data + body->len;
+    b->memory = 1;
+    b->last_buf = (r == r->main) ? 1 : 0;
+    b->last_in_chain = 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}
+
+
+ngx_int_t
+ngx_cometa_http_error(ngx_http_request_t *r, ngx_uint_t error)
+{
+    u_char              *p;
+    ngx_str_t            body;
+    ngx_cometa_ctx_t    *ctx;
+    ngx_cometa_error_t  *e;
+
+    e = &ngx_cometa_errors[error];
+
+    ctx = ngx_cometa_http_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ctx->error = error;
+
+    /* the rest of a body that is without end is left to lingering close */
+
+    if (!r->lingering_close && ngx_http_discard_request_body(r) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ngx_cometa_http_error_headers(r, error) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    p = ngx_pnalloc(r->pool, e->line.len + e->word.len + NGX_COMETA_ID_MAX
+                    + sizeof("{\"msg\":\"\",\"error\":\"\",\"device_id\":\"\"}"));
+    if (p == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    body.data = p;
+
+    p = ngx_sprintf(p, "{\"msg\":\"%V\",\"error\":\"%V\"", &e->line, &e->word);
+
+    if (ctx->key.device.len) {
+        p = ngx_sprintf(p, ",\"device_id\":\"%V\"", &ctx->key.device);
+    }
+
+    *p++ = '}';
+    body.len = p - body.data;
+
+    return ngx_cometa_http_json(r, e->status, &body);
+}
+
+
+static ngx_int_t
+ngx_cometa_http_error_headers(ngx_http_request_t *r, ngx_uint_t error)
+{
+    ngx_str_t            value;
+    ngx_cometa_error_t  *e;
+
+    e = &ngx_cometa_errors[error];
+
+    if (error == NGX_COMETA_UNAUTHORIZED) {
+        ngx_str_set(&value, "OAuth realm=\"cometa\"");
+
+        return ngx_cometa_header_add(r, "WWW-Authenticate", 16, &value)
+               ? NGX_OK : NGX_ERROR;
+    }
+
+    if (error == NGX_COMETA_NOT_ALLOWED) {
+        return ngx_cometa_header_add(r, "Allow", 5, ngx_cometa_http_allow(r))
+               ? NGX_OK : NGX_ERROR;
+    }
+
+    if (e->retry == 0) {
+        return NGX_OK;
+    }
+
+    value.data = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+    if (value.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.len = ngx_sprintf(value.data, "%ui",
+                            e->retry + ngx_random() % (e->retry + 1))
+                - value.data;
+
+    return ngx_cometa_header_add(r, "Retry-After", 11, &value)
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+ngx_str_t *
+ngx_cometa_http_word(ngx_uint_t error)
+{
+    return &ngx_cometa_errors[error].word;
+}
+
+
+ngx_str_t *
+ngx_cometa_http_allow(ngx_http_request_t *r)
+{
+    static ngx_str_t  get = ngx_string("GET, HEAD");
+    static ngx_str_t  post = ngx_string("POST");
+    static ngx_str_t  both = ngx_string("GET, HEAD, POST");
+
+    ngx_uint_t              posts;
+    ngx_cometa_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+    posts = lcf->handlers & (NGX_COMETA_ATTACH|NGX_COMETA_SEND);
+
+    if (posts == lcf->handlers) {
+        return &post;
+    }
+
+    return posts ? &both : &get;
+}

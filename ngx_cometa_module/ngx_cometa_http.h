@@ -1,0 +1,117 @@
+
+/*
+ * What the HTTP faces have in common: the configuration of a location, the
+ * state of a request, ids, authorization, bodies, and errors as JSON.
+ */
+
+#ifndef _NGX_COMETA_HTTP_H_INCLUDED_
+#define _NGX_COMETA_HTTP_H_INCLUDED_
+
+
+#include "ngx_cometa_call.h"
+#include "ngx_cometa_device.h"
+#include "ngx_cometa_compat.h"
+
+
+/* The handlers that a location may have; several may stand together. */
+
+#define NGX_COMETA_ATTACH  0x01         /* POST */
+#define NGX_COMETA_SEND    0x02         /* POST */
+#define NGX_COMETA_STATS   0x04         /* GET */
+
+
+typedef struct {
+    ngx_cycle_t               *cycle;
+    ngx_shm_zone_t            *zone;            /* its data: the head */
+    size_t                     max_message;     /* of all locations */
+} ngx_cometa_main_conf_t;
+
+
+typedef struct {
+    ngx_uint_t                 handlers;
+
+    ngx_http_complex_value_t  *application;
+    ngx_http_complex_value_t  *device;
+    ngx_http_complex_value_t  *app_name;
+    ngx_http_complex_value_t  *secret;          /* NULL: not set */
+    ngx_http_complex_value_t  *device_secret;
+    ngx_flag_t                 guarded;         /* cometa_secret off */
+
+    ngx_msec_t                 heartbeat;
+    ngx_msec_t                 heartbeat_timeout;
+    ngx_msec_t                 send_timeout;
+    ngx_msec_t                 send_timeout_max;
+    ngx_msec_t                 send_wait;
+    ngx_uint_t                 queue;
+    size_t                     max_message;
+    ngx_uint_t                 max_given;       /* not the default */
+    ngx_flag_t                 takeover;
+
+    ngx_cometa_device_conf_t  *devices;         /* if attach stands here */
+} ngx_cometa_loc_conf_t;
+
+
+typedef struct {
+    ngx_cometa_key_t           key;
+    ngx_uint_t                 error;           /* the word of an answer */
+    uint64_t                   latency;         /* us */
+    uint64_t                   session;
+    unsigned                   called:1;        /* latency is known */
+    unsigned                   placed:1;        /* session and hop are */
+    unsigned                   remote:1;
+
+    ngx_cometa_call_t         *call;            /* under way */
+    ngx_cometa_device_t       *attaching;       /* not open yet */
+    void                      *list;            /* being sent */
+} ngx_cometa_ctx_t;
+
+
+extern ngx_module_t  ngx_http_cometa_module;
+
+
+ngx_int_t ngx_cometa_attach_handler(ngx_http_request_t *r);
+ngx_int_t ngx_cometa_send_handler(ngx_http_request_t *r);
+ngx_int_t ngx_cometa_status_handler(ngx_http_request_t *r);
+
+
+/* The request's state, made when first asked for. NULL: no memory. */
+ngx_cometa_ctx_t *ngx_cometa_http_ctx(ngx_http_request_t *r);
+
+/*
+ * Evaluates and checks the ids into ctx->key; with `device` 0 the device may
+ * be anything. Returns NGX_COMETA_OK or the error to answer with.
+ */
+ngx_uint_t ngx_cometa_http_key(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
+    ngx_uint_t device);
+
+/* Whether the request presents the secret of its application. */
+ngx_uint_t ngx_cometa_http_authorize(ngx_http_request_t *r);
+
+/* Whether it presents `secret` by Authorization: OAuth or Bearer. */
+ngx_uint_t ngx_cometa_http_presents(ngx_http_request_t *r, ngx_str_t *secret);
+
+/*
+ * The body that was read, in one piece, in the request's pool or in place;
+ * at most `max` bytes of it if `cut`, else NGX_DECLINED for a longer one.
+ */
+ngx_int_t ngx_cometa_http_body(ngx_http_request_t *r, size_t max,
+    ngx_uint_t cut, ngx_str_t *body);
+
+/* NULL: there is no such header; name in lower case. */
+ngx_str_t *ngx_cometa_http_header(ngx_http_request_t *r, const char *name,
+    size_t len);
+
+/* Answers with a body of JSON, or with an error. Return what to finalize
+ * with. */
+ngx_int_t ngx_cometa_http_json(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *body);
+ngx_int_t ngx_cometa_http_error(ngx_http_request_t *r, ngx_uint_t error);
+
+/* The stable word of an error. */
+ngx_str_t *ngx_cometa_http_word(ngx_uint_t error);
+
+/* The methods that the location serves, for Allow. */
+ngx_str_t *ngx_cometa_http_allow(ngx_http_request_t *r);
+
+
+#endif /* _NGX_COMETA_HTTP_H_INCLUDED_ */

@@ -1,0 +1,613 @@
+
+/*
+ * The owner's side of calls. All state is this process's own. A device that
+ * is idle has no line; a busy one has a line from a free list.
+ *
+ *     idle --CALL--> busy --reply--> idle, or busy with the next one
+ *                     |  \
+ *                     |   `--CANCEL--> owing --reply (late)--> as above
+ *                     |                  `---- silence ------> closed
+ *                     `--closed--> the call fails, those that wait move
+ */
+
+#include "ngx_cometa_line.h"
+
+
+/* A call that waits for its turn; the message follows. */
+
+typedef struct {
+    ngx_queue_t           link;
+    ngx_cometa_ref_t      ref;
+    uint64_t              deadline;
+    uint64_t              time;
+    uint32_t              timeout;
+    uint32_t              len;
+} ngx_cometa_turn_t;
+
+
+typedef struct {
+    ngx_queue_t           link;         /* in ngx_cometa_lines */
+    ngx_cometa_device_t  *device;
+
+    /* of the call that was written, if busy */
+    ngx_cometa_ref_t      ref;
+    uint64_t              deadline;     /* ms */
+    uint64_t              time;         /* us, arrival at the origin */
+    uint32_t              timeout;      /* ms, the reply may be owed */
+    unsigned              busy:1;
+    unsigned              abandoned:1;  /* nobody waits for the reply */
+
+    ngx_uint_t            n;
+    ngx_queue_t           waiting;      /* ngx_cometa_turn_t */
+    ngx_event_t           timer;        /* set while a reply is owed */
+} ngx_cometa_line_t;
+
+
+static void ngx_cometa_line_call(ngx_cometa_mail_t *mail, u_char *body,
+    size_t len);
+static void ngx_cometa_line_query(ngx_cometa_mail_t *mail);
+static void ngx_cometa_line_cancel(ngx_cometa_mail_t *mail);
+static ngx_cometa_line_t *ngx_cometa_line_get(ngx_cometa_device_t *dev);
+static void ngx_cometa_line_free(ngx_cometa_line_t *line);
+static ngx_int_t ngx_cometa_line_wait(ngx_cometa_line_t *line,
+    ngx_cometa_mail_t *mail, u_char *body, size_t len);
+static void ngx_cometa_line_leave(ngx_cometa_line_t *line,
+    ngx_cometa_turn_t *turn);
+static ngx_int_t ngx_cometa_line_write(ngx_cometa_line_t *line,
+    ngx_cometa_ref_t *ref, uint64_t deadline, uint64_t time,
+    uint32_t timeout, u_char *data, size_t len);
+static void ngx_cometa_line_next(ngx_cometa_device_t *dev);
+static ngx_uint_t ngx_cometa_line_void(ngx_cometa_turn_t *turn);
+static void ngx_cometa_line_abandon(ngx_cometa_line_t *line);
+static void ngx_cometa_line_silence(ngx_event_t *ev);
+static void ngx_cometa_line_answer(ngx_cometa_ref_t *ref, ngx_uint_t type,
+    ngx_uint_t error, ngx_cometa_device_t *dev, uint64_t time, u_char *data,
+    size_t len);
+
+static ngx_int_t ngx_cometa_line_reply(ngx_cometa_device_t *dev,
+    u_char *data, size_t len);
+static ngx_uint_t ngx_cometa_line_outstanding(ngx_cometa_device_t *dev);
+static void ngx_cometa_line_event(ngx_cometa_device_t *dev, u_char *data,
+    size_t len);
+static void ngx_cometa_line_closed(ngx_cometa_device_t *dev,
+    ngx_uint_t reason);
+
+
+static ngx_queue_t  ngx_cometa_lines;
+static ngx_queue_t  ngx_cometa_lines_free;
+
+
+void
+ngx_cometa_line_start(void)
+{
+    ngx_queue_init(&ngx_cometa_lines);
+    ngx_queue_init(&ngx_cometa_lines_free);
+
+    ngx_cometa_device_handlers.reply = ngx_cometa_line_reply;
+    ngx_cometa_device_handlers.outstanding = ngx_cometa_line_outstanding;
+    ngx_cometa_device_handlers.event = ngx_cometa_line_event;
+    ngx_cometa_device_handlers.ready = ngx_cometa_line_next;
+    ngx_cometa_device_handlers.closed = ngx_cometa_line_closed;
+}
+
+
+void
+ngx_cometa_line_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
+{
+    ngx_cometa_device_t  *dev;
+
+    switch (mail->type) {
+
+    case NGX_COMETA_MAIL_CALL:
+        ngx_cometa_line_call(mail, body, len);
+        return;
+
+    case NGX_COMETA_MAIL_QUERY:
+        ngx_cometa_line_query(mail);
+        return;
+
+    case NGX_COMETA_MAIL_CANCEL:
+        ngx_cometa_line_cancel(mail);
+        return;
+
+    case NGX_COMETA_MAIL_EVICT:
+        dev = ngx_cometa_device_get(mail->handle, mail->session);
+        if (dev) {
+            ngx_cometa_device_close(dev, NGX_COMETA_TAKEN_OVER);
+        }
+
+        return;
+    }
+}
+
+
+static void
+ngx_cometa_line_call(ngx_cometa_mail_t *mail, u_char *body, size_t len)
+{
+    ngx_uint_t            error;
+    ngx_cometa_line_t    *line;
+    ngx_cometa_device_t  *dev;
+
+    dev = ngx_cometa_device_get(mail->handle, mail->session);
+    if (dev == NULL) {
+        error = NGX_COMETA_MOVED;
+        goto failed;
+    }
+
+    line = ngx_cometa_line_get(dev);
+    if (line == NULL) {
+        error = NGX_COMETA_OVERLOADED;
+        goto failed;
+    }
+
+    if (!line->busy && line->n == 0
+        && ngx_cometa_line_write(line, &mail->ref, mail->deadline, mail->time,
+                                 mail->timeout, body, len)
+           != NGX_AGAIN)
+    {
+        return;
+    }
+
+    if (line->n >= mail->queue) {
+        error = NGX_COMETA_DEVICE_BUSY;
+
+    } else if (ngx_cometa_line_wait(line, mail, body, len) == NGX_OK) {
+        return;
+
+    } else {
+        error = NGX_COMETA_OVERLOADED;
+    }
+
+    if (!line->busy && line->n == 0) {
+        ngx_cometa_line_free(line);
+    }
+
+failed:
+
+    ngx_cometa_line_answer(&mail->ref, NGX_COMETA_MAIL_FAIL, error, dev, 0,
+                           NULL, 0);
+}
+
+
+static void
+ngx_cometa_line_query(ngx_cometa_mail_t *mail)
+{
+    u_char               *last, json[NGX_COMETA_DEVICE_JSON];
+    ngx_cometa_device_t  *dev;
+
+    dev = ngx_cometa_device_get(mail->handle, mail->session);
+
+    if (dev == NULL || dev->connection == NULL) {
+        ngx_cometa_line_answer(&mail->ref, NGX_COMETA_MAIL_FAIL,
+                               NGX_COMETA_DEVICE_OFFLINE, dev, 0, NULL, 0);
+        return;
+    }
+
+    last = ngx_cometa_device_json(dev, json);
+
+    ngx_cometa_line_answer(&mail->ref, NGX_COMETA_MAIL_REPLY, 0, dev, 0,
+                           json, last - json);
+}
+
+
+static void
+ngx_cometa_line_cancel(ngx_cometa_mail_t *mail)
+{
+    ngx_queue_t          *q;
+    ngx_cometa_turn_t    *turn;
+    ngx_cometa_line_t    *line;
+    ngx_cometa_device_t  *dev;
+
+    dev = ngx_cometa_device_get(mail->handle, mail->session);
+
+    if (dev == NULL || dev->line == NULL) {
+        return;
+    }
+
+    line = dev->line;
+
+    if (line->busy
+        && ngx_memcmp(&line->ref, &mail->ref, sizeof(ngx_cometa_ref_t)) == 0)
+    {
+        ngx_cometa_line_abandon(line);
+        return;
+    }
+
+    for (q = ngx_queue_head(&line->waiting);
+         q != ngx_queue_sentinel(&line->waiting);
+         q = ngx_queue_next(q))
+    {
+        turn = ngx_queue_data(q, ngx_cometa_turn_t, link);
+
+        if (ngx_memcmp(&turn->ref, &mail->ref, sizeof(ngx_cometa_ref_t))
+            == 0)
+        {
+            ngx_cometa_line_leave(line, turn);
+            break;
+        }
+    }
+
+    if (!line->busy && line->n == 0) {
+        ngx_cometa_line_free(line);
+    }
+}
+
+
+static ngx_cometa_line_t *
+ngx_cometa_line_get(ngx_cometa_device_t *dev)
+{
+    ngx_queue_t        *q;
+    ngx_cometa_line_t  *line;
+
+    if (dev->line) {
+        return dev->line;
+    }
+
+    if (!ngx_queue_empty(&ngx_cometa_lines_free)) {
+        q = ngx_queue_head(&ngx_cometa_lines_free);
+        ngx_queue_remove(q);
+        line = ngx_queue_data(q, ngx_cometa_line_t, link);
+
+    } else {
+        line = ngx_alloc(sizeof(ngx_cometa_line_t), ngx_cycle->log);
+        if (line == NULL) {
+            return NULL;
+        }
+    }
+
+    ngx_memzero(line, sizeof(ngx_cometa_line_t));
+
+    line->device = dev;
+    line->timer.handler = ngx_cometa_line_silence;
+    line->timer.data = line;
+    line->timer.log = ngx_cycle->log;
+
+    ngx_queue_init(&line->waiting);
+    ngx_queue_insert_tail(&ngx_cometa_lines, &line->link);
+
+    dev->line = line;
+
+    return line;
+}
+
+
+static void
+ngx_cometa_line_free(ngx_cometa_line_t *line)
+{
+    if (line->timer.timer_set) {
+        ngx_del_timer(&line->timer);
+    }
+
+    line->device->line = NULL;
+
+    ngx_queue_remove(&line->link);
+    ngx_queue_insert_head(&ngx_cometa_lines_free, &line->link);
+}
+
+
+static ngx_int_t
+ngx_cometa_line_wait(ngx_cometa_line_t *line, ngx_cometa_mail_t *mail,
+    u_char *body, size_t len)
+{
+    ngx_cometa_turn_t  *turn;
+
+    turn = ngx_alloc(sizeof(ngx_cometa_turn_t) + len, ngx_cycle->log);
+    if (turn == NULL) {
+        return NGX_ERROR;
+    }
+
+    turn->ref = mail->ref;
+    turn->deadline = mail->deadline;
+    turn->time = mail->time;
+    turn->timeout = mail->timeout;
+    turn->len = len;
+    ngx_memcpy(turn + 1, body, len);
+
+    ngx_queue_insert_tail(&line->waiting, &turn->link);
+    line->n++;
+
+    ngx_cometa_stats_add(line->device->app, queued, 1);
+
+    ngx_cometa_line_answer(&mail->ref, NGX_COMETA_MAIL_QUEUED, 0,
+                           line->device, 0, NULL, 0);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_cometa_line_leave(ngx_cometa_line_t *line, ngx_cometa_turn_t *turn)
+{
+    ngx_queue_remove(&turn->link);
+    line->n--;
+
+    ngx_cometa_stats_add(line->device->app, queued, -1);
+
+    ngx_free(turn);
+}
+
+
+/*
+ * The line is busy before anything is written: should the write fail, the
+ * device closes and the call ends like any other that was written, because
+ * a part of it may have left. NGX_AGAIN: nothing was written.
+ */
+
+static ngx_int_t
+ngx_cometa_line_write(ngx_cometa_line_t *line, ngx_cometa_ref_t *ref,
+    uint64_t deadline, uint64_t time, uint32_t timeout, u_char *data,
+    size_t len)
+{
+    ngx_int_t  rc;
+
+    line->busy = 1;
+    line->abandoned = 0;
+    line->ref = *ref;
+    line->deadline = deadline;
+    line->time = time;
+    line->timeout = timeout;
+
+    rc = ngx_cometa_device_write(line->device, data, len);
+
+    if (rc == NGX_AGAIN) {
+        line->busy = 0;
+    }
+
+    return rc;
+}
+
+
+static void
+ngx_cometa_line_next(ngx_cometa_device_t *dev)
+{
+    ngx_int_t           rc;
+    ngx_queue_t        *q;
+    ngx_cometa_turn_t  *turn;
+    ngx_cometa_line_t  *line;
+
+    line = dev->line;
+
+    if (line == NULL || dev->closing) {
+        return;
+    }
+
+    while (!line->busy && line->n) {
+
+        q = ngx_queue_head(&line->waiting);
+        turn = ngx_queue_data(q, ngx_cometa_turn_t, link);
+
+        if (ngx_cometa_line_void(turn)) {
+            ngx_cometa_line_leave(line, turn);
+            continue;
+        }
+
+        if (!ngx_cometa_device_writable(dev)) {
+            return;
+        }
+
+        /*
+         * The origin must know that it was written before it is, so that
+         * it never sends it again should this process die; if it cannot be
+         * told now, the call is not written.
+         */
+
+        if (!ngx_cometa_mailbox_ready(turn->ref.slot)) {
+            ngx_cometa_line_answer(&turn->ref, NGX_COMETA_MAIL_FAIL,
+                                   NGX_COMETA_OVERLOADED, dev, 0, NULL, 0);
+            ngx_cometa_line_leave(line, turn);
+            continue;
+        }
+
+        ngx_cometa_line_answer(&turn->ref, NGX_COMETA_MAIL_WRITTEN, 0, dev,
+                               0, NULL, 0);
+
+        ngx_queue_remove(&turn->link);
+        line->n--;
+        ngx_cometa_stats_add(dev->app, queued, -1);
+
+        rc = ngx_cometa_line_write(line, &turn->ref, turn->deadline,
+                                   turn->time, turn->timeout,
+                                   (u_char *) (turn + 1), turn->len);
+        ngx_free(turn);
+
+        if (rc == NGX_ERROR) {
+            /* the line may be gone with the device */
+            return;
+        }
+    }
+
+    if (!line->busy) {
+        ngx_cometa_line_free(line);
+    }
+}
+
+
+/* Its origin has given up or is gone. */
+
+static ngx_uint_t
+ngx_cometa_line_void(ngx_cometa_turn_t *turn)
+{
+    return turn->deadline <= ngx_current_msec
+           || !ngx_cometa_slot_alive(turn->ref.slot, turn->ref.epoch);
+}
+
+
+/* The reply may come until the deadline, and is owed for `timeout` more. */
+
+static void
+ngx_cometa_line_abandon(ngx_cometa_line_t *line)
+{
+    ngx_msec_t  wait;
+
+    if (line->abandoned) {
+        return;
+    }
+
+    line->abandoned = 1;
+
+    wait = line->timeout;
+
+    if (line->deadline > ngx_current_msec) {
+        wait += line->deadline - ngx_current_msec;
+    }
+
+    ngx_add_timer(&line->timer, wait);
+}
+
+
+static void
+ngx_cometa_line_silence(ngx_event_t *ev)
+{
+    ngx_cometa_line_t  *line;
+
+    line = ev->data;
+
+    ngx_cometa_device_close(line->device, NGX_COMETA_UNRESPONSIVE);
+}
+
+
+static void
+ngx_cometa_line_answer(ngx_cometa_ref_t *ref, ngx_uint_t type,
+    ngx_uint_t error, ngx_cometa_device_t *dev, uint64_t time, u_char *data,
+    size_t len)
+{
+    ngx_str_t          body;
+    ngx_cometa_mail_t  mail;
+
+    ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
+
+    mail.type = type;
+    mail.error = error;
+    mail.ref = *ref;
+    mail.time = time;
+
+    if (dev) {
+        mail.session = dev->session;
+        mail.app = dev->app;
+    }
+
+    body.data = data;
+    body.len = len;
+
+    ngx_cometa_mailbox_tell(ref->slot, ref->epoch, &mail, &body);
+}
+
+
+static ngx_int_t
+ngx_cometa_line_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
+{
+    uint64_t            latency;
+    ngx_uint_t          abandoned;
+    ngx_cometa_ref_t    ref;
+    ngx_cometa_line_t  *line;
+
+    line = dev->line;
+
+    if (line == NULL || !line->busy) {
+        return NGX_DECLINED;
+    }
+
+    latency = ngx_cometa_now() - line->time;
+
+    dev->latency = ngx_min(latency, NGX_MAX_INT32_VALUE);
+
+    ref = line->ref;
+    abandoned = line->abandoned;
+    line->busy = 0;
+
+    if (line->timer.timer_set) {
+        ngx_del_timer(&line->timer);
+    }
+
+    /* those that wait go before what the answer may lead to */
+
+    ngx_cometa_line_next(dev);
+
+    if (abandoned) {
+        ngx_cometa_stats_add(dev->app, late, 1);
+        return NGX_OK;
+    }
+
+    ngx_cometa_line_answer(&ref, NGX_COMETA_MAIL_REPLY, 0, dev, latency,
+                           data, len);
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_cometa_line_outstanding(ngx_cometa_device_t *dev)
+{
+    ngx_cometa_line_t  *line;
+
+    line = dev->line;
+
+    return line && line->busy;
+}
+
+
+static void
+ngx_cometa_line_event(ngx_cometa_device_t *dev, u_char *data, size_t len)
+{
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, dev->connection->log, 0,
+                   "cometa event of %uz bytes, session %uL", len,
+                   dev->session);
+}
+
+
+static void
+ngx_cometa_line_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
+{
+    ngx_queue_t        *q;
+    ngx_cometa_turn_t  *turn;
+    ngx_cometa_line_t  *line;
+
+    line = dev->line;
+
+    if (line == NULL) {
+        return;
+    }
+
+    if (line->busy && !line->abandoned) {
+        line->busy = 0;
+        ngx_cometa_line_answer(&line->ref, NGX_COMETA_MAIL_FAIL,
+                               reason == NGX_COMETA_TAKEN_OVER
+                               ? NGX_COMETA_DEVICE_TAKEN_OVER
+                               : NGX_COMETA_DEVICE_DISCONNECTED,
+                               dev, 0, NULL, 0);
+    }
+
+    while (!ngx_queue_empty(&line->waiting)) {
+        q = ngx_queue_head(&line->waiting);
+        turn = ngx_queue_data(q, ngx_cometa_turn_t, link);
+
+        ngx_cometa_line_answer(&turn->ref, NGX_COMETA_MAIL_FAIL,
+                               NGX_COMETA_MOVED, dev, 0, NULL, 0);
+        ngx_cometa_line_leave(line, turn);
+    }
+
+    ngx_cometa_line_free(line);
+}
+
+
+void
+ngx_cometa_line_deaths(void)
+{
+    ngx_queue_t        *q;
+    ngx_cometa_line_t  *line;
+
+    for (q = ngx_queue_head(&ngx_cometa_lines);
+         q != ngx_queue_sentinel(&ngx_cometa_lines);
+         q = ngx_queue_next(q))
+    {
+        line = ngx_queue_data(q, ngx_cometa_line_t, link);
+
+        /* those that wait are looked at when their turn comes */
+
+        if (line->busy
+            && !ngx_cometa_slot_alive(line->ref.slot, line->ref.epoch))
+        {
+            ngx_cometa_line_abandon(line);
+        }
+    }
+}

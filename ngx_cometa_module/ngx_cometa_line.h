@@ -1,0 +1,27 @@
+
+/*
+ * The line of calls in front of a device, at the worker that holds it: one
+ * call at a time is written, the others wait in arrival order, a late reply
+ * reaches nobody.
+ */
+
+#ifndef _NGX_COMETA_LINE_H_INCLUDED_
+#define _NGX_COMETA_LINE_H_INCLUDED_
+
+
+#include "ngx_cometa_device.h"
+#include "ngx_cometa_mailbox.h"
+
+
+/* At the start of a worker: becomes the handlers of its devices. */
+void ngx_cometa_line_start(void);
+
+/* Mail to an owner: CALL, QUERY, CANCEL, EVICT. */
+void ngx_cometa_line_deliver(ngx_cometa_mail_t *mail, u_char *body,
+    size_t len);
+
+/* Workers have died: their calls are abandoned. */
+void ngx_cometa_line_deaths(void);
+
+
+#endif /* _NGX_COMETA_LINE_H_INCLUDED_ */

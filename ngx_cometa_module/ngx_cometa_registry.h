@@ -1,0 +1,105 @@
+
+/*
+ * The registry: which worker holds which device. Every worker reads and
+ * writes it, each operation under the lock of one shard and in time that does
+ * not grow with the number of devices.
+ */
+
+#ifndef _NGX_COMETA_REGISTRY_H_INCLUDED_
+#define _NGX_COMETA_REGISTRY_H_INCLUDED_
+
+
+#include "ngx_cometa_zone.h"
+
+
+/*
+ * A record, and the chains it stands in: that of its bucket while in use,
+ * that of free records of its shard otherwise. An index plus one, 0 ends.
+ *
+ *     bucket -> record -> record -> 0        shard->free -> record -> 0
+ *
+ * A record whose epoch is not the epoch of its slot is absent: its worker is
+ * gone. Whoever walks over it takes it out.
+ */
+
+struct ngx_cometa_record_s {
+    uint32_t         next;
+    uint32_t         hash;
+    uint64_t         session;
+    uint32_t         epoch;             /* of the owner's slot */
+    uint32_t         handle;            /* in the owner's table of devices */
+    uint16_t         slot;
+    uint16_t         app;
+    uint8_t          len;
+    u_char           id[NGX_COMETA_ID_MAX];
+};
+
+
+/*
+ * `moving` names the record that is on its way between the chains, so that
+ * whoever inherits the lock from a dead process can put it in its place.
+ */
+
+struct ngx_cometa_shard_s {
+    pthread_mutex_t  lock;
+    uint32_t         free;              /* index + 1 */
+    uint32_t         moving;            /* index + 1 */
+    uint32_t         used;
+} __attribute__((aligned(64)));
+
+
+/* Where a device is: the owner, and what the owner knows it by. */
+
+typedef struct {
+    uint32_t         slot;
+    uint32_t         epoch;
+    uint32_t         handle;
+    uint32_t         record;
+    uint32_t         app;
+    uint64_t         session;
+} ngx_cometa_place_t;
+
+
+/*
+ * Enters a device that this worker holds, under the given handle; the rest
+ * of `place` is set, with a new session. If the device was attached before,
+ * its old place is set in `old` (else old->session is 0).
+ *
+ * NGX_DECLINED: it is attached, and `takeover` is not wanted.
+ * NGX_BUSY: there is no room for it.
+ */
+ngx_int_t ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
+    ngx_uint_t takeover, ngx_cometa_place_t *place, ngx_cometa_place_t *old);
+
+/* Takes it out, unless it has got a newer session meanwhile. */
+void ngx_cometa_registry_detach(uint32_t record, uint64_t session);
+
+/* NGX_DECLINED: not attached. */
+ngx_int_t ngx_cometa_registry_find(ngx_cometa_key_t *key,
+    ngx_cometa_place_t *place);
+
+/*
+ * A walk over all attached devices of an application in no special order, a
+ * slice at a time: one bucket after the other from *cursor on. Fills ids[]
+ * and returns how many; a bucket is never cut, NGX_COMETA_WALK_MAX ids must
+ * have room. *cursor is NGX_COMETA_NONE after the last bucket.
+ */
+#define NGX_COMETA_WALK_MAX  512
+
+typedef struct {
+    uint8_t          len;
+    u_char           data[NGX_COMETA_ID_MAX];
+} ngx_cometa_id_t;
+
+ngx_uint_t ngx_cometa_registry_walk(uint32_t app, uint32_t *cursor,
+    ngx_cometa_id_t *ids);
+
+/* The name of a device that this worker holds; valid while it holds it. */
+void ngx_cometa_registry_name(uint32_t record, ngx_str_t *app,
+    ngx_str_t *device);
+
+/* How many records are in use, those of dead workers included. */
+ngx_uint_t ngx_cometa_registry_used(void);
+
+
+#endif /* _NGX_COMETA_REGISTRY_H_INCLUDED_ */

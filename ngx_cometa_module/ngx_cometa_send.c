@@ -1,0 +1,320 @@
+
+/*
+ * The send request: reads the message, makes a call of it, and answers with
+ * the reply of the device.
+ */
+
+#include "ngx_cometa_http.h"
+
+
+static void ngx_cometa_send_body(ngx_http_request_t *r);
+static ngx_int_t ngx_cometa_send_call(ngx_http_request_t *r,
+    ngx_cometa_ctx_t *ctx, ngx_str_t *message);
+static ngx_msec_t ngx_cometa_send_prefer(ngx_http_request_t *r);
+static ngx_msec_t ngx_cometa_send_wait(ngx_http_request_t *r,
+    ngx_cometa_loc_conf_t *lcf);
+static void ngx_cometa_send_done(ngx_cometa_call_t *call, ngx_uint_t error,
+    u_char *data, size_t len);
+static ngx_int_t ngx_cometa_send_reply(ngx_http_request_t *r, u_char *data,
+    size_t len);
+static void ngx_cometa_send_cleanup(void *data);
+
+
+ngx_int_t
+ngx_cometa_send_handler(ngx_http_request_t *r)
+{
+    ngx_int_t               rc;
+    ngx_uint_t              error;
+    ngx_cometa_ctx_t       *ctx;
+    ngx_cometa_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    ctx = ngx_cometa_http_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    error = ngx_cometa_http_key(r, ctx, 1);
+
+    if (error == NGX_COMETA_OK && !ngx_cometa_http_authorize(r)) {
+        error = NGX_COMETA_UNAUTHORIZED;
+    }
+
+    if (error == NGX_COMETA_OK && !ngx_cometa_zone.claimed) {
+        error = NGX_COMETA_OVERLOADED;
+    }
+
+    if (error == NGX_COMETA_OK
+        && r->headers_in.content_length_n > (off_t) lcf->max_message)
+    {
+        error = NGX_COMETA_MESSAGE_TOO_LARGE;
+    }
+
+    if (error != NGX_COMETA_OK) {
+        return ngx_cometa_http_error(r, error);
+    }
+
+    r->request_body_in_single_buf = 1;
+
+    rc = ngx_http_read_client_request_body(r, ngx_cometa_send_body);
+
+    return (rc >= NGX_HTTP_SPECIAL_RESPONSE) ? rc : NGX_DONE;
+}
+
+
+static void
+ngx_cometa_send_body(ngx_http_request_t *r)
+{
+    ngx_int_t               rc;
+    ngx_str_t               message;
+    ngx_cometa_ctx_t       *ctx;
+    ngx_cometa_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
+
+    rc = ngx_cometa_http_body(r, lcf->max_message, 0, &message);
+
+    if (rc == NGX_DECLINED) {
+        rc = ngx_cometa_http_error(r, NGX_COMETA_MESSAGE_TOO_LARGE);
+
+    } else if (rc == NGX_ERROR) {
+        rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
+
+    } else if (message.len == 0) {
+        rc = ngx_cometa_http_error(r, NGX_COMETA_EMPTY_MESSAGE);
+
+    } else {
+        rc = ngx_cometa_send_call(r, ctx, &message);
+    }
+
+    if (rc != NGX_DONE) {
+        ngx_http_finalize_request(r, rc);
+    }
+}
+
+
+/* NGX_DONE: the request is finalized by the end of the call. */
+
+static ngx_int_t
+ngx_cometa_send_call(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
+    ngx_str_t *message)
+{
+    ngx_time_t             *tp;
+    ngx_msec_int_t          spent, limit;
+    ngx_cometa_call_t      *call;
+    ngx_http_cleanup_t     *cln;
+    ngx_cometa_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    limit = ngx_cometa_send_prefer(r);
+
+    if (limit == 0) {
+        limit = lcf->send_timeout;
+    }
+
+    limit = ngx_min(limit, (ngx_msec_int_t) lcf->send_timeout_max);
+
+    /* the deadline began when the request did, not when its body was read */
+
+    tp = ngx_timeofday();
+    spent = (tp->sec - r->start_sec) * 1000
+            + (ngx_msec_int_t) (tp->msec - r->start_msec);
+
+    if (spent > 0 && spent >= limit) {
+        return ngx_cometa_http_error(r, NGX_COMETA_DEVICE_TIMEOUT);
+    }
+
+    cln = ngx_http_cleanup_add(r, 0);
+    if (cln == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    call = ngx_cometa_call_create();
+    if (call == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    cln->handler = ngx_cometa_send_cleanup;
+    cln->data = ctx;
+
+    call->key = ctx->key;
+    call->message = *message;
+    call->timeout = limit - ngx_max(spent, 0);
+    call->owe = lcf->send_timeout;
+    call->wait = ngx_cometa_send_wait(r, lcf);
+    call->queue = lcf->queue;
+    call->handler = ngx_cometa_send_done;
+    call->data = r;
+
+    ctx->call = call;
+
+    /* notices a caller that goes away */
+
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    ngx_cometa_call_start(call);
+
+    return NGX_DONE;
+}
+
+
+/* "Prefer: wait=N" (RFC 7240), in ms; 0: there is none. */
+
+static ngx_msec_t
+ngx_cometa_send_prefer(ngx_http_request_t *r)
+{
+    u_char     *p, *last, *begin;
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    value = ngx_cometa_http_header(r, "Prefer", 6);
+    if (value == NULL) {
+        return 0;
+    }
+
+    p = value->data;
+    last = p + value->len;
+
+    while (p < last) {
+
+        while (p < last && (*p == ' ' || *p == ',' || *p == ';')) {
+            p++;
+        }
+
+        if (last - p > 4 && ngx_strncasecmp(p, (u_char *) "wait", 4) == 0) {
+            p += 4;
+
+            while (p < last && (*p == ' ' || *p == '=' || *p == '"')) {
+                p++;
+            }
+
+            for (begin = p; p < last && *p >= '0' && *p <= '9'; p++) {
+                /* void */
+            }
+
+            n = ngx_atoi(begin, ngx_min(p - begin, 6));
+
+            if (n != NGX_ERROR) {
+                return n ? n * 1000 : 1;
+            }
+        }
+
+        while (p < last && *p != ',' && *p != ';') {
+            p++;
+        }
+    }
+
+    return 0;
+}
+
+
+static ngx_msec_t
+ngx_cometa_send_wait(ngx_http_request_t *r, ngx_cometa_loc_conf_t *lcf)
+{
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    value = ngx_cometa_http_header(r, "Cometa-Wait", 11);
+
+    if (value) {
+        n = ngx_atoi(value->data, ngx_min(value->len, 6));
+
+        if (n != NGX_ERROR) {
+            return n * 1000;
+        }
+    }
+
+    return lcf->send_wait;
+}
+
+
+static void
+ngx_cometa_send_done(ngx_cometa_call_t *call, ngx_uint_t error, u_char *data,
+    size_t len)
+{
+    ngx_int_t            rc;
+    ngx_connection_t    *c;
+    ngx_cometa_ctx_t    *ctx;
+    ngx_http_request_t  *r;
+
+    r = call->data;
+    c = r->connection;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
+
+    ctx->call = NULL;
+    ctx->session = call->session;
+    ctx->placed = (call->session != 0);
+    ctx->remote = call->remote;
+    ctx->latency = call->latency;
+    ctx->called = (error == NGX_COMETA_OK);
+
+    if (error == NGX_COMETA_OK) {
+        rc = ngx_cometa_send_reply(r, data, len);
+
+    } else {
+        rc = ngx_cometa_http_error(r, error);
+    }
+
+    ngx_http_finalize_request(r, rc);
+    ngx_http_run_posted_requests(c);
+}
+
+
+static ngx_int_t
+ngx_cometa_send_reply(ngx_http_request_t *r, u_char *data, size_t len)
+{
+    ngx_int_t                  rc;
+    ngx_buf_t                 *b;
+    ngx_chain_t                out;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    r->headers_out.status = NGX_HTTP_OK;
+    r->headers_out.content_length_n = len;
+    r->headers_out.content_type = clcf->default_type;
+    r->headers_out.content_type_len = clcf->default_type.len;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    if (len == 0) {
+        return ngx_http_send_special(r, NGX_HTTP_LAST);
+    }
+
+    /* the reply lies in a buffer that is not ours */
+
+    b = ngx_create_temp_buf(r->pool, len);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->last = ngx_cpymem(b->pos, data, len);
+    b->last_buf = (r == r->main) ? 1 : 0;
+    b->last_in_chain = 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}
+
+
+static void
+ngx_cometa_send_cleanup(void *data)
+{
+    ngx_cometa_ctx_t  *ctx = data;
+
+    if (ctx->call) {
+        ngx_cometa_call_cancel(ctx->call);
+        ctx->call = NULL;
+    }
+}

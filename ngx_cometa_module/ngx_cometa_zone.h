@@ -1,0 +1,163 @@
+
+/*
+ * The zone: layout of the shared memory, and the slots that worker processes
+ * claim in it. Everything above finds its part of the zone through
+ * ngx_cometa_zone, this process's view of it.
+ */
+
+#ifndef _NGX_COMETA_ZONE_H_INCLUDED_
+#define _NGX_COMETA_ZONE_H_INCLUDED_
+
+
+#include "ngx_cometa.h"
+#include "cometa_hash.h"
+#include "cometa_ring.h"
+
+#include <pthread.h>
+
+
+/*
+ * The zone, from its first to its last page. There is no pointer in it, only
+ * indices and offsets, for a pointer would have to be valid in every process.
+ *
+ *     +---------------+
+ *     | nginx's slab  |  header and page table, made by nginx
+ *     +---------------+  <- one allocation takes all the rest
+ *     | head          |  sizes, hash key, session counter
+ *     | slots         |  one a worker process: life, epoch, mailbox
+ *     | applications  |  names, append only
+ *     | counters      |  slots x applications
+ *     | shards        |  lock and free list of a part of the registry
+ *     | buckets       |  heads of the chains of records
+ *     | records       |  one a device
+ *     | rings         |  one a slot: the bytes of its mailbox
+ *     +---------------+
+ */
+
+#define NGX_COMETA_ZONE_MAGIC    0x434f4d45
+#define NGX_COMETA_ZONE_VERSION  1
+#define NGX_COMETA_WAITING       4096
+#define NGX_COMETA_NONE          0xffffffff
+#define NGX_COMETA_MESSAGE_HEAD  64     /* what mail adds to a payload */
+
+
+typedef struct {
+    uint32_t         magic;
+    uint32_t         version;
+
+    uint32_t         slots;
+    uint32_t         apps;              /* there is room for */
+    uint32_t         shards;
+    uint32_t         buckets;           /* in each shard */
+    uint32_t         records;
+    uint32_t         max_message;       /* the rings were made for */
+    uint64_t         ring_size;
+    uint64_t         key[2];            /* of the hash */
+
+    /* atomic, all of them */
+
+    uint32_t         napps;             /* in use */
+    uint32_t         carved;            /* records given to shards so far */
+    uint32_t         deaths;            /* times that a slot was vacated */
+    uint32_t         sweep;             /* next bucket to be swept */
+    uint64_t         session;           /* the last one given */
+
+    pthread_mutex_t  apps_lock;         /* to append to applications */
+
+    /* callers that wait for a device to attach, by hash of its key */
+    uint32_t         waiting[NGX_COMETA_WAITING];
+} ngx_cometa_head_t;
+
+
+/*
+ * A slot belongs to the process that holds `life`, a robust mutex: the kernel
+ * releases it when the process ends in any way, so whoever finds it free may
+ * vacate the slot. What was written under an epoch is void once the slot has
+ * another one; this is how all devices of a dead worker vanish at once.
+ */
+
+typedef struct {
+    pthread_mutex_t  life;
+    uint32_t         epoch;
+    uint32_t         pid;               /* 0: free */
+    uint32_t         draining;
+    uint32_t         waiting;           /* calls that wait for an attach */
+    int32_t          eventfd;           /* made by the master, inherited */
+    uint32_t         last_epoch;        /* the epoch before this one ... */
+    uint64_t         last_begun;        /* ... had taken this much mail */
+
+    /* the mailbox */
+    pthread_mutex_t  mail;              /* producers serialise on it */
+    uint32_t         sleeping;          /* the consumer wants a wake-up */
+    uint64_t         overflows;         /* messages refused: ring full */
+
+    cometa_ring_t    ring  __attribute__((aligned(64)));
+} ngx_cometa_slot_t;
+
+
+typedef struct {
+    uint32_t         len;               /* published last, 0: not in use */
+    u_char           name[NGX_COMETA_ID_MAX];
+} ngx_cometa_app_t;
+
+
+typedef struct ngx_cometa_counters_s  ngx_cometa_counters_t;
+typedef struct ngx_cometa_shard_s     ngx_cometa_shard_t;
+typedef struct ngx_cometa_record_s    ngx_cometa_record_t;
+
+
+/* This process's view; `slot` and `epoch` are its own, if it has claimed. */
+
+typedef struct {
+    ngx_cometa_head_t      *head;
+    ngx_cometa_slot_t      *slots;
+    ngx_cometa_app_t       *apps;
+    ngx_cometa_counters_t  *counters;
+    ngx_cometa_shard_t     *shards;
+    uint32_t               *buckets;
+    ngx_cometa_record_t    *records;
+    u_char                 *rings;
+
+    uint32_t                slot;
+    uint32_t                epoch;
+    unsigned                claimed:1;
+} ngx_cometa_zone_t;
+
+extern ngx_cometa_zone_t  ngx_cometa_zone;
+
+
+/*
+ * In the master: makes the zone, or checks that an old one still serves the
+ * new configuration, without a change to it. `data` of the zone is the head.
+ */
+ngx_int_t ngx_cometa_zone_init(ngx_shm_zone_t *shm_zone, size_t max_message,
+    ngx_uint_t workers, ngx_cometa_head_t *old);
+
+/* In the master, once a configuration is in force: frees what old zones had. */
+void ngx_cometa_zone_commit(ngx_cometa_head_t *head);
+
+/* In a worker, at its start and at its end. */
+ngx_int_t ngx_cometa_zone_claim(ngx_cometa_head_t *head, ngx_log_t *log);
+void ngx_cometa_zone_release(void);
+
+/*
+ * Whether the process that had this slot under this epoch is still there.
+ * Vacates the slot if it finds its process dead.
+ */
+ngx_uint_t ngx_cometa_slot_alive(uint32_t slot, uint32_t epoch);
+
+/* Whether another process could take over the work of this one. */
+ngx_uint_t ngx_cometa_slot_successor(void);
+
+void ngx_cometa_slot_wake(uint32_t slot);
+
+/* NGX_DECLINED: the last owner died; the lock is held and what it guards
+ * must be mended. */
+ngx_int_t ngx_cometa_lock(pthread_mutex_t *mutex);
+void ngx_cometa_unlock(pthread_mutex_t *mutex);
+
+/* Makes the hash of a key whose strings are set. */
+void ngx_cometa_key_init(ngx_cometa_key_t *key);
+
+
+#endif /* _NGX_COMETA_ZONE_H_INCLUDED_ */
