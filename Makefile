@@ -99,14 +99,16 @@ build:
 	@mkdir -p build
 	@flock build/lock $(MAKE) --no-print-directory compile
 
-# nginx's makefile has variables of the same names: none may reach it.
+# nginx's makefile has variables of the same names: none may reach it.  A running
+# nginx has the module mapped: it is replaced, never written to.
 
 compile: $(B)/configured
 	@MAKEFLAGS= $(MAKE) -s -j$(CPUS) --no-print-directory -C $(B)/src \
 	    -f objs/Makefile $(goals)
 ifdef module
 	@cmp -s $(B)/src/objs/ngx_http_cometa_module.so $(module) \
-	    || cp $(B)/src/objs/ngx_http_cometa_module.so $(module)
+	    || { cp $(B)/src/objs/ngx_http_cometa_module.so $(module).new \
+	         && mv $(module).new $(module); }
 endif
 ifeq ($(B),build/debian-gcc)
 	@ln -sfn debian-gcc/ngx_cometa_module.so build/ngx_cometa_module.so

@@ -7,6 +7,7 @@
  */
 
 #include "ngx_cometa_http.h"
+#include "ngx_cometa_line.h"
 
 
 #define NGX_COMETA_CONTINUE  "HTTP/1.1 100 Continue" CRLF CRLF
@@ -19,8 +20,9 @@ static ngx_int_t ngx_cometa_attach_refuse(ngx_http_request_t *r,
 static void ngx_cometa_attach_body(ngx_http_request_t *r);
 static ngx_int_t ngx_cometa_attach_expect(ngx_http_request_t *r);
 static ngx_int_t ngx_cometa_attach_open(ngx_http_request_t *r);
-static ngx_int_t ngx_cometa_attach_enter(ngx_http_request_t *r,
+static ngx_uint_t ngx_cometa_attach_enter(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
+static ngx_cometa_device_t *ngx_cometa_attach_device(ngx_http_request_t *r);
 static ngx_int_t ngx_cometa_attach_info(ngx_http_request_t *r,
     ngx_cometa_device_t *dev);
 static ngx_int_t ngx_cometa_attach_answer(ngx_http_request_t *r);
@@ -181,7 +183,7 @@ ngx_cometa_attach_expect(ngx_http_request_t *r)
 static ngx_int_t
 ngx_cometa_attach_open(ngx_http_request_t *r)
 {
-    ngx_int_t            rc;
+    ngx_uint_t           error;
     ngx_cometa_ctx_t    *ctx;
     ngx_http_cleanup_t  *cln;
 
@@ -201,23 +203,25 @@ ngx_cometa_attach_open(ngx_http_request_t *r)
     cln->handler = ngx_cometa_attach_cleanup;
     cln->data = ctx;
 
-    rc = ngx_cometa_attach_enter(r, ctx);
+    ctx->attaching = ngx_cometa_attach_device(r);
 
-    if (rc != NGX_OK) {
-        return rc;
+    if (ctx->attaching == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    error = ngx_cometa_attach_enter(r, ctx);
+
+    if (error != NGX_COMETA_OK) {
+        return ngx_cometa_attach_refuse(r, error);
     }
 
     return ngx_cometa_attach_answer(r);
 }
 
 
-static ngx_int_t
-ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
+static ngx_cometa_device_t *
+ngx_cometa_attach_device(ngx_http_request_t *r)
 {
-    ngx_str_t               none;
-    ngx_int_t               rc;
-    ngx_cometa_mail_t       mail;
-    ngx_cometa_place_t      old;
     ngx_cometa_device_t    *dev;
     ngx_cometa_loc_conf_t  *lcf;
 
@@ -225,33 +229,49 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
     dev = ngx_cometa_device_create(lcf->devices);
     if (dev == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return NULL;
     }
-
-    ctx->attaching = dev;
 
     dev->sdk = !r->headers_in.chunked;
 
     if (ngx_cometa_attach_info(r, dev) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        ngx_cometa_device_discard(dev);
+        return NULL;
     }
+
+    return dev;
+}
+
+
+static ngx_uint_t
+ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
+{
+    ngx_int_t               rc;
+    ngx_str_t               none;
+    ngx_cometa_mail_t       mail;
+    ngx_cometa_place_t      old;
+    ngx_cometa_device_t    *dev;
+    ngx_cometa_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+    dev = ctx->attaching;
 
     rc = ngx_cometa_device_enter(dev, &ctx->key, lcf->takeover, &old);
 
     if (rc == NGX_DECLINED) {
-        return ngx_cometa_attach_refuse(r, NGX_COMETA_ALREADY_ATTACHED);
+        return NGX_COMETA_ALREADY_ATTACHED;
     }
 
     if (rc == NGX_BUSY) {
-        ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
-                      "cometa_zone is full, increase its size");
-        return ngx_cometa_attach_refuse(r, NGX_COMETA_ZONE_FULL);
+        return NGX_COMETA_ZONE_FULL;
     }
 
     ctx->session = dev->session;
     ctx->placed = 1;
 
     if (old.session) {
+        ngx_cometa_line_hold(dev);
+
         ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
         ngx_str_null(&none);
 
@@ -264,7 +284,7 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
     ngx_cometa_call_online(&ctx->key);
 
-    return NGX_OK;
+    return NGX_COMETA_OK;
 }
 
 

@@ -412,6 +412,10 @@ ngx_cometa_device_finish(ngx_cometa_device_t *dev)
 
     if (dev->life.prev) {
         ngx_queue_remove(&dev->life);
+
+        if (ngx_queue_empty(&dev->conf->life) && dev->conf->timer.timer_set) {
+            ngx_del_timer(&dev->conf->timer);
+        }
     }
 
     if (c) {

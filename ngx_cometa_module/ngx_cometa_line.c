@@ -13,6 +13,9 @@
 #include "ngx_cometa_line.h"
 
 
+#define NGX_COMETA_LINE_HOLD  20        /* ms, after a takeover */
+
+
 /* A call that waits for its turn; the message follows. */
 
 typedef struct {
@@ -36,10 +39,11 @@ typedef struct {
     uint32_t              timeout;      /* ms, the reply may be owed */
     unsigned              busy:1;
     unsigned              abandoned:1;  /* nobody waits for the reply */
+    unsigned              held:1;       /* nothing is written yet */
 
     ngx_uint_t            n;
     ngx_queue_t           waiting;      /* ngx_cometa_turn_t */
-    ngx_event_t           timer;        /* set while a reply is owed */
+    ngx_event_t           timer;        /* set while held, or owed a reply */
 } ngx_cometa_line_t;
 
 
@@ -49,6 +53,7 @@ static void ngx_cometa_line_query(ngx_cometa_mail_t *mail);
 static void ngx_cometa_line_cancel(ngx_cometa_mail_t *mail);
 static ngx_cometa_line_t *ngx_cometa_line_get(ngx_cometa_device_t *dev);
 static void ngx_cometa_line_free(ngx_cometa_line_t *line);
+static void ngx_cometa_line_idle(ngx_cometa_line_t *line);
 static ngx_int_t ngx_cometa_line_wait(ngx_cometa_line_t *line,
     ngx_cometa_mail_t *mail, u_char *body, size_t len);
 static void ngx_cometa_line_leave(ngx_cometa_line_t *line,
@@ -59,7 +64,7 @@ static ngx_int_t ngx_cometa_line_write(ngx_cometa_line_t *line,
 static void ngx_cometa_line_next(ngx_cometa_device_t *dev);
 static ngx_uint_t ngx_cometa_line_void(ngx_cometa_turn_t *turn);
 static void ngx_cometa_line_abandon(ngx_cometa_line_t *line);
-static void ngx_cometa_line_silence(ngx_event_t *ev);
+static void ngx_cometa_line_timer(ngx_event_t *ev);
 static void ngx_cometa_line_answer(ngx_cometa_ref_t *ref, ngx_uint_t type,
     ngx_uint_t error, ngx_cometa_device_t *dev, uint64_t time, u_char *data,
     size_t len);
@@ -140,7 +145,7 @@ ngx_cometa_line_call(ngx_cometa_mail_t *mail, u_char *body, size_t len)
         goto failed;
     }
 
-    if (!line->busy && line->n == 0
+    if (!line->busy && !line->held && line->n == 0
         && ngx_cometa_line_write(line, &mail->ref, mail->deadline, mail->time,
                                  mail->timeout, body, len)
            != NGX_AGAIN)
@@ -158,9 +163,7 @@ ngx_cometa_line_call(ngx_cometa_mail_t *mail, u_char *body, size_t len)
         error = NGX_COMETA_OVERLOADED;
     }
 
-    if (!line->busy && line->n == 0) {
-        ngx_cometa_line_free(line);
-    }
+    ngx_cometa_line_idle(line);
 
 failed:
 
@@ -227,8 +230,20 @@ ngx_cometa_line_cancel(ngx_cometa_mail_t *mail)
         }
     }
 
-    if (!line->busy && line->n == 0) {
-        ngx_cometa_line_free(line);
+    ngx_cometa_line_idle(line);
+}
+
+
+void
+ngx_cometa_line_hold(ngx_cometa_device_t *dev)
+{
+    ngx_cometa_line_t  *line;
+
+    line = ngx_cometa_line_get(dev);
+
+    if (line) {
+        line->held = 1;
+        ngx_add_timer(&line->timer, NGX_COMETA_LINE_HOLD);
     }
 }
 
@@ -258,7 +273,7 @@ ngx_cometa_line_get(ngx_cometa_device_t *dev)
     ngx_memzero(line, sizeof(ngx_cometa_line_t));
 
     line->device = dev;
-    line->timer.handler = ngx_cometa_line_silence;
+    line->timer.handler = ngx_cometa_line_timer;
     line->timer.data = line;
     line->timer.log = ngx_cycle->log;
 
@@ -285,11 +300,26 @@ ngx_cometa_line_free(ngx_cometa_line_t *line)
 }
 
 
+static void
+ngx_cometa_line_idle(ngx_cometa_line_t *line)
+{
+    if (!line->busy && !line->held && line->n == 0) {
+        ngx_cometa_line_free(line);
+    }
+}
+
+
+/*
+ * In order of arrival at the server. As a rule that is the order of the mail,
+ * and the place is the tail; calls that moved here stood before others.
+ */
+
 static ngx_int_t
 ngx_cometa_line_wait(ngx_cometa_line_t *line, ngx_cometa_mail_t *mail,
     u_char *body, size_t len)
 {
-    ngx_cometa_turn_t  *turn;
+    ngx_queue_t        *q;
+    ngx_cometa_turn_t  *turn, *prev;
 
     turn = ngx_alloc(sizeof(ngx_cometa_turn_t) + len, ngx_cycle->log);
     if (turn == NULL) {
@@ -303,7 +333,18 @@ ngx_cometa_line_wait(ngx_cometa_line_t *line, ngx_cometa_mail_t *mail,
     turn->len = len;
     ngx_memcpy(turn + 1, body, len);
 
-    ngx_queue_insert_tail(&line->waiting, &turn->link);
+    for (q = ngx_queue_last(&line->waiting);
+         q != ngx_queue_sentinel(&line->waiting);
+         q = ngx_queue_prev(q))
+    {
+        prev = ngx_queue_data(q, ngx_cometa_turn_t, link);
+
+        if (prev->time <= turn->time) {
+            break;
+        }
+    }
+
+    ngx_queue_insert_after(q, &turn->link);
     line->n++;
 
     ngx_cometa_stats_add(line->device->app, queued, 1);
@@ -371,7 +412,7 @@ ngx_cometa_line_next(ngx_cometa_device_t *dev)
         return;
     }
 
-    while (!line->busy && line->n) {
+    while (!line->busy && !line->held && line->n) {
 
         q = ngx_queue_head(&line->waiting);
         turn = ngx_queue_data(q, ngx_cometa_turn_t, link);
@@ -416,9 +457,7 @@ ngx_cometa_line_next(ngx_cometa_device_t *dev)
         }
     }
 
-    if (!line->busy) {
-        ngx_cometa_line_free(line);
-    }
+    ngx_cometa_line_idle(line);
 }
 
 
@@ -456,11 +495,17 @@ ngx_cometa_line_abandon(ngx_cometa_line_t *line)
 
 
 static void
-ngx_cometa_line_silence(ngx_event_t *ev)
+ngx_cometa_line_timer(ngx_event_t *ev)
 {
     ngx_cometa_line_t  *line;
 
     line = ev->data;
+
+    if (line->held) {
+        line->held = 0;
+        ngx_cometa_line_next(line->device);
+        return;
+    }
 
     ngx_cometa_device_close(line->device, NGX_COMETA_UNRESPONSIVE);
 }

@@ -16,6 +16,13 @@
 /* At the start of a worker: becomes the handlers of its devices. */
 void ngx_cometa_line_start(void);
 
+/*
+ * The device has just taken over from another connection: the calls that
+ * waited there arrive by way of their origins, and are given a moment to do
+ * so, that they may stand in their old order.
+ */
+void ngx_cometa_line_hold(ngx_cometa_device_t *dev);
+
 /* Mail to an owner: CALL, QUERY, CANCEL, EVICT. */
 void ngx_cometa_line_deliver(ngx_cometa_mail_t *mail, u_char *body,
     size_t len);

@@ -5,28 +5,33 @@
  * lives, and by others only to vacate the slot of a dead one.
  */
 
-#include "ngx_cometa_zone.h"
 #include "ngx_cometa_registry.h"
 #include "ngx_cometa_stats.h"
 
 #include <openssl/rand.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 
 
-#define NGX_COMETA_RING_MAX     (1024 * 1024)
+#define NGX_COMETA_RING_MIN     (256 * 1024)
 #define NGX_COMETA_APPS_MAX     4096
 #define NGX_COMETA_RECORDS_MIN  64
 
 
-/* The eventfds of a zone, in the master, so that it can close them again. */
+/*
+ * What the master makes beside the zone, and workers inherit. It keeps track
+ * of it, to find it again after a reload and to free it with the zone.
+ */
 
-typedef struct ngx_cometa_fds_s  ngx_cometa_fds_t;
+typedef struct ngx_cometa_annex_s  ngx_cometa_annex_t;
 
-struct ngx_cometa_fds_s {
-    ngx_cometa_fds_t   *next;
-    ngx_cometa_head_t  *head;
-    ngx_uint_t          n;
-    int                 fd[1];
+struct ngx_cometa_annex_s {
+    ngx_cometa_annex_t  *next;
+    ngx_cometa_head_t   *head;
+    u_char              *rings;
+    size_t               size;          /* of the rings */
+    ngx_uint_t           n;
+    int                  fd[1];         /* eventfds */
 };
 
 
@@ -39,7 +44,6 @@ typedef struct {
     size_t              shards;
     size_t              buckets;
     size_t              records;
-    size_t              rings;
     size_t              end;
 } ngx_cometa_layout_t;
 
@@ -55,24 +59,26 @@ static ngx_int_t ngx_cometa_zone_format(ngx_cometa_head_t *head,
 static void ngx_cometa_zone_view(ngx_cometa_head_t *head,
     ngx_cometa_zone_t *view);
 static ngx_int_t ngx_cometa_mutex_init(pthread_mutex_t *mutex);
-static ngx_int_t ngx_cometa_eventfds_create(ngx_cometa_head_t *head,
+static ngx_int_t ngx_cometa_annex_create(ngx_cometa_head_t *head,
     ngx_cometa_slot_t *slots, ngx_log_t *log);
-static void ngx_cometa_eventfds_close(ngx_cometa_fds_t **link);
+static void ngx_cometa_annex_free(ngx_cometa_annex_t **link);
+static void ngx_cometa_annex_sweep(ngx_cometa_head_t *head, ngx_uint_t of);
 static void ngx_cometa_slot_vacate(ngx_cometa_slot_t *slot);
 
 
-ngx_cometa_zone_t         ngx_cometa_zone;
+ngx_cometa_zone_t           ngx_cometa_zone;
 
-static ngx_cometa_fds_t  *ngx_cometa_fds;
+static ngx_cometa_annex_t  *ngx_cometa_annexes;
 
 
 ngx_int_t
 ngx_cometa_zone_init(ngx_shm_zone_t *shm_zone, size_t max_message,
     ngx_uint_t workers, ngx_cometa_head_t *old)
 {
-    size_t              size;
-    ngx_slab_pool_t    *pool;
-    ngx_cometa_head_t  *head, plan;
+    size_t                size;
+    ngx_slab_pool_t      *pool;
+    ngx_cometa_head_t    *head, plan;
+    ngx_cometa_layout_t   lt;
 
     if (old) {
         shm_zone->data = old;
@@ -85,12 +91,14 @@ ngx_cometa_zone_init(ngx_shm_zone_t *shm_zone, size_t max_message,
     ngx_memzero(&plan, sizeof(ngx_cometa_head_t));
 
     if (ngx_cometa_zone_plan(&plan, size, max_message, workers) != NGX_OK) {
+        plan.records = NGX_COMETA_RECORDS_MIN;
+        ngx_cometa_zone_layout(&plan, &lt);
+
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
                       "cometa_zone \"%V\" of %uz bytes is too small for %ui "
-                      "worker processes and messages of %uz bytes, use "
-                      "at least %uzm", &shm_zone->shm.name,
-                      shm_zone->shm.size, workers, max_message,
-                      2 + plan.slots * (plan.ring_size + 65536) / 1048576);
+                      "worker processes, use at least %uzk",
+                      &shm_zone->shm.name, shm_zone->shm.size, workers,
+                      64 + lt.end / 960);
         return NGX_ERROR;
     }
 
@@ -126,7 +134,7 @@ ngx_cometa_zone_check(ngx_shm_zone_t *shm_zone, size_t max_message,
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
                       "cometa_zone \"%V\" was made for messages of at most "
                       "%uz bytes, change its size together with "
-                      "\"cometa_max_message_size\"", &shm_zone->shm.name,
+                      "\"cometa_max_message_size\" or restart nginx", &shm_zone->shm.name,
                       (size_t) cometa_ring_max(head->ring_size)
                       - NGX_COMETA_MESSAGE_HEAD);
         return NGX_ERROR;
@@ -138,8 +146,8 @@ ngx_cometa_zone_check(ngx_shm_zone_t *shm_zone, size_t max_message,
 
 /*
  * Divides `size` bytes. Slots are enough for two generations of workers and
- * some more; a quarter goes to the rings, a sixteenth to the counters, and
- * the rest to the records. NGX_DECLINED: too small.
+ * some more; a sixteenth goes to the counters, and the rest to the records.
+ * NGX_DECLINED: too small.
  */
 
 static ngx_int_t
@@ -152,15 +160,11 @@ ngx_cometa_zone_plan(ngx_cometa_head_t *head, size_t size,
     head->slots = 2 * workers + 8;
     head->max_message = max_message;
 
-    for (ring = COMETA_RING_MIN;
+    for (ring = NGX_COMETA_RING_MIN;
          cometa_ring_max(ring) < max_message + NGX_COMETA_MESSAGE_HEAD;
          ring *= 2)
     {
         /* void */
-    }
-
-    while (ring < NGX_COMETA_RING_MAX && 2 * ring * head->slots <= size / 4) {
-        ring *= 2;
     }
 
     head->ring_size = ring;
@@ -228,9 +232,6 @@ ngx_cometa_zone_layout(ngx_cometa_head_t *head, ngx_cometa_layout_t *lt)
     lt->records = p;
     p += ngx_align((size_t) head->records * sizeof(ngx_cometa_record_t), 64);
 
-    lt->rings = p;
-    p += head->slots * head->ring_size;
-
     lt->end = p;
 }
 
@@ -284,7 +285,7 @@ ngx_cometa_zone_format(ngx_cometa_head_t *head, ngx_log_t *log)
         }
     }
 
-    return ngx_cometa_eventfds_create(head, view.slots, log);
+    return ngx_cometa_annex_create(head, view.slots, log);
 
 failed:
 
@@ -311,7 +312,7 @@ ngx_cometa_zone_view(ngx_cometa_head_t *head, ngx_cometa_zone_t *view)
     view->shards = (ngx_cometa_shard_t *) (p + lt.shards);
     view->buckets = (uint32_t *) (p + lt.buckets);
     view->records = (ngx_cometa_record_t *) (p + lt.records);
-    view->rings = p + lt.rings;
+    view->rings = NULL;
     view->claimed = 0;
 }
 
@@ -337,47 +338,51 @@ ngx_cometa_mutex_init(pthread_mutex_t *mutex)
 
 
 static ngx_int_t
-ngx_cometa_eventfds_create(ngx_cometa_head_t *head, ngx_cometa_slot_t *slots,
+ngx_cometa_annex_create(ngx_cometa_head_t *head, ngx_cometa_slot_t *slots,
     ngx_log_t *log)
 {
-    ngx_uint_t          i;
-    ngx_cometa_fds_t   *fds, **link;
+    ngx_uint_t            i;
+    ngx_cometa_annex_t   *annex;
 
     /* left behind by a configuration that failed after its zone was made */
 
-    for (link = &ngx_cometa_fds; *link; /* void */) {
-        if ((*link)->head == head) {
-            ngx_cometa_eventfds_close(link);
-            continue;
-        }
+    ngx_cometa_annex_sweep(head, 1);
 
-        link = &(*link)->next;
-    }
-
-    fds = ngx_alloc(sizeof(ngx_cometa_fds_t) + head->slots * sizeof(int),
-                    log);
-    if (fds == NULL) {
+    annex = ngx_alloc(sizeof(ngx_cometa_annex_t) + head->slots * sizeof(int),
+                      log);
+    if (annex == NULL) {
         return NGX_ERROR;
     }
 
-    fds->head = head;
-    fds->n = 0;
-    fds->next = ngx_cometa_fds;
-    ngx_cometa_fds = fds;
+    annex->size = head->slots * head->ring_size;
+    annex->rings = mmap(NULL, annex->size, PROT_READ|PROT_WRITE,
+                        MAP_ANON|MAP_SHARED, -1, 0);
+
+    if (annex->rings == MAP_FAILED) {
+        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
+                      "mmap(MAP_ANON|MAP_SHARED, %uz) failed", annex->size);
+        ngx_free(annex);
+        return NGX_ERROR;
+    }
+
+    annex->head = head;
+    annex->n = 0;
+    annex->next = ngx_cometa_annexes;
+    ngx_cometa_annexes = annex;
 
     for (i = 0; i < head->slots; i++) {
-        fds->fd[i] = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
+        annex->fd[i] = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
 
-        if (fds->fd[i] == -1) {
+        if (annex->fd[i] == -1) {
             ngx_log_error(NGX_LOG_EMERG, log, ngx_errno, "eventfd() failed, "
                           "%ui are needed, raise the limit of open files",
                           (ngx_uint_t) head->slots);
-            ngx_cometa_eventfds_close(&ngx_cometa_fds);
+            ngx_cometa_annex_free(&ngx_cometa_annexes);
             return NGX_ERROR;
         }
 
-        fds->n++;
-        slots[i].eventfd = fds->fd[i];
+        annex->n++;
+        slots[i].eventfd = annex->fd[i];
     }
 
     return NGX_OK;
@@ -385,30 +390,34 @@ ngx_cometa_eventfds_create(ngx_cometa_head_t *head, ngx_cometa_slot_t *slots,
 
 
 static void
-ngx_cometa_eventfds_close(ngx_cometa_fds_t **link)
+ngx_cometa_annex_free(ngx_cometa_annex_t **link)
 {
-    ngx_uint_t         i;
-    ngx_cometa_fds_t  *fds;
+    ngx_uint_t           i;
+    ngx_cometa_annex_t  *annex;
 
-    fds = *link;
-    *link = fds->next;
+    annex = *link;
+    *link = annex->next;
 
-    for (i = 0; i < fds->n; i++) {
-        (void) close(fds->fd[i]);
+    for (i = 0; i < annex->n; i++) {
+        (void) close(annex->fd[i]);
     }
 
-    ngx_free(fds);
+    (void) munmap(annex->rings, annex->size);
+
+    ngx_free(annex);
 }
 
 
-void
-ngx_cometa_zone_commit(ngx_cometa_head_t *head)
-{
-    ngx_cometa_fds_t  **link;
+/* Frees the annexes of this head, or those of all others. */
 
-    for (link = &ngx_cometa_fds; *link; /* void */) {
-        if ((*link)->head != head) {
-            ngx_cometa_eventfds_close(link);
+static void
+ngx_cometa_annex_sweep(ngx_cometa_head_t *head, ngx_uint_t of)
+{
+    ngx_cometa_annex_t  **link;
+
+    for (link = &ngx_cometa_annexes; *link; /* void */) {
+        if (((*link)->head == head) == of) {
+            ngx_cometa_annex_free(link);
             continue;
         }
 
@@ -417,14 +426,28 @@ ngx_cometa_zone_commit(ngx_cometa_head_t *head)
 }
 
 
+void
+ngx_cometa_zone_commit(ngx_cometa_head_t *head)
+{
+    ngx_cometa_annex_sweep(head, 0);
+}
+
+
 ngx_int_t
 ngx_cometa_zone_claim(ngx_cometa_head_t *head, ngx_log_t *log)
 {
-    int                 rc;
-    ngx_uint_t          i;
-    ngx_cometa_slot_t  *slot;
+    int                  rc;
+    ngx_uint_t           i;
+    ngx_cometa_slot_t   *slot;
+    ngx_cometa_annex_t  *annex;
 
     ngx_cometa_zone_view(head, &ngx_cometa_zone);
+
+    for (annex = ngx_cometa_annexes; annex; annex = annex->next) {
+        if (annex->head == head) {
+            ngx_cometa_zone.rings = annex->rings;
+        }
+    }
 
     for (i = 0; i < head->slots; i++) {
         slot = &ngx_cometa_zone.slots[i];

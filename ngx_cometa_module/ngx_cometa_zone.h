@@ -19,6 +19,9 @@
 /*
  * The zone, from its first to its last page. There is no pointer in it, only
  * indices and offsets, for a pointer would have to be valid in every process.
+ * Its size says how many devices it can hold; the bytes of the rings, whose
+ * size follows from the number of workers and the largest message, are a
+ * mapping of their own that the master makes with the zone.
  *
  *     +---------------+
  *     | nginx's slab  |  header and page table, made by nginx
@@ -30,6 +33,9 @@
  *     | shards        |  lock and free list of a part of the registry
  *     | buckets       |  heads of the chains of records
  *     | records       |  one a device
+ *     +---------------+
+ *
+ *     +---------------+
  *     | rings         |  one a slot: the bytes of its mailbox
  *     +---------------+
  */

@@ -1,0 +1,26 @@
+#!/bin/sh
+# Compiles the bench programs into BENCH (default: build/bench).
+#
+#   CC, CFLAGS    compiler and its options (cc, -O2 -g)
+
+set -eu
+
+cd "$(dirname "$0")"
+
+out=${BENCH:-../build/bench}
+warn="-std=gnu11 -Wall -Wextra -Werror"
+common="stream.c http.c util.c"
+
+mkdir -p "$out"
+
+compile() {
+    program=$1
+    shift
+    # shellcheck disable=SC2086 # the options are words
+    ${CC:-cc} $warn ${CFLAGS:--O2 -g} -o "$out/$program" \
+        "$program.c" "$@" $common -lssl -lcrypto -lm
+}
+
+compile cb-devices device.c wheel.c
+compile cb-load caller.c wheel.c histogram.c
+compile cb-upstream

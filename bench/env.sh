@@ -1,0 +1,292 @@
+# shellcheck shell=bash
+#
+# What the bench scripts share: an nginx of their own in a temporary
+# directory, the programs, and the end of everything that was started,
+# whatever ends the script.
+#
+#   NGINX     the nginx binary (nginx)
+#   MODULE    the module (build/ngx_cometa_module.so)
+#   BENCH     where the compiled programs are (build/bench)
+#   PORT      the first of three ports on 127.0.0.1 (free ones are found)
+#   ZONE      size of the shared memory zone (from devices and workers)
+#   PATIENCE  seconds until all devices have to be attached (120)
+#   KEEP      1: leave the temporary directory
+
+set -euo pipefail
+
+PATIENCE=${PATIENCE:-120}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+NGINX=${NGINX:-nginx}
+MODULE=$(realpath -m "${MODULE:-$here/../build/ngx_cometa_module.so}")
+export BENCH
+BENCH=$(realpath -m "${BENCH:-$here/../build/bench}")
+
+dir=$(mktemp -d)
+master=
+devices_pid=
+
+
+die() {
+    echo "$(basename "$0"): $*" >&2
+    exit 3
+}
+
+
+# end PID...: SIGTERM, and wait until it is gone. Only what runs as a job of
+# this shell gets the signal: any other process may have the number by now.
+
+end() {
+    local pid running
+
+    for pid in "$@"; do
+        running=$(jobs -pr)
+
+        if grep -qx "$pid" <<< "$running"; then
+            kill -TERM "$pid" || true
+            wait "$pid" || true
+        fi
+    done
+}
+
+
+cleanup() {
+    local status=$?
+
+    trap - EXIT INT TERM
+    # shellcheck disable=SC2046 # the pids are words
+    end $(jobs -pr)
+
+    if [ "${KEEP:-}" = 1 ]; then
+        echo "left in $dir" >&2
+    else
+        rm -rf "$dir"
+    fi
+
+    exit "$status"
+}
+
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+
+# three ports in a row below those the system gives away
+
+find_ports() {
+    local taken
+
+    if [ -n "${PORT:-}" ]; then
+        return
+    fi
+
+    taken=$(ss -Hltn | awk '{ sub(/.*:/, "", $4); print $4 }')
+
+    for PORT in $(shuf -i 10000-30000 -n 50); do
+        if ! grep -qxE "$PORT|$((PORT + 1))|$((PORT + 2))" <<< "$taken"; then
+            return
+        fi
+    done
+
+    die "no free ports"
+}
+
+
+# nginx_conf WORKERS CONNECTIONS DEVICES [DIRECTIVES]: the configuration of
+# all benchmarks; the directives go into its http block
+
+nginx_conf() {
+    local workers=$1 connections=$2 devices=$3 extra=${4:-}
+    local zone=${ZONE:-$((16384 + devices / 4 + workers * 1024))k}
+
+    cat > "$dir/nginx.conf" <<END
+load_module $dir/module.so;
+worker_processes $workers;
+worker_shutdown_timeout 5s;
+daemon off;
+pid $dir/nginx.pid;
+error_log $dir/error.log warn;
+
+events {
+    worker_connections $connections;
+}
+
+http {
+    access_log off;
+    default_type application/octet-stream;
+    client_body_temp_path $dir/body;
+    proxy_temp_path $dir/proxy;
+    fastcgi_temp_path $dir/fastcgi;
+    uwsgi_temp_path $dir/uwsgi;
+    scgi_temp_path $dir/scgi;
+    keepalive_timeout 3600s;
+    keepalive_requests 1000000000;
+
+    cometa_zone zone=bench:$zone;
+    cometa_secret off;
+    $extra
+
+    ssl_certificate $dir/cert.pem;
+    ssl_certificate_key $dir/key.pem;
+
+    upstream echo {
+        server 127.0.0.1:$((PORT + 2));
+        keepalive 128;
+        keepalive_requests 1000000000;
+        keepalive_timeout 3600s;
+    }
+
+    server {
+        listen 127.0.0.1:$PORT reuseport backlog=65535;
+        listen 127.0.0.1:$((PORT + 1)) ssl reuseport backlog=65535;
+
+        location ~ ^/v1/applications/(?<app>[^/]+)/devices/(?<device>[^/]+)/send\$ {
+            cometa_send;
+        }
+
+        location ~ ^/v1/applications/(?<app>[^/]+)/devices/(?<device>[^/]+)\$ {
+            cometa_attach;
+            cometa_stats;
+        }
+
+        location ~ ^/v1/applications/(?<app>[^/]+)/devices\$ {
+            cometa_device *;
+            cometa_stats;
+        }
+
+        location ~ ^/v1/applications/(?<app>[^/]+)\$ {
+            cometa_stats;
+        }
+
+        location /proxy {
+            proxy_pass http://echo;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+        }
+
+        location = /worker {
+            return 200 "\$pid\n";
+        }
+
+        location = /small {
+            return 200 "ok";
+        }
+    }
+}
+END
+}
+
+
+nginx_start() {
+    : > "$dir/error.log"
+
+    "$NGINX" -t -q -e "$dir/error.log" -c "$dir/nginx.conf" \
+        || die "nginx does not take the configuration"
+
+    "$NGINX" -e "$dir/error.log" -c "$dir/nginx.conf" &
+    master=$!
+
+    for _ in $(seq 100); do
+        if curl -s -o /dev/null "http://127.0.0.1:$PORT/small"; then
+            return
+        fi
+
+        kill -0 "$master" 2>/dev/null || break
+        sleep 0.1
+    done
+
+    cat "$dir/error.log" >&2
+    die "nginx does not answer"
+}
+
+
+nginx_stop() {
+    end "$master"
+}
+
+
+nginx_workers() {
+    cat "/proc/$master/task/$master/children"
+}
+
+
+# user and system time of processes so far, in ticks of the clock
+
+cpu_ticks() {
+    local pid sum=0 stat
+
+    for pid in "$@"; do
+        stat=$(< "/proc/$pid/stat")
+        # shellcheck disable=SC2086 # the fields are words
+        set -- ${stat##*) }
+        sum=$((sum + ${12} + ${13}))
+    done
+
+    echo "$sum"
+}
+
+
+# field NAME FILE: a number (also one in quotes) out of JSON
+
+field() {
+    { grep -o "\"$1\":\"\\?[0-9.]*" "$2" || true; } \
+        | sed -n '1s/.*[:"]//p'
+}
+
+
+# devices FILE OPTION...: cb-devices in the background, until all of them
+# are attached; its output is in the file, its pid in devices_pid
+
+devices() {
+    local out=$1 end=$((SECONDS + PATIENCE))
+    shift
+
+    : > "$out"
+
+    "$BENCH/cb-devices" --server_name 127.0.0.1 \
+        --server_port "$PORT" --json "$@" > "$out" &
+    devices_pid=$!
+
+    until grep -q '^attached' "$out"; do
+        kill -0 "$devices_pid" 2>/dev/null || die "the devices ended early"
+        [ "$SECONDS" -lt "$end" ] || die "not attached in $PATIENCE s"
+        sleep 0.1
+    done
+}
+
+
+# check_log PATTERN: the error log names no error but what matches
+
+check_log() {
+    local expected=$1 bad
+
+    bad=$(grep -E '\[(alert|emerg|crit|error)\]' "$dir/error.log" \
+          | grep -vE "$expected" || true)
+
+    if [ -z "$bad" ]; then
+        return 0
+    fi
+
+    echo "in nginx's error log:" >&2
+    head -20 <<< "$bad" >&2
+    return 1
+}
+
+
+chmod 755 "$dir"
+
+# a copy: a build meanwhile must not change what is running
+
+cp "$MODULE" "$dir/module.so" || die "no module: build it first"
+
+find_ports
+"$here/build.sh"
+
+# a command, not a function: in the background its pid has to be its own
+
+# shellcheck disable=SC2034 # used by the scripts
+load=("$BENCH/cb-load" --server_name 127.0.0.1 --server_port "$PORT")
+
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
+    -keyout "$dir/key.pem" -out "$dir/cert.pem" -days 2 \
+    -subj /CN=localhost 2>/dev/null || die "openssl makes no certificate"

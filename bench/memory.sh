@@ -1,0 +1,151 @@
+#!/bin/bash
+# Memory of one worker for each idle device, beside nginx's own idle
+# keep-alive connections (one small request made on each) in the same run,
+# plain and TLS.
+#
+# What is counted is the resident memory of the worker: connection slots,
+# heap and the zone's records that it touched. Zero is the same nginx with as
+# few slots as it starts with and no connection; the measured one has just
+# enough slots. Both have 1/15 more: when less than 1/16 of all slots is free,
+# nginx closes connections that are idle or have not sent their request yet.
+#
+#   DEVICES TLS_DEVICES    16000 8000
+#   STRICT    1: fail if a figure is above its limit
+
+. "$(dirname "$0")/env.sh"
+
+DEVICES=${DEVICES:-16000}
+TLS_DEVICES=${TLS_DEVICES:-8000}
+
+HEARTBEAT=5                 # s: every device has sent one when measured
+SPARE=64                    # slots and descriptors for all else
+LEAST=16                    # slots that nginx itself starts with
+status=0
+declare -A result
+
+
+# kB of the worker: all, private, the zone, files
+
+memory() {
+    awk '/^[0-9a-f]+-[0-9a-f]+ / { zone = /\/dev\/zero/; next }
+         /^Rss:/ { rss += $2; if (zone) shared += $2 }
+         /^Anonymous:/ { if (!zone) anon += $2 }
+         END { print rss, anon, shared, rss - anon - shared }' \
+        "/proc/$(nginx_workers | tr -d ' ')/smaps"
+}
+
+
+held_connections() {
+    ss -Htn state established src "127.0.0.1:$1" | wc -l
+}
+
+
+# start_with SLOTS N
+
+start_with() {
+    nginx_conf 1 "$1" "$2"
+    nginx_start
+}
+
+
+# note NAME N: what the worker holds above zero, in bytes for each of N
+
+note() {
+    # shellcheck disable=SC2046,SC2086 # the figures are words
+    set -- "$1" "$2" $zero $(memory)
+
+    result[$1]="$((($7 - $3) * 1024 / $2)) $((($8 - $4) * 1024 / $2)) \
+$((($9 - $5) * 1024 / $2)) $(((${10} - $6) * 1024 / $2))"
+}
+
+
+# measure KIND N PORT [OPTION]: zero, then keep-alive, then devices
+
+measure() {
+    local kind=$1 n=$2 port=$3 pid
+    shift 3
+
+    start_with $((n / 15 + LEAST)) "$n"
+    zero=$(memory)
+    nginx_stop
+
+    start_with $((n + n / 15 + SPARE)) "$n"
+    "${load[@]}" "$@" --server_port "$port" --callers "$n" --calls "$n" \
+        --rate 4000 --uri /small --expect ok --hold > "$dir/held" &
+    pid=$!
+
+    until grep -q '^held' "$dir/held"; do
+        kill -0 "$pid" 2>/dev/null || die "the callers ended early"
+        sleep 0.1
+    done
+
+    [ "$(held_connections "$port")" = "$n" ] || die "not all connections held"
+    note "$kind keep-alive" "$n"
+    end "$pid"
+    nginx_stop
+
+    start_with $((n + n / 15 + SPARE)) "$n"
+    devices "$dir/devices" "$@" --server_port "$port" --devices "$n" \
+        --concurrency 64 --heartbeat "$HEARTBEAT" --quiet
+    pid=$devices_pid
+    sleep $((HEARTBEAT + 1))
+
+    [ "$(held_connections "$port")" = "$n" ] || die "not all devices held"
+    note "$kind device" "$n"
+
+    "${load[@]}" --devices "$n" --callers 8 --calls $((n * 2)) > "$dir/load" \
+        || { cat "$dir/load" >&2; die "calls failed"; }
+    note "$kind device, called" "$n"
+
+    end "$pid"
+    [ "$(field dropped "$dir/devices")" = 0 ] || die "devices were dropped"
+    nginx_stop
+    check_log "^$" || status=1
+}
+
+
+# row NAME [LIMIT]
+
+row() {
+    local verdict=
+
+    # shellcheck disable=SC2086 # the figures are words
+    set -- "$1" "${2:-}" ${result[$1]}
+
+    if [ -n "$2" ]; then
+        verdict="limit $2: met"
+
+        if [ "$3" -gt "$2" ]; then
+            verdict="limit $2: MISSED"
+            [ "${STRICT:-}" != 1 ] || status=1
+        fi
+    fi
+
+    printf '  %-24s %8d %8d %8d %8d  %s\n' "$1" "$3" "$4" "$5" "$6" "$verdict"
+}
+
+
+most=$((DEVICES > TLS_DEVICES ? DEVICES : TLS_DEVICES))
+
+if [ "$(ulimit -n)" != unlimited ] && [ "$(ulimit -n)" -lt $((most + 128)) ]
+then
+    die "$most connections in a process, but it may have $(ulimit -n)" \
+        "descriptors: set DEVICES and TLS_DEVICES lower"
+fi
+
+measure plain "$DEVICES" "$PORT"
+measure TLS "$TLS_DEVICES" $((PORT + 1)) --use_ssl
+
+read -r tls_keepalive _ <<< "${result[TLS keep-alive]}"
+
+printf 'bytes of worker memory each, %d plain and %d TLS connections\n' \
+    "$DEVICES" "$TLS_DEVICES"
+printf '  %-24s %8s %8s %8s %8s\n' "" all private zone files
+row "plain keep-alive"
+row "plain device" 1000
+row "plain device, called"
+row "TLS keep-alive"
+row "TLS device" $((tls_keepalive + 500))
+row "TLS device, called"
+
+exit "$status"

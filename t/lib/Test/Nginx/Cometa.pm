@@ -1,0 +1,254 @@
+package Test::Nginx::Cometa;
+
+# What the tests of this module share: the usual nginx.conf, configuration
+# checks, certificates and a background device.  Devices and callers live in
+# their own files; their functions are passed on from here.
+
+use warnings;
+use strict;
+
+use base qw/ Exporter /;
+
+use IO::Select;
+use Test::Nginx;
+use Test::Nginx::Cometa::Caller;
+use Test::Nginx::Cometa::Device;
+use Time::HiRes qw/ sleep time /;
+
+our @EXPORT = (qw/
+    cometa_conf config_test certificate answer log_count wait_log wait_for
+    device
+/, @Test::Nginx::Cometa::Caller::EXPORT);
+
+use constant {
+    APP => '^/v1/applications/(?<app>[^/]+)',
+    DEVICE => '/devices/(?<device>[^/]+)'
+};
+
+
+# The usual configuration.  Options:
+#
+#   workers     number of worker processes (1)
+#   zone        size of the zone (16m)
+#   main, events, http, server
+#               text for that level
+#   send, attach, list, app
+#               text for one of the locations
+#   listen      more words for the plain listen (reuseport)
+#   ssl, http2  also listen on 8443 with TLS, on 8082 with plain HTTP/2
+#   shutdown    worker_shutdown_timeout (1s)
+
+sub cometa_conf {
+    my %o = (
+        workers => 1, zone => '16m', shutdown => '1s', listen => '',
+        (map { $_ => '' } qw/ main events http server send attach list app /),
+        @_
+    );
+
+    my ($app, $device) = (APP, DEVICE);
+    my $listen = '';
+
+    $listen .= 'listen 127.0.0.1:8082 http2;' if $o{http2};
+
+    $listen .= "listen 127.0.0.1:8443 ssl;\n"
+        . "ssl_certificate %%TESTDIR%%/localhost.crt;\n"
+        . "ssl_certificate_key %%TESTDIR%%/localhost.key;\n" if $o{ssl};
+
+    return <<"EOF";
+%%TEST_GLOBALS%%
+daemon off;
+worker_processes $o{workers};
+worker_shutdown_timeout $o{shutdown};
+$o{main}
+
+events {
+    worker_connections 1024;
+    $o{events}
+}
+
+http {
+    %%TEST_GLOBALS_HTTP%%
+
+    cometa_zone zone=cometa:$o{zone};
+    cometa_secret \$secret;
+
+    map \$app \$secret {
+        app1    s3cret;
+        app2    other;
+    }
+
+    $o{http}
+
+    server {
+        listen 127.0.0.1:8080 $o{listen};
+        $listen
+        server_name localhost;
+
+        $o{server}
+
+        location ~ $app$device/send\$ {
+            cometa_send;
+            $o{send}
+        }
+
+        location ~ $app$device\$ {
+            cometa_attach;
+            cometa_stats;
+            $o{attach}
+        }
+
+        location ~ $app/devices\$ {
+            cometa_device *;
+            cometa_stats;
+            $o{list}
+        }
+
+        location ~ $app\$ {
+            cometa_stats;
+            $o{app}
+        }
+    }
+}
+EOF
+}
+
+
+# Checks a configuration with "nginx -t" beside the running one.  Returns
+# whether it is good, and what nginx said.
+
+sub config_test {
+    my ($t, $conf) = @_;
+
+    my $dir = $t->testdir();
+    my $globals = "pid $dir/check.pid;\nerror_log $dir/check.log;\n"
+        . ($ENV{TEST_NGINX_GLOBALS} || '');
+
+    # These errors are wanted: they must not end up in the error log.
+    $conf =~ s/%%TEST_GLOBALS%%/$globals/g;
+
+    $t->write_file_expand('check.conf', $conf);
+
+    local $ENV{ASAN_OPTIONS} = join ':', $ENV{ASAN_OPTIONS} || (),
+        'detect_odr_violation=0';
+
+    my $command = "'$Test::Nginx::NGINX' -t -p '$dir/' -c check.conf -e stderr";
+    my $said = `$command 2>&1`;
+
+    return ($? == 0, $said);
+}
+
+
+# A self-signed certificate, NAME.crt and NAME.key.
+
+sub certificate {
+    my ($t, $name) = @_;
+
+    my $dir = $t->testdir();
+
+    system("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256"
+        . " -nodes -days 3 -subj /CN=$name -keyout '$dir/$name.key'"
+        . " -out '$dir/$name.crt' >>'$dir/openssl.out' 2>&1") == 0
+        or die "Can't make the certificate: "
+            . $t->read_file('openssl.out') . "\n";
+
+    return $t;
+}
+
+
+# A daemon that attaches devices and answers all calls, until stopped.
+# Options are those of a device, and
+#
+#   devices     list of ids (the one of "device")
+#   reply       function: payload, id -> payload (echo); undef: no reply
+#
+# Returns when all devices are attached.
+
+my $answers = 0;
+
+sub answer {
+    my ($t, %o) = @_;
+
+    my $ready = $t->testdir() . '/answer.' . ++$answers;
+
+    # Ports are agreed on before the fork.
+    port($o{port} || ($o{ssl} ? 8443 : 8080));
+
+    $t->run_daemon(\&answer_daemon, $ready, %o);
+    $t->waitforfile($ready) or die "devices did not attach\n";
+
+    return $t;
+}
+
+sub answer_daemon {
+    my ($ready, %o) = @_;
+
+    my $ids = delete $o{devices} || [ $o{device} || 'dev1' ];
+    my $reply = delete $o{reply} || sub { $_[0] };
+
+    my %devices;
+    my $select = IO::Select->new();
+
+    for my $id (@$ids) {
+        my $d = device(%o, device => $id);
+        die "$id: $d->{status}\n" if $d->{status} != 200;
+        $devices{$d->socket()} = $d;
+        $select->add($d->socket());
+    }
+
+    open my $fh, '>', $ready or die "$ready: $!\n";
+    print $fh "ready\n";
+    close $fh;
+
+    while (my @readable = $select->can_read()) {
+        for my $d (map { $devices{$_} } @readable) {
+            $select->remove($d->socket()) unless answer_all($d, $reply);
+        }
+    }
+}
+
+sub answer_all {
+    my ($d, $reply) = @_;
+
+    while (defined(my $payload = $d->read_chunk(0))) {
+        return 0 if $payload eq '';
+
+        my $answer = $reply->($payload, $d->{device});
+        $d->send_chunk($answer) if defined $answer;
+    }
+
+    return !$d->gone();
+}
+
+sub device {
+    return Test::Nginx::Cometa::Device->attach(@_);
+}
+
+
+# What the error log says
+
+sub log_count {
+    my ($t, $re) = @_;
+    return scalar(() = $t->read_file('error.log') =~ /$re/gm);
+}
+
+sub wait_log {
+    my ($t, $re, $n) = @_;
+    return wait_for(sub { log_count($t, $re) >= ($n || 1) });
+}
+
+# Asks again until it is true.
+
+sub wait_for {
+    my ($check, $timeout) = @_;
+
+    my $end = time() + ($timeout || 5);
+
+    until ($check->()) {
+        return 0 if time() > $end;
+        sleep(0.02);
+    }
+
+    return 1;
+}
+
+1;

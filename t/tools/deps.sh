@@ -1,0 +1,66 @@
+#!/bin/sh
+# Installs the Debian packages that a part of the work needs:
+#
+#     deps.sh build|clang|unit|fuzz|test|bench ...
+#
+# Does nothing where all are there.  Works as root or through sudo; else it says
+# what is missing.
+
+set -eu
+
+packages() {
+    case $1 in
+    build) echo gcc libc6-dev libssl-dev libpcre2-dev zlib1g-dev ;;
+    clang|fuzz) echo clang libclang-rt-dev libc6-dev ;;
+    unit)  echo gcc libc6-dev perl ;;
+    test)  echo perl libio-socket-ssl-perl openssl curl ;;
+    bench) echo gcc libc6-dev libssl-dev perl openssl curl iproute2 procps ;;
+    *)     echo "deps.sh: nothing is known of \"$1\"" >&2; return 1 ;;
+    esac
+}
+
+is_installed() {
+    dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null \
+        | grep -qx installed
+}
+
+wanted=
+for part in "$@"; do
+    wanted="$wanted $(packages "$part")"
+done
+
+if ! command -v dpkg-query > /dev/null; then
+    echo "no Debian packages here; needed is what these hold:$wanted" >&2
+    exit 0
+fi
+
+missing=
+for package in $wanted; do
+    is_installed "$package" || missing="$missing $package"
+done
+
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" = 0 ]; then
+    as_root=
+elif sudo -n true 2>/dev/null || [ -t 0 ] && command -v sudo > /dev/null; then
+    as_root=sudo
+else
+    echo "missing packages:$missing" >&2
+    echo "install them as root: apt-get install$missing" >&2
+    exit 1
+fi
+
+install() {
+    $as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get -q install -y --no-install-recommends $missing
+}
+
+echo "installing$missing"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# Lists may be absent or old: only a failure says so, and then once more.
+install > "$log" 2>&1 \
+    || { $as_root apt-get -q update && install; } > "$log" 2>&1 \
+    || { cat "$log" >&2; echo "cannot install:$missing" >&2; exit 1; }
