@@ -297,24 +297,15 @@ ngx_cometa_device_open(ngx_cometa_device_t *dev, ngx_connection_t *c,
     ngx_queue_insert_tail(&dev->conf->life, &dev->life);
     ngx_cometa_device_arm(dev->conf);
 
-    /* calls have been waiting since it was entered in the registry */
-
-    dev->reading = 1;
-
-    ngx_cometa_device_handlers.ready(dev);
-
-    if (len && !dev->closing) {
+    if (len) {
+        dev->reading = 1;
         ngx_cometa_device_parse(dev, data, len);
     }
 
-    dev->reading = 0;
-
-    if (dev->closing) {
-        ngx_cometa_device_finish(dev);
-        return;
-    }
-
-    /* edge-triggered: what came meanwhile makes no new event */
+    /*
+     * Edge-triggered: what came meanwhile makes no new event. After it, the
+     * calls that have been waiting since it was entered in the registry.
+     */
 
     ngx_cometa_device_read(dev);
 }
@@ -506,6 +497,12 @@ ngx_cometa_device_read(ngx_cometa_device_t *dev)
 
     if (c->read->ready && i == NGX_COMETA_DEVICE_READS) {
         ngx_post_event(c->read, &ngx_posted_next_events);
+    }
+
+    /* all that has come was read before something is written */
+
+    if (dev->line) {
+        ngx_cometa_device_handlers.ready(dev);
     }
 }
 
@@ -835,7 +832,10 @@ ngx_cometa_device_write(ngx_cometa_device_t *dev, u_char *data, size_t len)
 ngx_uint_t
 ngx_cometa_device_writable(ngx_cometa_device_t *dev)
 {
-    return dev->connection && dev->output == NULL && !dev->closing;
+    /* while it is read, the next bytes may be an answer that is too many */
+
+    return dev->connection && dev->output == NULL && !dev->reading
+           && !dev->closing;
 }
 
 

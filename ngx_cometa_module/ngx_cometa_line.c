@@ -564,9 +564,10 @@ ngx_cometa_line_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
         ngx_del_timer(&line->timer);
     }
 
-    /* those that wait go before what the answer may lead to */
-
-    ngx_cometa_line_next(dev);
+    /*
+     * The next one is written when the device has been read to the end: what
+     * else it has said already is no answer to that.
+     */
 
     if (abandoned) {
         ngx_cometa_stats_add(dev->app, late, 1);

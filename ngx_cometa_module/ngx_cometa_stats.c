@@ -53,17 +53,16 @@ ngx_cometa_stats_sum(uint32_t app, ngx_cometa_counters_t *sum)
 
 
 void
-ngx_cometa_stats_claim(uint32_t slot)
+ngx_cometa_stats_start(void)
 {
     uint32_t                i;
     ngx_cometa_counters_t  *c;
 
-    c = &ngx_cometa_zone.counters[(size_t) slot * ngx_cometa_zone.head->apps];
-
     for (i = 0; i < ngx_cometa_zone.head->napps; i++) {
-        c[i].devices = 0;
-        c[i].calls = 0;
-        c[i].queued = 0;
+        c = ngx_cometa_stats(i);
+        c->devices = 0;
+        c->calls = 0;
+        c->queued = 0;
     }
 }
 

@@ -892,6 +892,7 @@ ngx_cometa_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
+    ngx_cometa_stats_start();
     ngx_cometa_line_start();
 
     if (ngx_cometa_device_start(cycle, mcf->max_message) != NGX_OK
