@@ -3,9 +3,10 @@
 # Each tree and compiler has a directory of its own under build/, so that it is
 # safe to switch between them and nothing is built twice.
 #
-#   NGINX_SRC=DIR   an nginx source tree, instead of Debian's nginx and nginx-dev
+#   NGINX_SRC=DIR   an nginx source tree, instead of Debian's nginx, nginx-dev
+#   SUITE=sid       the nginx and nginx-dev of another Debian suite
 #   CC=clang        another compiler
-#   SANITIZE=1      AddressSanitizer and UBSan, linked statically; with NGINX_SRC
+#   SANITIZE=1      with NGINX_SRC: AddressSanitizer, UBSan, linked statically
 
 ifeq ($(origin CC),default)
 CC = gcc
@@ -14,7 +15,6 @@ endif
 SHELL     := /bin/bash
 PORT      ?= 8080
 FUZZ_TIME ?= 60
-SUITE     ?= trixie
 T         ?= t
 CPUS      := $(shell nproc)
 J         ?= $(CPUS)
@@ -33,6 +33,7 @@ tree    := $(abspath $(NGINX_SRC))
 id      := $(shell echo '$(tree)' | cksum | cut -d ' ' -f 1)
 B       := build/$(notdir $(tree))-$(id)-$(cc)$(if $(SANITIZE),-asan)
 version := $(tree)/src/core/nginx.h
+get_flags := true
 flags    = --with-compat --with-debug --with-threads \
            --with-http_ssl_module --with-http_v2_module \
            --with-http_stub_status_module --with-http_realip_module \
@@ -41,12 +42,14 @@ flags    = --with-compat --with-debug --with-threads \
 goals   := binary $(if $(SANITIZE),,modules)
 nginx   := $(here)/$(B)/src/objs/nginx
 else
-tree    := build/debian/src
-B       := build/debian-$(cc)
-version := build/debian/version
-flags    = $$(. ./conf_flags && echo "$${NGX_CONF_FLAGS[@]}")
+debian  := build/debian$(addprefix -,$(SUITE))
+tree    := $(debian)/src
+B       := $(debian)-$(cc)
+version := $(debian)/version
+get_flags := . ./conf_flags
+flags    = "$${NGX_CONF_FLAGS[@]}"
 goals   := modules
-nginx   := $(here)/build/debian/nginx
+nginx   := $(here)/$(debian)/nginx
 endif
 
 # nginx itself gives memcpy() NULL with a length of 0, and stores integers where
@@ -62,6 +65,8 @@ module   :=
 load     :=
 export ASAN_OPTIONS  := detect_leaks=1
 export UBSAN_OPTIONS := print_stacktrace=1:print_summary=1
+export LSAN_OPTIONS  := print_suppressions=0
+LSAN_OPTIONS         := $(LSAN_OPTIONS):suppressions=$(here)/$(tools)/lsan.supp
 else
 link     := --add-dynamic-module
 cc_opt   := -O2 -g -fPIC -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
@@ -79,16 +84,17 @@ help:
 	@echo 'make unit       unit tests of the files that need no nginx'
 	@echo 'make fuzz       fuzzing, FUZZ_TIME=$(FUZZ_TIME) seconds in all'
 	@echo 'make asan       the test suite under AddressSanitizer and UBSan'
-	@echo 'make bench      all the measurements below but the soak'
+	@echo 'make bench      all the measurements below, one after another'
 	@echo 'make bench-correctness   every reply to its own caller, 64 workers'
 	@echo 'make bench-memory        memory of an idle device'
 	@echo 'make bench-relay         CPU time of a call beside proxy_pass'
 	@echo 'make chaos      misbehaving devices and workers that are killed'
-	@echo 'make nginx-src  fetches the nginx source of Debian SUITE=$(SUITE)'
+	@echo 'make nginx-src  fetches the nginx source of Debian SUITE=trixie'
 	@echo 'make deps       installs what build, run and test need'
 	@echo 'make clean      removes build/'
 	@echo
-	@echo 'build, test and run take CC=clang; build and test NGINX_SRC=DIR too'
+	@echo 'build, test and run take CC=clang, and SUITE=sid for the nginx of'
+	@echo 'another Debian; build and test also NGINX_SRC=DIR, a source tree'
 
 
 # build
@@ -99,8 +105,8 @@ build:
 	@mkdir -p build
 	@flock build/lock $(MAKE) --no-print-directory compile
 
-# nginx's makefile has variables of the same names: none may reach it.  A running
-# nginx has the module mapped: it is replaced, never written to.
+# nginx's makefile has variables of the same names: none may reach it.  An nginx
+# that runs has the module mapped: it is replaced, never written to.
 
 compile: $(B)/configured
 	@MAKEFLAGS= $(MAKE) -s -j$(CPUS) --no-print-directory -C $(B)/src \
@@ -124,7 +130,7 @@ $(B)/configured: $(B)/copied config Makefile
 	@rm -rf $(B)/src/objs
 	@cd $(B)/src && configure=$$(ls configure auto/configure 2>/dev/null \
 	                             | head -n 1) \
-	    && ./$$configure $(flags) --with-cc='$(CC)' \
+	    && $(get_flags) && ./$$configure $(flags) --with-cc='$(CC)' \
 	           --with-cc-opt='$(cc_opt) $(CFLAGS)' \
 	           --with-ld-opt='$(ld_opt) $(LDFLAGS)' \
 	           $(link)=$(here) > ../configure.log 2>&1 \
@@ -140,16 +146,19 @@ $(B)/copied: $(version) | deps-build
 build/debian/version: deps-build
 	@$(tools)/nginx-debian.sh
 
+build/debian-%/version: | deps-suite
+	@$(tools)/nginx-suite.sh $*
+
 deps: deps-build deps-test
 
 deps-build:
 	@$(tools)/deps.sh build $(if $(findstring clang,$(CC)),clang)
 
-deps-unit deps-test deps-fuzz deps-bench: deps-%:
+deps-suite deps-unit deps-test deps-fuzz deps-bench: deps-%:
 	@$(tools)/deps.sh $*
 
 nginx-src: deps-build
-	@$(tools)/nginx-src.sh $(SUITE)
+	@$(tools)/nginx-src.sh $(or $(SUITE),trixie)
 
 
 # run and test
@@ -178,12 +187,12 @@ build/unit-$(cc)/%: t/unit/%.c t/unit/tap.h $(pure) $(pure:.c=.h)
 # New inputs go to build/, the corpus that is kept is only read.
 
 fuzzers := $(patsubst t/fuzz/fuzz_%.c,%,$(wildcard t/fuzz/fuzz_*.c))
-share   := $(shell echo $$(($(FUZZ_TIME) / $(words $(fuzzers) -))))
 
 fuzz: deps-fuzz $(fuzzers:%=build/fuzz/fuzz_%)
-	@for name in $(fuzzers); do \
+	@share=$$(($(FUZZ_TIME) / $(words $(fuzzers)))); \
+	for name in $(fuzzers); do \
 	    mkdir -p build/fuzz/corpus/$$name; \
-	    build/fuzz/fuzz_$$name -max_total_time=$(share) \
+	    build/fuzz/fuzz_$$name -max_total_time=$$share \
 	        -print_final_stats=1 -artifact_prefix=build/fuzz/ \
 	        build/fuzz/corpus/$$name t/fuzz/corpus/$$name \
 	        > build/fuzz/$$name.log 2>&1 \
@@ -221,5 +230,5 @@ chaos: build deps-bench
 clean:
 	rm -rf build
 
-.PHONY: help build compile deps deps-build deps-unit deps-test deps-fuzz \
-        deps-bench nginx-src run test unit fuzz asan bench chaos clean
+.PHONY: help build compile deps deps-build deps-suite deps-unit deps-test \
+        deps-fuzz deps-bench nginx-src run test unit fuzz asan bench chaos clean

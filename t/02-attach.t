@@ -22,7 +22,7 @@ select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/http rewrite map http_v2/)
-    ->has_daemon('curl')->plan(154);
+    ->has_daemon('curl')->plan(159);
 
 my $ids = '(?<app>[^/]+)/(?<device>[^/]+)$';
 
@@ -38,6 +38,10 @@ $t->write_file_expand('nginx.conf', cometa_conf(http2 => 1,
         location ~ ^/single/$ids {
             cometa_attach;
             cometa_takeover off;
+        }
+
+        location /pid {
+            return 200 \$pid;
         }
 
         location ~ ^/guarded/$ids {
@@ -377,6 +381,56 @@ for my $way (qw/ close half_close reset /) {
     my $r = call_end($call);
     is("$r->{status} $r->{json}{error}", '502 device_disconnected',
         "$way: it fails");
+}
+
+# A device that is gone before its request is read
+
+{
+    my ($worker) = http_get('/pid') =~ /(\d+)\z/;
+    my %o = (app => 'app2', device => 'gone', info => 'i');
+
+    for my $form (qw/ A B /) {
+        for my $with ('', "0\x0d\x0a\x0d\x0a", "1\x0d\x0a\x06", "zz") {
+            for my $way (qw/ close half_close reset /) {
+                kill 'STOP', $worker;
+                my $d = Test::Nginx::Cometa::Device->start(%o,
+                    form => $form, with => $with);
+                $d->$way();
+                kill 'CONT', $worker;
+            }
+        }
+    }
+
+    like(http_get('/pid'), qr/\b$worker\z/,
+        'gone before the request is read');
+    ok(offline('app2', 'gone'), 'it is offline');
+    is(stats('app2')->{json}{stats}{num_devices}, 0, 'nothing is left of it');
+}
+
+# A caller of an absent device that is gone before its request is read
+
+{
+    my ($worker) = http_get('/pid') =~ /(\d+)\z/;
+    my $uri = '/v1/applications/app1/devices';
+
+    my @requests = (
+        call_request('app1', 'absent', 'x'),
+        map { call_request('app1', 'absent', undef, method => 'GET',
+            uri => "$uri$_") } '', '/absent', '/first-A'
+    );
+
+    for my $request (@requests) {
+        for my $way (qw/ close shutdown_write reset /) {
+            kill 'STOP', $worker;
+            my $s = caller_stream();
+            $s->write($request);
+            $s->$way();
+            kill 'CONT', $worker;
+        }
+    }
+
+    like(http_get('/pid'), qr/\b$worker\z/, 'callers that are gone');
+    is(call('app1', 'absent', 'x')->{status}, 404, 'disturb nobody');
 }
 
 # Heartbeats, events and strays

@@ -29,7 +29,7 @@ my $rounds = 20;
 # nothing else.
 
 my $t = Test::Nginx->new()->has(qw/http rewrite map/)->todo_alerts()
-    ->plan(52);
+    ->plan(53);
 
 $t->write_file_expand('nginx.conf', worker_conf(workers => $n,
     send => 'cometa_send_timeout 2s;'));
@@ -287,8 +287,9 @@ sub wait_stats {
 
     kill 'CONT', $still;
 
-    # a message that was on its way when nobody waited any more
+    # its message was still on the way when nobody waited any more
     my $got = $d->read_chunk(0.5);
+    is($got, undef, 'what is too late is not written');
     $d->send_chunk('late') if defined $got;
     is(reached($d, stream => $from_x), 'yes', 'goes on, and all is well');
     is(reached($e, stream => $from_x), 'yes', 'the other, too');

@@ -24,7 +24,7 @@ select STDOUT; $| = 1;
 
 # The larger one divides its records among several locks.
 
-my @zones = ([ '192k', 1 ], [ '640k', 2 ]);
+my @zones = ([ '192k', 1 ], [ '480k', 2 ]);
 
 # A killed worker is an [alert] in the log; the last test says that there is
 # nothing else.
@@ -92,12 +92,15 @@ sub unreached {
         map { reached($devices{$_}) } sample(keys %devices);
 }
 
+# The least that a zone must hold.
+
 sub records {
     my ($zone) = @_;
+
     my ($k) = $zone =~ /(\d+)/;
 
-    # what a device takes, and 72k for all the rest at most
-    return int(($k - 72) * 1024 / 100 * 0.9);
+    # a sixteenth for counters, 20k for what is fixed, 100 bytes a device
+    return int(0.95 * ($k * 15 / 16 - 20) * 1024 / 100);
 }
 
 ###############################################################################
@@ -115,12 +118,11 @@ sub full {
     # Fills it
 
     my $expected = records($zone);
-    my $capacity = attach(map { "a$_" } 1 .. 2 * $expected + 1000);
+    my $capacity = attach(map { "a$_" } 1 .. 1.2 * $expected);
     my $refused = delete $devices{refused};
-    diag("capacity $zone $capacity");
 
     cmp_ok($capacity, '>=', $expected, "$zone: capacity");
-    cmp_ok($capacity, '<', 2 * $expected + 1000, "$zone: is full");
+    cmp_ok($capacity, '<', 1.2 * $expected, "$zone: is full");
 
     is("$refused->{status} $refused->{json}{error}", '503 zone_full',
         "$zone: refusal");

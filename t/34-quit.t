@@ -31,7 +31,7 @@ sub signal {
 
     my $dir = $t->testdir();
     local $ENV{ASAN_OPTIONS} = join ':', $ENV{ASAN_OPTIONS} || (),
-        'detect_odr_violation=0';
+        'detect_odr_violation=0', 'detect_leaks=0';
 
     system("'$Test::Nginx::NGINX' -p '$dir/' -c nginx.conf -e error.log"
         . " -s $name") == 0 or die "Can't signal nginx\n";

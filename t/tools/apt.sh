@@ -1,9 +1,10 @@
+# shellcheck shell=sh
 # apt for this tree's own use; sourced, not run.
 #
 # private_apt DIR SUITE COMMAND...  runs apt-get with lists and cache under DIR,
-# so that it needs no root and leaves the system's apt as it is.  SUITE "-" means
-# the suites that the system itself is configured for; any other name means that
-# suite alone, from the mirror that the system uses.
+# so that it needs no root and leaves the system's apt as it is.  SUITE "-"
+# means the suites that the system itself is set up for; any other name means
+# that suite alone, from the mirror that the system uses.
 
 private_apt() {
     apt_dir=$1 apt_suite=$2

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that a part of the work needs:
 #
-#     deps.sh build|clang|unit|fuzz|test|bench ...
+#     deps.sh build|clang|suite|unit|fuzz|test|bench ...
 #
 # Does nothing where all are there.  Works as root or through sudo; else it says
 # what is missing.
@@ -12,6 +12,7 @@ packages() {
     case $1 in
     build) echo gcc libc6-dev libssl-dev libpcre2-dev zlib1g-dev ;;
     clang|fuzz) echo clang libclang-rt-dev libc6-dev ;;
+    suite) echo dpkg-dev ;;
     unit)  echo gcc libc6-dev perl ;;
     test)  echo perl libio-socket-ssl-perl openssl curl ;;
     bench) echo gcc libc6-dev libssl-dev perl openssl curl iproute2 procps ;;

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Runs the quick start in the foreground: nginx with conf-examples/quickstart.conf
-# and a demo device, in build/run.  Whatever ends it ends both.
+# Runs the quick start in the foreground, in build/run: nginx with
+# conf-examples/quickstart.conf and a demo device.  Whatever ends it ends both.
 #
 #     run.sh NGINX MODULE PORT    the binary, the .so file, the port
 

@@ -92,6 +92,10 @@ sub new {
 }
 
 
+# A test that is interrupted must not leave its nginx behind.
+
+$SIG{$_} ||= sub { exit 1 } for qw/ INT TERM HUP /;
+
 # Objects held by a closure would otherwise be destroyed after the plan has
 # been checked.
 
@@ -380,6 +384,8 @@ sub run_daemon {
     croak "Can't fork: $!" unless defined $pid;
 
     if ($pid == 0) {
+        $SIG{$_} = 'DEFAULT' for qw/ INT TERM HUP /;
+
         if (ref $code eq 'CODE') {
             $code->(@args);
             exit 0;

@@ -34,7 +34,8 @@ sub worker_conf {
             . (defined $o{$place} ? $o{$place} : '');
     }
 
-    $o{http} = 'cometa_send_timeout 5s;' . (defined $o{http} ? $o{http} : '');
+    $o{http} = 'cometa_send_timeout 5s; keepalive_requests 1000000;'
+        . (defined $o{http} ? $o{http} : '');
     $o{server} = 'location = /pid { return 200 $pid; }'
         . (defined $o{server} ? $o{server} : '');
 
