@@ -5,6 +5,7 @@
  */
 
 #include "ngx_cometa_device.h"
+#include "ngx_cometa_error.h"
 #include "ngx_cometa_compat.h"
 
 
@@ -58,17 +59,6 @@ static u_char *ngx_cometa_json_text(u_char *dst, u_char *src, size_t len);
 
 
 ngx_cometa_device_handlers_t  ngx_cometa_device_handlers;
-
-
-ngx_str_t  ngx_cometa_reasons[NGX_COMETA_REASONS] = {
-    ngx_string("detached"),
-    ngx_string("disconnected"),
-    ngx_string("heartbeat_timeout"),
-    ngx_string("taken_over"),
-    ngx_string("unresponsive"),
-    ngx_string("protocol_error"),
-    ngx_string("draining")
-};
 
 
 /*

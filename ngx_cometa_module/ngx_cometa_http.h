@@ -61,7 +61,9 @@ typedef struct {
     unsigned                   remote:1;
 
     ngx_cometa_call_t         *call;            /* under way */
-    ngx_cometa_device_t       *attaching;       /* not open yet */
+    void                      *adoptee;         /* see ngx_cometa_adopt.h */
+    void                     (*adopt)(ngx_connection_t *c, void *data,
+                                      u_char *rest, size_t len);
     void                      *list;            /* being sent */
 } ngx_cometa_ctx_t;
 

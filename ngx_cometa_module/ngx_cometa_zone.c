@@ -16,6 +16,8 @@
 #define NGX_COMETA_RING_MIN     (256 * 1024)
 #define NGX_COMETA_APPS_MAX     4096
 #define NGX_COMETA_RECORDS_MIN  64
+#define NGX_COMETA_KEYS_MIN     64
+#define NGX_COMETA_KEYS_MAX     65536
 
 
 /*
@@ -39,7 +41,11 @@ struct ngx_cometa_annex_s {
 
 typedef struct {
     size_t              slots;
+    size_t              interests;
     size_t              apps;
+    size_t              keys;
+    size_t              keys_buckets;
+    size_t              keys_apps;
     size_t              counters;
     size_t              shards;
     size_t              buckets;
@@ -158,6 +164,7 @@ ngx_cometa_zone_plan(ngx_cometa_head_t *head, size_t size,
     ngx_cometa_layout_t  lt;
 
     head->slots = 2 * workers + 8;
+    head->words = (head->slots + 63) / 64;
     head->max_message = max_message;
 
     for (ring = NGX_COMETA_RING_MIN;
@@ -171,6 +178,10 @@ ngx_cometa_zone_plan(ngx_cometa_head_t *head, size_t size,
 
     apps = size / 16 / (head->slots * sizeof(ngx_cometa_counters_t));
     head->apps = ngx_max(1, ngx_min(apps, NGX_COMETA_APPS_MAX));
+
+    head->keys = size / 64 / sizeof(ngx_cometa_otk_t);
+    head->keys = ngx_max(NGX_COMETA_KEYS_MIN,
+                         ngx_min(head->keys, NGX_COMETA_KEYS_MAX));
 
     head->shards = 1;
     ngx_cometa_zone_layout(head, &lt);
@@ -215,8 +226,20 @@ ngx_cometa_zone_layout(ngx_cometa_head_t *head, ngx_cometa_layout_t *lt)
     lt->slots = p;
     p += ngx_align(head->slots * sizeof(ngx_cometa_slot_t), 64);
 
+    lt->interests = p;
+    p += ngx_align(NGX_COMETA_ROWS * head->words * sizeof(uint64_t), 64);
+
     lt->apps = p;
     p += ngx_align(head->apps * sizeof(ngx_cometa_app_t), 64);
+
+    lt->keys = p;
+    p += ngx_align(head->keys * sizeof(ngx_cometa_otk_t), 64);
+
+    lt->keys_buckets = p;
+    p += ngx_align(head->keys * sizeof(uint32_t), 64);
+
+    lt->keys_apps = p;
+    p += ngx_align(head->apps * sizeof(ngx_cometa_otk_app_t), 64);
 
     lt->counters = p;
     p += ngx_align((size_t) head->slots * head->apps
@@ -261,7 +284,9 @@ ngx_cometa_zone_format(ngx_cometa_head_t *head, ngx_log_t *log)
 
     ngx_cometa_zone_view(head, &view);
 
-    if (ngx_cometa_mutex_init(&head->apps_lock) != NGX_OK) {
+    if (ngx_cometa_mutex_init(&head->apps_lock) != NGX_OK
+        || ngx_cometa_mutex_init(&head->keys_lock) != NGX_OK)
+    {
         goto failed;
     }
 
@@ -307,7 +332,11 @@ ngx_cometa_zone_view(ngx_cometa_head_t *head, ngx_cometa_zone_t *view)
 
     view->head = head;
     view->slots = (ngx_cometa_slot_t *) (p + lt.slots);
+    view->interests = (uint64_t *) (p + lt.interests);
     view->apps = (ngx_cometa_app_t *) (p + lt.apps);
+    view->keys = (ngx_cometa_otk_t *) (p + lt.keys);
+    view->keys_buckets = (uint32_t *) (p + lt.keys_buckets);
+    view->keys_apps = (ngx_cometa_otk_app_t *) (p + lt.keys_apps);
     view->counters = (ngx_cometa_counters_t *) (p + lt.counters);
     view->shards = (ngx_cometa_shard_t *) (p + lt.shards);
     view->buckets = (uint32_t *) (p + lt.buckets);
@@ -467,7 +496,6 @@ ngx_cometa_zone_claim(ngx_cometa_head_t *head, ngx_log_t *log)
         ngx_cometa_zone.claimed = 1;
 
         slot->draining = 0;
-        slot->waiting = 0;
 
         (void) ngx_cometa_lock(&slot->mail);
         cometa_ring_clear(&slot->ring);

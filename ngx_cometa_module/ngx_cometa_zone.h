@@ -28,7 +28,9 @@
  *     +---------------+  <- one allocation takes all the rest
  *     | head          |  sizes, hash key, session counter
  *     | slots         |  one a worker process: life, epoch, mailbox
+ *     | interests     |  rows of one bit a slot
  *     | applications  |  names, append only
+ *     | keys          |  one-time keys, their buckets and applications
  *     | counters      |  slots x applications
  *     | shards        |  lock and free list of a part of the registry
  *     | buckets       |  heads of the chains of records
@@ -42,7 +44,7 @@
 
 #define NGX_COMETA_ZONE_MAGIC    0x434f4d45
 #define NGX_COMETA_ZONE_VERSION  1
-#define NGX_COMETA_WAITING       4096
+#define NGX_COMETA_ROWS          4096   /* of interests */
 #define NGX_COMETA_NONE          0xffffffff
 #define NGX_COMETA_MESSAGE_HEAD  64     /* what mail adds to a payload */
 
@@ -56,6 +58,8 @@ typedef struct {
     uint32_t         shards;
     uint32_t         buckets;           /* in each shard */
     uint32_t         records;
+    uint32_t         keys;              /* there is room for */
+    uint32_t         words;             /* of 64 slots, in a row of interests */
     uint32_t         max_message;       /* the rings were made for */
     uint64_t         ring_size;
     uint64_t         key[2];            /* of the hash */
@@ -70,8 +74,9 @@ typedef struct {
 
     pthread_mutex_t  apps_lock;         /* to append to applications */
 
-    /* callers that wait for a device to attach, by hash of its key */
-    uint32_t         waiting[NGX_COMETA_WAITING];
+    pthread_mutex_t  keys_lock;         /* for all of the keys */
+    uint32_t         keys_free;         /* index + 1 */
+    uint32_t         keys_carved;       /* in use or free, of all */
 } ngx_cometa_head_t;
 
 
@@ -87,7 +92,6 @@ typedef struct {
     uint32_t         epoch;
     uint32_t         pid;               /* 0: free */
     uint32_t         draining;
-    uint32_t         waiting;           /* calls that wait for an attach */
     int32_t          eventfd;           /* made by the master, inherited */
     uint32_t         last_epoch;        /* the epoch before this one ... */
     uint64_t         last_begun;        /* ... had taken this much mail */
@@ -107,6 +111,32 @@ typedef struct {
 } ngx_cometa_app_t;
 
 
+/*
+ * A key, in two chains: that of its bucket (or of free ones), and that of its
+ * application in order of age. Indices plus one, 0 ends.
+ */
+
+#define NGX_COMETA_KEY_LEN  20          /* bytes; twice as many hex digits */
+
+typedef struct {
+    u_char           key[NGX_COMETA_KEY_LEN];
+    uint32_t         next;              /* in the bucket */
+    uint32_t         older;
+    uint32_t         newer;
+    uint32_t         app;
+    uint64_t         hash;              /* of application and device */
+    uint64_t         expires;           /* us, ngx_cometa_now() */
+} ngx_cometa_otk_t;
+
+
+typedef struct {
+    uint32_t         oldest;
+    uint32_t         newest;
+    uint32_t         n;
+    uint32_t         dropped;           /* unused, to make room */
+} ngx_cometa_otk_app_t;
+
+
 typedef struct ngx_cometa_counters_s  ngx_cometa_counters_t;
 typedef struct ngx_cometa_shard_s     ngx_cometa_shard_t;
 typedef struct ngx_cometa_record_s    ngx_cometa_record_t;
@@ -117,7 +147,11 @@ typedef struct ngx_cometa_record_s    ngx_cometa_record_t;
 typedef struct {
     ngx_cometa_head_t      *head;
     ngx_cometa_slot_t      *slots;
+    uint64_t               *interests;
     ngx_cometa_app_t       *apps;
+    ngx_cometa_otk_t       *keys;
+    uint32_t               *keys_buckets;
+    ngx_cometa_otk_app_t   *keys_apps;
     ngx_cometa_counters_t  *counters;
     ngx_cometa_shard_t     *shards;
     uint32_t               *buckets;
