@@ -155,7 +155,7 @@ nginx-src: deps-build
 # run and test
 
 run: build deps-test
-	@NGINX=$(nginx) MODULE=$(here)/$(module) $(tools)/run.sh $(PORT)
+	@$(tools)/run.sh $(nginx) $(here)/$(module) $(PORT)
 
 test: build deps-test
 	@TEST_NGINX_BINARY=$(nginx) TEST_NGINX_GLOBALS='$(load)' \
@@ -182,10 +182,14 @@ share   := $(shell echo $$(($(FUZZ_TIME) / $(words $(fuzzers) -))))
 
 fuzz: deps-fuzz $(fuzzers:%=build/fuzz/fuzz_%)
 	@for name in $(fuzzers); do \
-	    mkdir -p build/fuzz/corpus/$$name && build/fuzz/fuzz_$$name \
-	        -max_total_time=$(share) -print_final_stats=1 -verbosity=0 \
-	        -artifact_prefix=build/fuzz/ \
-	        build/fuzz/corpus/$$name t/fuzz/corpus/$$name || exit 1; \
+	    mkdir -p build/fuzz/corpus/$$name; \
+	    build/fuzz/fuzz_$$name -max_total_time=$(share) \
+	        -print_final_stats=1 -artifact_prefix=build/fuzz/ \
+	        build/fuzz/corpus/$$name t/fuzz/corpus/$$name \
+	        > build/fuzz/$$name.log 2>&1 \
+	        || { cat build/fuzz/$$name.log; exit 1; }; \
+	    sed -n "s/^stat::number_of_executed_units:/$$name, inputs run:/p" \
+	        build/fuzz/$$name.log; \
 	done
 
 build/fuzz/%: t/fuzz/%.c $(pure) $(pure:.c=.h)
@@ -202,13 +206,17 @@ asan:
 
 # bench
 
+# nginx takes a variable NGINX for its own: the binary is found by PATH.
+
+bench_env := PATH=$(dir $(nginx)):$$PATH MODULE=$(here)/$(module)
+
 bench: bench-correctness bench-memory bench-relay chaos
 
 bench-%: build deps-bench
-	@NGINX=$(nginx) MODULE=$(here)/$(module) bench/$*.sh
+	@$(bench_env) bench/$*.sh
 
 chaos: build deps-bench
-	@NGINX=$(nginx) MODULE=$(here)/$(module) bench/chaos.sh
+	@$(bench_env) bench/chaos.sh
 
 clean:
 	rm -rf build

@@ -17,8 +17,12 @@ compile() {
     program=$1
     shift
     # shellcheck disable=SC2086 # the options are words
-    ${CC:-cc} $warn ${CFLAGS:--O2 -g} -o "$out/$program" \
+    ${CC:-cc} $warn ${CFLAGS:--O2 -g} -o "$out/$program.$$" \
         "$program.c" "$@" $common -lssl -lcrypto -lm
+
+    # at once: another script may be about to start it
+
+    mv "$out/$program.$$" "$out/$program"
 }
 
 compile cb-devices device.c wheel.c

@@ -516,7 +516,9 @@ start_due(uint64_t start, uint64_t end)
     double    due;
     uint64_t  now, tick = COMETA_WHEEL_TICK * 1000000ull;
 
-    while (idle && (conf->calls == 0 || result->calls < conf->calls)) {
+    while (idle && busy < conf->concurrency
+           && (conf->calls == 0 || result->calls < conf->calls))
+    {
         now = cometa_now();
 
         if (now >= end) {

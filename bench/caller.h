@@ -21,6 +21,7 @@ typedef struct {
     uint64_t        first;          /* the devices called, at random */
     uint32_t        devices;
     uint32_t        callers;
+    uint32_t        concurrency;    /* calls under way at a time */
     uint32_t        size;           /* of a message */
     uint32_t        response_size;  /* of the reply, 0: as the message */
     uint32_t        deadline;       /* s, sent as Prefer; 0: not sent */

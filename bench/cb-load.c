@@ -32,6 +32,8 @@ static const char  usage[] =
     "  --uri URI             what is called; {device} is replaced\n"
     "                        (/v1/applications/ID/devices/{device}/send)\n"
     "  --callers C           connections, one call at a time each (1)\n"
+    "  --concurrency N       calls under way at a time, the callers taking\n"
+    "                        turns (as many as callers)\n"
     "  --calls N             calls in all; or\n"
     "  --duration S          for so long (default: 10)\n"
     "  --rate R              calls per second, latency counted from the time\n"
@@ -56,9 +58,9 @@ static const char  usage[] =
 enum {
     OPT_SERVER_NAME = 1, OPT_SERVER_PORT, OPT_USE_SSL, OPT_APP_ID,
     OPT_APP_SECRET, OPT_DEVICE_ID, OPT_DEVICES, OPT_URI, OPT_CALLERS,
-    OPT_CALLS, OPT_DURATION, OPT_RATE, OPT_SIZE, OPT_RESPONSE_SIZE,
-    OPT_EXPECT, OPT_DEADLINE, OPT_WAIT, OPT_WATCHDOG, OPT_WORKER,
-    OPT_ALLOW_FAILURES, OPT_HOLD, OPT_JSON, OPT_HELP
+    OPT_CONCURRENCY, OPT_CALLS, OPT_DURATION, OPT_RATE, OPT_SIZE,
+    OPT_RESPONSE_SIZE, OPT_EXPECT, OPT_DEADLINE, OPT_WAIT, OPT_WATCHDOG,
+    OPT_WORKER, OPT_ALLOW_FAILURES, OPT_HOLD, OPT_JSON, OPT_HELP
 };
 
 static const struct option  options[] = {
@@ -71,6 +73,7 @@ static const struct option  options[] = {
     { "devices",        required_argument, NULL, OPT_DEVICES },
     { "uri",            required_argument, NULL, OPT_URI },
     { "callers",        required_argument, NULL, OPT_CALLERS },
+    { "concurrency",    required_argument, NULL, OPT_CONCURRENCY },
     { "calls",          required_argument, NULL, OPT_CALLS },
     { "duration",       required_argument, NULL, OPT_DURATION },
     { "rate",           required_argument, NULL, OPT_RATE },
@@ -133,6 +136,10 @@ set_option(int option, const char *name, const char *v)
         conf.callers = (uint32_t) cometa_number(name, v, 1, 65535);
         break;
 
+    case OPT_CONCURRENCY:
+        conf.concurrency = (uint32_t) cometa_number(name, v, 1, 65535);
+        break;
+
     case OPT_CALLS:
         conf.calls = cometa_number(name, v, 1, 1000000000000);
         break;
@@ -185,6 +192,10 @@ set_defaults(void)
 
     if (conf.calls == 0 && conf.duration == 0) {
         conf.duration = 10;
+    }
+
+    if (conf.concurrency == 0) {
+        conf.concurrency = conf.callers;
     }
 
     if (conf.watchdog == 0) {

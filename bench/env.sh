@@ -17,7 +17,11 @@ set -euo pipefail
 PATIENCE=${PATIENCE:-120}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
-NGINX=${NGINX:-nginx}
+# nginx takes a variable of the same name for its own: it must not see it
+
+nginx_binary=${NGINX:-nginx}
+unset NGINX
+
 MODULE=$(realpath -m "${MODULE:-$here/../build/ngx_cometa_module.so}")
 export BENCH
 BENCH=$(realpath -m "${BENCH:-$here/../build/bench}")
@@ -180,10 +184,10 @@ END
 nginx_start() {
     : > "$dir/error.log"
 
-    "$NGINX" -t -q -e "$dir/error.log" -c "$dir/nginx.conf" \
+    "$nginx_binary" -t -q -e "$dir/error.log" -c "$dir/nginx.conf" \
         || die "nginx does not take the configuration"
 
-    "$NGINX" -e "$dir/error.log" -c "$dir/nginx.conf" &
+    "$nginx_binary" -e "$dir/error.log" -c "$dir/nginx.conf" &
     master=$!
 
     for _ in $(seq 100); do

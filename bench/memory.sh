@@ -35,8 +35,13 @@ memory() {
 }
 
 
-held_connections() {
-    ss -Htn state established src "127.0.0.1:$1" | wc -l
+# held N PORT: the server has so many connections, or the run has failed
+
+held() {
+    local count
+
+    count=$(ss -Htn state established src "127.0.0.1:$2" | wc -l)
+    [ "$count" = "$1" ] || die "$count connections instead of $1"
 }
 
 
@@ -70,8 +75,9 @@ measure() {
     nginx_stop
 
     start_with $((n + n / 15 + SPARE)) "$n"
+    : > "$dir/held"
     "${load[@]}" "$@" --server_port "$port" --callers "$n" --calls "$n" \
-        --rate 4000 --uri /small --expect ok --hold > "$dir/held" &
+        --concurrency 64 --uri /small --expect ok --hold > "$dir/held" &
     pid=$!
 
     until grep -q '^held' "$dir/held"; do
@@ -79,7 +85,7 @@ measure() {
         sleep 0.1
     done
 
-    [ "$(held_connections "$port")" = "$n" ] || die "not all connections held"
+    held "$n" "$port"
     note "$kind keep-alive" "$n"
     end "$pid"
     nginx_stop
@@ -90,7 +96,7 @@ measure() {
     pid=$devices_pid
     sleep $((HEARTBEAT + 1))
 
-    [ "$(held_connections "$port")" = "$n" ] || die "not all devices held"
+    held "$n" "$port"
     note "$kind device" "$n"
 
     "${load[@]}" --devices "$n" --callers 8 --calls $((n * 2)) > "$dir/load" \

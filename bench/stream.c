@@ -369,6 +369,15 @@ read_some(cometa_stream_t *s, char *p, size_t room)
         return n == 0 ? -1 : n;
     }
 
+    /*
+     * The handshake is driven by the writing alone: were it finished in here,
+     * no event would be left to send what waits for it.
+     */
+
+    if (s->out && !SSL_is_init_finished(s->ssl)) {
+        return 0;
+    }
+
     /* all records: what OpenSSL holds back epoll does not tell */
 
     for (total = 0; total < room; total += (size_t) rc) {

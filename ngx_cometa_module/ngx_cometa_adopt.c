@@ -82,8 +82,9 @@ static void
 ngx_cometa_adopt_event(ngx_event_t *ev)
 {
     size_t                len;
-    u_char               *rest;
+    u_char               *rest, addr[sizeof(struct sockaddr_storage)];
     void                 *data;
+    socklen_t             socklen;
     ngx_pool_t           *pool;
     ngx_connection_t     *c;
     ngx_cometa_ctx_t     *ctx;
@@ -123,7 +124,15 @@ ngx_cometa_adopt_event(ngx_event_t *ev)
         ngx_del_timer(c->write);
     }
 
+    /* the address as the realip module sees it, which ends with the request */
+
+    socklen = ngx_min(c->socklen, (socklen_t) sizeof(addr));
+    ngx_memcpy(addr, c->sockaddr, socklen);
+
     ngx_cometa_request_release(r);
+
+    c->sockaddr = (struct sockaddr *) addr;
+    c->socklen = socklen;
 
     pool = NULL;
 

@@ -23,6 +23,7 @@ static ngx_int_t ngx_cometa_attach_open(ngx_http_request_t *r);
 static ngx_uint_t ngx_cometa_attach_enter(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
 static ngx_cometa_device_t *ngx_cometa_attach_device(ngx_http_request_t *r);
+static void ngx_cometa_attach_full(ngx_http_request_t *r);
 static ngx_int_t ngx_cometa_attach_info(ngx_http_request_t *r,
     ngx_cometa_device_t *dev);
 static ngx_int_t ngx_cometa_attach_answer(ngx_http_request_t *r);
@@ -263,6 +264,7 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     }
 
     if (rc == NGX_BUSY) {
+        ngx_cometa_attach_full(r);
         return NGX_COMETA_ZONE_FULL;
     }
 
@@ -285,6 +287,28 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     ngx_cometa_call_online(&ctx->key);
 
     return NGX_COMETA_OK;
+}
+
+
+/* Once a second at most. */
+
+static void
+ngx_cometa_attach_full(ngx_http_request_t *r)
+{
+    static time_t      last;
+    static ngx_uint_t  n;
+
+    n++;
+
+    if (last == ngx_time()) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                  "cometa_zone is full, %ui attaches refused: increase its "
+                  "size, and reload", n);
+    last = ngx_time();
+    n = 0;
 }
 
 

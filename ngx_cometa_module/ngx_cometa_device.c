@@ -32,6 +32,21 @@ struct ngx_cometa_output_s {
 };
 
 
+/* Workers that hold WebSockets to a device. */
+
+typedef struct {
+    uint32_t                   slot;
+    uint32_t                   epoch;
+    ngx_uint_t                 n;
+} ngx_cometa_watcher_t;
+
+
+struct ngx_cometa_watchers_s {
+    ngx_uint_t                 n;
+    ngx_cometa_watcher_t       elts[1];
+};
+
+
 static ngx_int_t ngx_cometa_device_grow(void);
 static void ngx_cometa_device_free(ngx_cometa_device_t *dev);
 static void ngx_cometa_device_finish(ngx_cometa_device_t *dev);
@@ -55,6 +70,7 @@ static ngx_int_t ngx_cometa_device_send(ngx_cometa_device_t *dev,
 static u_char *ngx_cometa_device_log_error(ngx_log_t *log, u_char *buf,
     size_t len);
 static void ngx_cometa_device_log(ngx_cometa_device_t *dev);
+static ngx_uint_t ngx_cometa_device_watched(ngx_cometa_device_t *dev);
 static u_char *ngx_cometa_json_text(u_char *dst, u_char *src, size_t len);
 
 
@@ -139,6 +155,8 @@ ngx_cometa_device_enter(ngx_cometa_device_t *dev, ngx_cometa_key_t *key,
     dev->record = place.record;
     dev->session = place.session;
     dev->app = place.app;
+    dev->hash = (uint32_t) key->hash;
+    dev->successor = (old->session != 0);
 
     ngx_cometa_stats_add(dev->app, attached, 1);
     ngx_cometa_stats_add(dev->app, devices, 1);
@@ -201,6 +219,10 @@ ngx_cometa_device_free(ngx_cometa_device_t *dev)
 
     if (dev->output) {
         ngx_free(dev->output);
+    }
+
+    if (dev->watchers) {
+        ngx_free(dev->watchers);
     }
 
     ngx_cometa_device_drop_input(dev);
@@ -287,24 +309,17 @@ ngx_cometa_device_open(ngx_cometa_device_t *dev, ngx_connection_t *c,
     ngx_queue_insert_tail(&dev->conf->life, &dev->life);
     ngx_cometa_device_arm(dev->conf);
 
-    /* calls have been waiting since it was entered in the registry */
+    ngx_cometa_device_handlers.opened(dev);
 
-    dev->reading = 1;
-
-    ngx_cometa_device_handlers.ready(dev);
-
-    if (len && !dev->closing) {
+    if (len) {
+        dev->reading = 1;
         ngx_cometa_device_parse(dev, data, len);
     }
 
-    dev->reading = 0;
-
-    if (dev->closing) {
-        ngx_cometa_device_finish(dev);
-        return;
-    }
-
-    /* edge-triggered: what came meanwhile makes no new event */
+    /*
+     * Edge-triggered: what came meanwhile makes no new event. After it, the
+     * calls that have been waiting since it was entered in the registry.
+     */
 
     ngx_cometa_device_read(dev);
 }
@@ -315,43 +330,12 @@ ngx_cometa_device_adopt(ngx_cometa_device_t *dev, ngx_connection_t *c)
 {
     dev->connection = c;
 
-    /* the path of a unix socket's client is empty as a rule: not kept */
+    dev->addr_len = ngx_cometa_connection_detach(c, dev, dev->addr,
+                                                 sizeof(dev->addr),
+                                                 &dev->conf->log);
 
-    dev->addr_len = (c->sockaddr->sa_family == AF_UNIX)
-                    ? sizeof(sa_family_t)
-                    : ngx_min(c->socklen, (socklen_t) sizeof(dev->addr));
-    ngx_memcpy(dev->addr, c->sockaddr, dev->addr_len);
-
-    c->sockaddr = (struct sockaddr *) dev->addr;
-    c->socklen = dev->addr_len;
-
-    c->data = dev;
-    c->log = &dev->conf->log;
-    c->read->log = c->log;
-    c->write->log = c->log;
     c->read->handler = ngx_cometa_device_read_handler;
     c->write->handler = ngx_cometa_device_write_handler;
-    c->destroyed = 0;
-
-    if (c->pool == NULL) {
-        ngx_str_null(&c->addr_text);
-        c->local_sockaddr = NULL;
-        c->local_socklen = 0;
-        c->buffer = NULL;
-        c->proxy_protocol = NULL;
-        return;
-    }
-
-    c->pool->log = c->log;
-
-#if (NGX_SSL)
-    if (c->ssl) {
-        ngx_ssl_free_buffer(c);
-
-        /* the rest of a write is sent from a copy, at another address */
-        SSL_set_mode(c->ssl->connection, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    }
-#endif
 }
 
 
@@ -496,6 +480,12 @@ ngx_cometa_device_read(ngx_cometa_device_t *dev)
 
     if (c->read->ready && i == NGX_COMETA_DEVICE_READS) {
         ngx_post_event(c->read, &ngx_posted_next_events);
+    }
+
+    /* all that has come was read before something is written */
+
+    if (dev->line) {
+        ngx_cometa_device_handlers.ready(dev);
     }
 }
 
@@ -825,7 +815,10 @@ ngx_cometa_device_write(ngx_cometa_device_t *dev, u_char *data, size_t len)
 ngx_uint_t
 ngx_cometa_device_writable(ngx_cometa_device_t *dev)
 {
-    return dev->connection && dev->output == NULL && !dev->closing;
+    /* while it is read, the next bytes may be an answer that is too many */
+
+    return dev->connection && dev->output == NULL && !dev->reading
+           && !dev->closing;
 }
 
 
@@ -995,13 +988,78 @@ ngx_cometa_device_json(ngx_cometa_device_t *dev, u_char *dst)
     }
 
     return ngx_sprintf(dst, "\",\"connected_at\":\"%uD\","
-                       "\"latency\":\"%uD\",\"websockets\":\"0\","
+                       "\"latency\":\"%uD\",\"websockets\":\"%ui\","
                        "\"net\":{\"received\":{\"bytes\":\"%uL\","
                        "\"messages\":\"%uL\"},\"sent\":{\"bytes\":\"%uL\","
                        "\"messages\":\"%uL\"}},\"session\":\"%uL\"}",
                        dev->connected, dev->latency / 1000,
+                       ngx_cometa_device_watched(dev),
                        dev->bytes_down, dev->messages_down,
                        dev->bytes_up, dev->messages_up, dev->session);
+}
+
+
+void
+ngx_cometa_device_watch(ngx_cometa_device_t *dev, uint32_t slot,
+    uint32_t epoch, ngx_uint_t n)
+{
+    ngx_uint_t              i, known;
+    ngx_cometa_watchers_t  *w;
+
+    known = dev->watchers ? dev->watchers->n : 0;
+
+    for (i = 0; i < known; i++) {
+        if (dev->watchers->elts[i].slot == slot) {
+            dev->watchers->elts[i].epoch = epoch;
+            dev->watchers->elts[i].n = n;
+            return;
+        }
+    }
+
+    if (n == 0) {
+        return;
+    }
+
+    /* one more worker: there are no more of them than slots */
+
+    w = ngx_alloc(sizeof(ngx_cometa_watchers_t)
+                  + known * sizeof(ngx_cometa_watcher_t), ngx_cycle->log);
+    if (w == NULL) {
+        return;
+    }
+
+    if (known) {
+        ngx_memcpy(w->elts, dev->watchers->elts,
+                   known * sizeof(ngx_cometa_watcher_t));
+        ngx_free(dev->watchers);
+    }
+
+    w->elts[known].slot = slot;
+    w->elts[known].epoch = epoch;
+    w->elts[known].n = n;
+    w->n = known + 1;
+
+    dev->watchers = w;
+}
+
+
+static ngx_uint_t
+ngx_cometa_device_watched(ngx_cometa_device_t *dev)
+{
+    ngx_uint_t             i, n;
+    ngx_cometa_watcher_t  *w;
+
+    n = 0;
+
+    for (i = 0; dev->watchers && i < dev->watchers->n; i++) {
+        w = &dev->watchers->elts[i];
+
+        if (ngx_cometa_slot_alive(w->slot, w->epoch)) {
+            n += w->n;
+        }
+    }
+
+    return n;
 }
 
 

@@ -68,12 +68,27 @@ ngx_cometa_http_key(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
         return NGX_COMETA_OK;
     }
 
-    if (ngx_cometa_http_id(r, lcf->device, &ctx->key.device) != NGX_OK) {
-        ngx_str_null(&ctx->key.device);
+    if (ngx_cometa_http_device(r, ctx) != NGX_COMETA_OK) {
         return NGX_COMETA_INVALID_DEVICE;
     }
 
     ngx_cometa_key_init(&ctx->key);
+
+    return NGX_COMETA_OK;
+}
+
+
+ngx_uint_t
+ngx_cometa_http_device(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
+{
+    ngx_cometa_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    if (ngx_cometa_http_id(r, lcf->device, &ctx->key.device) != NGX_OK) {
+        ngx_str_null(&ctx->key.device);
+        return NGX_COMETA_INVALID_DEVICE;
+    }
 
     return NGX_COMETA_OK;
 }
@@ -116,6 +131,10 @@ ngx_cometa_http_authorize(ngx_http_request_t *r)
 
     if (lcf->guarded) {
         return 1;
+    }
+
+    if (lcf->secret == NULL) {
+        return 0;
     }
 
     if (ngx_http_complex_value(r, lcf->secret, &secret) != NGX_OK) {
@@ -358,6 +377,13 @@ ngx_cometa_http_error_headers(ngx_http_request_t *r, ngx_uint_t error)
     ngx_cometa_error_t  *e;
 
     e = &ngx_cometa_errors[error];
+
+    if (error == NGX_COMETA_UPGRADE_REQUIRED) {
+        ngx_str_set(&value, "13");
+
+        return ngx_cometa_header_add(r, "Sec-WebSocket-Version", 21, &value)
+               ? NGX_OK : NGX_ERROR;
+    }
 
     if (error == NGX_COMETA_UNAUTHORIZED) {
         ngx_str_set(&value, "OAuth realm=\"cometa\"");

@@ -61,7 +61,6 @@ static void ngx_cometa_line_leave(ngx_cometa_line_t *line,
 static ngx_int_t ngx_cometa_line_write(ngx_cometa_line_t *line,
     ngx_cometa_ref_t *ref, uint64_t deadline, uint64_t time,
     uint32_t timeout, u_char *data, size_t len);
-static void ngx_cometa_line_next(ngx_cometa_device_t *dev);
 static ngx_uint_t ngx_cometa_line_void(ngx_cometa_turn_t *turn);
 static void ngx_cometa_line_abandon(ngx_cometa_line_t *line);
 static void ngx_cometa_line_timer(ngx_event_t *ev);
@@ -69,13 +68,6 @@ static void ngx_cometa_line_answer(ngx_cometa_ref_t *ref, ngx_uint_t type,
     ngx_uint_t error, ngx_cometa_device_t *dev, uint64_t time, u_char *data,
     size_t len);
 
-static ngx_int_t ngx_cometa_line_reply(ngx_cometa_device_t *dev,
-    u_char *data, size_t len);
-static ngx_uint_t ngx_cometa_line_outstanding(ngx_cometa_device_t *dev);
-static void ngx_cometa_line_event(ngx_cometa_device_t *dev, u_char *data,
-    size_t len);
-static void ngx_cometa_line_closed(ngx_cometa_device_t *dev,
-    ngx_uint_t reason);
 
 
 static ngx_queue_t  ngx_cometa_lines;
@@ -87,12 +79,6 @@ ngx_cometa_line_start(void)
 {
     ngx_queue_init(&ngx_cometa_lines);
     ngx_queue_init(&ngx_cometa_lines_free);
-
-    ngx_cometa_device_handlers.reply = ngx_cometa_line_reply;
-    ngx_cometa_device_handlers.outstanding = ngx_cometa_line_outstanding;
-    ngx_cometa_device_handlers.event = ngx_cometa_line_event;
-    ngx_cometa_device_handlers.ready = ngx_cometa_line_next;
-    ngx_cometa_device_handlers.closed = ngx_cometa_line_closed;
 }
 
 
@@ -119,6 +105,15 @@ ngx_cometa_line_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
         dev = ngx_cometa_device_get(mail->handle, mail->session);
         if (dev) {
             ngx_cometa_device_close(dev, NGX_COMETA_TAKEN_OVER);
+        }
+
+        return;
+
+    case NGX_COMETA_MAIL_WATCH:
+        dev = ngx_cometa_device_get(mail->handle, mail->session);
+        if (dev) {
+            ngx_cometa_device_watch(dev, mail->ref.slot, mail->ref.epoch,
+                                    mail->queue);
         }
 
         return;
@@ -398,7 +393,7 @@ ngx_cometa_line_write(ngx_cometa_line_t *line, ngx_cometa_ref_t *ref,
 }
 
 
-static void
+void
 ngx_cometa_line_next(ngx_cometa_device_t *dev)
 {
     ngx_int_t           rc;
@@ -538,7 +533,7 @@ ngx_cometa_line_answer(ngx_cometa_ref_t *ref, ngx_uint_t type,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_cometa_line_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
     uint64_t            latency;
@@ -564,9 +559,10 @@ ngx_cometa_line_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
         ngx_del_timer(&line->timer);
     }
 
-    /* those that wait go before what the answer may lead to */
-
-    ngx_cometa_line_next(dev);
+    /*
+     * The next one is written when the device has been read to the end: what
+     * else it has said already is no answer to that.
+     */
 
     if (abandoned) {
         ngx_cometa_stats_add(dev->app, late, 1);
@@ -580,7 +576,7 @@ ngx_cometa_line_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_cometa_line_outstanding(ngx_cometa_device_t *dev)
 {
     ngx_cometa_line_t  *line;
@@ -591,16 +587,7 @@ ngx_cometa_line_outstanding(ngx_cometa_device_t *dev)
 }
 
 
-static void
-ngx_cometa_line_event(ngx_cometa_device_t *dev, u_char *data, size_t len)
-{
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, dev->connection->log, 0,
-                   "cometa event of %uz bytes, session %uL", len,
-                   dev->session);
-}
-
-
-static void
+void
 ngx_cometa_line_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
 {
     ngx_queue_t        *q;

@@ -12,42 +12,6 @@
 #include "ngx_cometa_zone.h"
 
 
-/*
- * A record, and the chains it stands in: that of its bucket while in use,
- * that of free records of its shard otherwise. An index plus one, 0 ends.
- *
- *     bucket -> record -> record -> 0        shard->free -> record -> 0
- *
- * A record whose epoch is not the epoch of its slot is absent: its worker is
- * gone. Whoever walks over it takes it out.
- */
-
-struct ngx_cometa_record_s {
-    uint32_t         next;
-    uint32_t         hash;
-    uint64_t         session;
-    uint32_t         epoch;             /* of the owner's slot */
-    uint32_t         handle;            /* in the owner's table of devices */
-    uint16_t         slot;
-    uint16_t         app;
-    uint8_t          len;
-    u_char           id[NGX_COMETA_ID_MAX];
-};
-
-
-/*
- * `moving` names the record that is on its way between the chains, so that
- * whoever inherits the lock from a dead process can put it in its place.
- */
-
-struct ngx_cometa_shard_s {
-    pthread_mutex_t  lock;
-    uint32_t         free;              /* index + 1 */
-    uint32_t         moving;            /* index + 1 */
-    uint32_t         used;
-} __attribute__((aligned(64)));
-
-
 /* Where a device is: the owner, and what the owner knows it by. */
 
 typedef struct {

@@ -148,7 +148,7 @@ ngx_cometa_socket_conf_init(ngx_cometa_socket_conf_t *conf, ngx_log_t *log)
 
 
 ngx_int_t
-ngx_cometa_socket_start(ngx_cycle_t *cycle, size_t max_message)
+ngx_cometa_socket_start(ngx_cycle_t *cycle)
 {
     ngx_uint_t  i;
 

@@ -39,7 +39,8 @@ typedef struct {
 void ngx_cometa_socket_conf_init(ngx_cometa_socket_conf_t *conf,
     ngx_log_t *log);
 
-ngx_int_t ngx_cometa_socket_start(ngx_cycle_t *cycle, size_t max_message);
+/* At the start of a worker. */
+ngx_int_t ngx_cometa_socket_start(ngx_cycle_t *cycle);
 
 /*
  * A socket without a connection yet; the key is copied. NULL: no memory.

@@ -8,6 +8,13 @@
 #include "ngx_cometa_stats.h"
 
 
+/* From `devices` on; without the padding behind them. */
+
+#define NGX_COMETA_GAUGES                                                     \
+    ((offsetof(ngx_cometa_counters_t, webhook_queued)                         \
+      - offsetof(ngx_cometa_counters_t, devices)) / sizeof(uint64_t) + 1)
+
+
 static uint32_t ngx_cometa_app_find(ngx_str_t *name, uint32_t *seen);
 
 
@@ -40,7 +47,7 @@ ngx_cometa_stats_sum(uint32_t app, ngx_cometa_counters_t *sum)
         n = offsetof(ngx_cometa_counters_t, devices) / sizeof(uint64_t);
 
         if (s->pid && ngx_cometa_slot_alive(slot, s->epoch)) {
-            n += 3;
+            n += NGX_COMETA_GAUGES;
         }
 
         from = (uint64_t *) c;
@@ -53,17 +60,18 @@ ngx_cometa_stats_sum(uint32_t app, ngx_cometa_counters_t *sum)
 
 
 void
-ngx_cometa_stats_claim(uint32_t slot)
+ngx_cometa_stats_start(void)
 {
     uint32_t                i;
     ngx_cometa_counters_t  *c;
 
-    c = &ngx_cometa_zone.counters[(size_t) slot * ngx_cometa_zone.head->apps];
-
     for (i = 0; i < ngx_cometa_zone.head->napps; i++) {
-        c[i].devices = 0;
-        c[i].calls = 0;
-        c[i].queued = 0;
+        c = ngx_cometa_stats(i);
+        c->devices = 0;
+        c->calls = 0;
+        c->queued = 0;
+        c->websockets = 0;
+        c->webhook_queued = 0;
     }
 }
 

@@ -5,8 +5,7 @@
  * lives, and by others only to vacate the slot of a dead one.
  */
 
-#include "ngx_cometa_registry.h"
-#include "ngx_cometa_stats.h"
+#include "ngx_cometa_zone.h"
 
 #include <openssl/rand.h>
 #include <sys/eventfd.h>
@@ -81,10 +80,9 @@ ngx_int_t
 ngx_cometa_zone_init(ngx_shm_zone_t *shm_zone, size_t max_message,
     ngx_uint_t workers, ngx_cometa_head_t *old)
 {
-    size_t                size;
-    ngx_slab_pool_t      *pool;
-    ngx_cometa_head_t    *head, plan;
-    ngx_cometa_layout_t   lt;
+    size_t              size, more;
+    ngx_slab_pool_t    *pool;
+    ngx_cometa_head_t  *head, plan;
 
     if (old) {
         shm_zone->data = old;
@@ -97,14 +95,20 @@ ngx_cometa_zone_init(ngx_shm_zone_t *shm_zone, size_t max_message,
     ngx_memzero(&plan, sizeof(ngx_cometa_head_t));
 
     if (ngx_cometa_zone_plan(&plan, size, max_message, workers) != NGX_OK) {
-        plan.records = NGX_COMETA_RECORDS_MIN;
-        ngx_cometa_zone_layout(&plan, &lt);
+
+        /* what nginx itself takes of a zone stays the same */
+
+        more = 0;
+
+        do {
+            more += ngx_pagesize;
+        } while (ngx_cometa_zone_plan(&plan, size + more, max_message, workers)
+                 != NGX_OK);
 
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
-                      "cometa_zone \"%V\" of %uz bytes is too small for %ui "
-                      "worker processes, use at least %uzk",
-                      &shm_zone->shm.name, shm_zone->shm.size, workers,
-                      64 + lt.end / 960);
+                      "cometa_zone \"%V\" is too small for %ui worker "
+                      "processes, use at least %uzk", &shm_zone->shm.name,
+                      workers, (shm_zone->shm.size + more) / 1024 + 4);
         return NGX_ERROR;
     }
 
@@ -198,17 +202,17 @@ ngx_cometa_zone_plan(ngx_cometa_head_t *head, size_t size,
         head->shards *= 2;
     }
 
-    /* one bucket a record, and what alignment may take */
+    /* one bucket for two records, and what alignment may take */
 
     rest -= ngx_min(rest, head->shards * 256 + 4096);
-    rest /= sizeof(ngx_cometa_record_t) + sizeof(uint32_t);
+    rest /= sizeof(ngx_cometa_record_t) + sizeof(uint32_t) / 2;
 
     if (rest < NGX_COMETA_RECORDS_MIN) {
         return NGX_DECLINED;
     }
 
     head->records = ngx_min(rest, NGX_COMETA_NONE - 1);
-    head->buckets = head->records / head->shards + 1;
+    head->buckets = head->records / head->shards / 2 + 1;
 
     ngx_cometa_zone_layout(head, &lt);
 
@@ -500,8 +504,6 @@ ngx_cometa_zone_claim(ngx_cometa_head_t *head, ngx_log_t *log)
         (void) ngx_cometa_lock(&slot->mail);
         cometa_ring_clear(&slot->ring);
         ngx_cometa_unlock(&slot->mail);
-
-        ngx_cometa_stats_claim(i);
 
         __atomic_store_n(&slot->pid, (uint32_t) ngx_pid, __ATOMIC_RELEASE);
 

@@ -137,9 +137,68 @@ typedef struct {
 } ngx_cometa_otk_app_t;
 
 
-typedef struct ngx_cometa_counters_s  ngx_cometa_counters_t;
-typedef struct ngx_cometa_shard_s     ngx_cometa_shard_t;
-typedef struct ngx_cometa_record_s    ngx_cometa_record_t;
+/* All but the gauges only grow, also over the death of their process. */
+
+typedef struct {
+    uint64_t  attached;
+    uint64_t  detached[NGX_COMETA_REASONS];
+    uint64_t  messages;             /* calls answered by their device */
+    uint64_t  failed;               /* calls that ended in an error */
+    uint64_t  errors;               /* strays and protocol errors of devices */
+    uint64_t  late;
+    uint64_t  timeouts;
+    uint64_t  events;
+    uint64_t  bytes_up;             /* device to server, payloads */
+    uint64_t  bytes_down;
+    uint64_t  websockets_slow;      /* closed, for they were not read */
+    uint64_t  webhook_sent;
+    uint64_t  webhook_failed;
+    uint64_t  webhook_retries;
+    uint64_t  webhook_dropped;
+
+    /* gauges, void when the epoch of the slot changes */
+    uint64_t  devices;
+    uint64_t  calls;                /* begun here and not ended */
+    uint64_t  queued;               /* wait for a device of this slot */
+    uint64_t  websockets;
+    uint64_t  webhook_queued;
+} __attribute__((aligned(64))) ngx_cometa_counters_t;
+
+
+/*
+ * A record, and the chains it stands in: that of its bucket while in use,
+ * that of free records of its shard otherwise. An index plus one, 0 ends.
+ *
+ *     bucket -> record -> record -> 0        shard->free -> record -> 0
+ *
+ * A record whose epoch is not the epoch of its slot is absent: its worker is
+ * gone. Whoever walks over it takes it out.
+ */
+
+typedef struct {
+    uint32_t         next;
+    uint32_t         hash;
+    uint64_t         session;
+    uint32_t         epoch;             /* of the owner's slot */
+    uint32_t         handle;            /* in the owner's table of devices */
+    uint16_t         slot;
+    uint16_t         app;
+    uint8_t          len;
+    u_char           id[NGX_COMETA_ID_MAX];
+} ngx_cometa_record_t;
+
+
+/*
+ * `moving` names the record that is on its way between the chains, so that
+ * whoever inherits the lock from a dead process can put it in its place.
+ */
+
+typedef struct {
+    pthread_mutex_t  lock;
+    uint32_t         free;              /* index + 1 */
+    uint32_t         moving;            /* index + 1 */
+    uint32_t         used;
+} __attribute__((aligned(64))) ngx_cometa_shard_t;
 
 
 /* This process's view; `slot` and `epoch` are its own, if it has claimed. */

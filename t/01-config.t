@@ -128,6 +128,7 @@ my @bad = (
     'cometa_max_message_size big;',
     'cometa_max_message_size -5;',
     'cometa_max_message_size 99999999999999999999;',
+    'cometa_max_message_size 17m;',
     'cometa_takeover maybe;',
     'cometa_takeover;',
 );
@@ -165,7 +166,7 @@ my @once = (
 );
 
 $t->plan(3 * @good + @zones + @locations + 2 * (@bad_zones + @bad
-    + @bad_locations + @misplaced + @once) + 10);
+    + @bad_locations + @misplaced + @once) + 22);
 
 ###############################################################################
 
@@ -277,6 +278,28 @@ good($t, conf(http => 'cometa_secret s;', location => 'cometa_send;'),
 # A module that is loaded and not used asks for nothing.
 
 good($t, http_block('server { listen 127.0.0.1:8080; }'), 'not used');
+
+# Other directives that a handler depends on
+
+bad($t, conf(location => 'cometa_attach; chunked_transfer_encoding off;'),
+    qr/"chunked_transfer_encoding on"/, 'no chunks');
+bad($t, conf(http => 'cometa_secret s;', location => 'cometa_send;'
+    . 'cometa_max_message_size 2m; client_max_body_size 1m;'),
+    qr/"cometa_max_message_size".*"client_max_body_size"/,
+    'bodies smaller than messages');
+
+# Without $app and $device the ids must come from somewhere.
+
+for my $handler (qw/ cometa_attach cometa_send /) {
+    for my $id (qw/ application device /) {
+        my $other = $id eq 'device' ? 'application' : 'device';
+        my $server = 'server { listen 127.0.0.1:8080; cometa_secret s;'
+            . "cometa_$other x; location /x { $handler; } }";
+
+        bad($t, http_block("$zone $server"), qr/"cometa_$id"/,
+            "$handler without cometa_$id");
+    }
+}
 
 # What is merged must fit, too: max= from above, the timeout from below.
 

@@ -22,7 +22,7 @@ select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/http rewrite map http_v2/)
-    ->has_daemon('curl')->plan(153);
+    ->has_daemon('curl')->plan(154);
 
 my $ids = '(?<app>[^/]+)/(?<device>[^/]+)$';
 
@@ -74,6 +74,11 @@ sub offline {
 sub info {
     my ($app, $device) = @_;
     return stats("$app/devices/$device")->{json}{info};
+}
+
+sub errors {
+    my ($app) = @_;
+    return stats($app)->{json}{stats}{errors};
 }
 
 # A refusal says the same in its status line and in its body.
@@ -286,7 +291,7 @@ for my $form (qw/ A B /) {
 
     my $url = 'http://127.0.0.1:' . port(8082)
         . '/v1/applications/app1/devices/h2';
-    my $said = `curl -s --max-time 8 --http2-prior-knowledge -d info -i '$url'`;
+    my $said = `curl -s --max-time 8 --http2-prior-knowledge -X POST -i '$url'`;
     like($said, qr!\AHTTP/2 505.*"error":"http1_required"!s, 'HTTP/2');
 
     for my $method (qw/ PUT DELETE /) {
@@ -395,8 +400,11 @@ for my $way (qw/ close half_close reset /) {
     $d->send_chunk("reply");
     is(call_end($call)->{body}, 'reply', 'heartbeats and events are no reply');
 
+    my $errors = errors('app1');
     $d->send_chunk('stray');
     $d->send_chunk("\x06 and more is no heartbeat");
+    ok(wait_for(sub { errors('app1') == $errors + 2 }),
+        'stray messages are counted');
     ok($d->quiet(), 'a stray message leaves the device alone');
     is(exchange($d, 'y', 'z'), 'y 200 z', 'and is no reply');
 

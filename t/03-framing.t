@@ -92,7 +92,7 @@ my @bad = (
 # Two forms, whole and byte by byte.
 my @ways = map { [ A => $_ ], [ B => $_ ] } 0, 1;
 
-$t->plan(3 * @good * @ways + 5 * @bad * @ways + 32);
+$t->plan(3 * @good * @ways + 5 * @bad * @ways + 33);
 
 $t->write_file_expand('nginx.conf', cometa_conf(attach => <<'EOF'));
             cometa_max_message_size 2k;
@@ -216,6 +216,7 @@ for my $bytewise (0, 1) {
 # Bad input, while another device of the same worker works on
 
 my $other = device(device => 'bystander');
+my $errors = stats('app1')->{json}{stats}{errors};
 
 for my $way (@ways) {
     my ($form, $bytewise) = @$way;
@@ -245,6 +246,9 @@ for my $way (@ways) {
             "$name: another device");
     }
 }
+
+$errors += @bad * @ways;
+is(stats('app1')->{json}{stats}{errors}, $errors, 'all of it is counted');
 
 # Bad input behind a good message in one packet: that counts
 

@@ -2,11 +2,13 @@
 # Runs the quick start in the foreground: nginx with conf-examples/quickstart.conf
 # and a demo device, in build/run.  Whatever ends it ends both.
 #
-#     NGINX=binary MODULE=ngx_cometa_module.so run.sh [PORT]
+#     run.sh NGINX MODULE PORT    the binary, the .so file, the port
 
 set -euo pipefail
 
-port=${1:-8080}
+nginx=$1
+module=$2
+port=$3
 root=$(cd "$(dirname "$0")/../.." && pwd)
 examples=$root/conf-examples
 prefix=$root/build/run
@@ -34,7 +36,7 @@ finish() {
 
 prepare() {
     mkdir -p "$prefix/conf" "$prefix/modules"
-    ln -sfn "$MODULE" "$prefix/modules/ngx_cometa_module.so"
+    ln -sfn "$module" "$prefix/modules/ngx_cometa_module.so"
     cp "$examples/cometa_api.conf" "$prefix/conf"
     sed "s/127\.0\.0\.1:8080/127.0.0.1:$port/" "$examples/quickstart.conf" \
         > "$prefix/conf/nginx.conf"
@@ -46,7 +48,7 @@ start_nginx() {
     # root's workers would be "nobody", who may not read this directory
     [ "$(id -u)" != 0 ] || globals="$globals user root;"
 
-    "$NGINX" -p "$prefix/" -c conf/nginx.conf -e stderr -g "$globals" &
+    "$nginx" -p "$prefix/" -c conf/nginx.conf -e stderr -g "$globals" &
     pids=$!
 
     for _ in {1..50}; do
@@ -57,8 +59,6 @@ start_nginx() {
 
     die "nginx does not answer on port $port"
 }
-
-: "${NGINX:?the nginx binary}" "${MODULE:?the module}"
 
 case $port in
     *[!0-9]* | "") die "PORT must be a number, not \"$port\"" ;;

@@ -17,7 +17,7 @@ use Time::HiRes qw/ sleep time /;
 
 our @EXPORT = (qw/
     cometa_conf config_test certificate answer log_count wait_log wait_for
-    device
+    device outcome figures figure_is workers
 /, @Test::Nginx::Cometa::Caller::EXPORT);
 
 use constant {
@@ -249,6 +249,47 @@ sub wait_for {
     }
 
     return 1;
+}
+
+
+# What became of a call: "200 reply" or "404 device_offline".
+
+sub outcome {
+    my ($r) = @_;
+    return "$r->{status} " . ($r->{status} == 200 ? $r->{body}
+        : $r->{json}{error} || $r->{body});
+}
+
+# The figures of an application, and the wait until one of them is n.
+
+sub figures {
+    my ($app) = @_;
+    return stats($app)->{json}{stats} || {};
+}
+
+sub figure_is {
+    my ($app, $name, $n) = @_;
+    return wait_for(sub { figures($app)->{$name} eq $n });
+}
+
+# Keep-alive connections, at least n to each of so many workers: a list of
+# lists.  Wants "add_header Pid $pid always" for the server.
+
+sub workers {
+    my ($workers, $n) = @_;
+
+    my %streams;
+
+    for (1 .. 100 * $workers * $n) {
+        my $stream = caller_stream();
+        my $r = stats('app1', stream => $stream);
+        push @{$streams{$r->{headers}{pid}}}, $stream;
+
+        return values %streams if $workers == grep { @$_ >= $n }
+            values %streams;
+    }
+
+    die "not so many workers serve\n";
 }
 
 1;
