@@ -21,6 +21,14 @@ ngx_cometa_adopt(ngx_http_request_t *r, ngx_cometa_adopt_pt handler)
 
     ctx->adopt = handler;
 
+    if (r->connection->data != r || r->postponed) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "a filter made subrequests of the request, its "
+                      "connection cannot be kept");
+        ngx_http_finalize_request(r, NGX_ERROR);
+        return;
+    }
+
     r->read_event_handler = ngx_http_block_reading;
     r->write_event_handler = ngx_cometa_adopt_flush;
 
@@ -82,10 +90,11 @@ static void
 ngx_cometa_adopt_event(ngx_event_t *ev)
 {
     size_t                len;
-    u_char               *rest, addr[sizeof(struct sockaddr_storage)];
+    u_char               *rest;
     void                 *data;
     socklen_t             socklen;
     ngx_pool_t           *pool;
+    ngx_sockaddr_t        addr;
     ngx_connection_t     *c;
     ngx_cometa_ctx_t     *ctx;
     ngx_http_request_t   *r;
@@ -127,11 +136,11 @@ ngx_cometa_adopt_event(ngx_event_t *ev)
     /* the address as the realip module sees it, which ends with the request */
 
     socklen = ngx_min(c->socklen, (socklen_t) sizeof(addr));
-    ngx_memcpy(addr, c->sockaddr, socklen);
+    ngx_memcpy(&addr, c->sockaddr, socklen);
 
     ngx_cometa_request_release(r);
 
-    c->sockaddr = (struct sockaddr *) addr;
+    c->sockaddr = &addr.sockaddr;
     c->socklen = socklen;
 
     pool = NULL;

@@ -7,6 +7,7 @@
  */
 
 #include "ngx_cometa_adopt.h"
+#include "ngx_cometa_interest.h"
 #include "ngx_cometa_line.h"
 
 
@@ -83,7 +84,7 @@ ngx_cometa_attach_check(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
 
-    if (r != r->main || r->request_body) {
+    if (r != r->main || r->request_body || r->discard_body) {
         return NGX_COMETA_BAD_REQUEST;
     }
 
@@ -130,8 +131,13 @@ ngx_cometa_attach_check(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 static ngx_int_t
 ngx_cometa_attach_refuse(ngx_http_request_t *r, ngx_uint_t error)
 {
-    r->keepalive = 0;
+    ngx_cometa_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
+
+    ctx->lingering = 1;
     r->lingering_close = 1;
+    r->keepalive = 0;
 
     return ngx_cometa_http_error(r, error);
 }
@@ -284,7 +290,10 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
         ngx_cometa_mailbox_tell(old.slot, old.epoch, &mail, &none);
     }
 
-    ngx_cometa_call_online(&ctx->key);
+    if (ngx_cometa_interest_any(ctx->key.hash)) {
+        ngx_cometa_line_hold(dev);
+        ngx_cometa_call_online(&ctx->key);
+    }
 
     return NGX_COMETA_OK;
 }
@@ -326,7 +335,7 @@ ngx_cometa_attach_info(ngx_http_request_t *r, ngx_cometa_device_t *dev)
         }
 
     } else {
-        value = ngx_cometa_http_header(r, "Cometa-Info", 11);
+        value = ngx_cometa_http_header(r, "Cometa-Info", 11, NULL);
 
         if (value == NULL && r->headers_in.user_agent) {
             value = &r->headers_in.user_agent->value;

@@ -273,7 +273,8 @@ ngx_cometa_call_send(ngx_cometa_call_t *call)
     mail.ref.slot = ngx_cometa_zone.slot;
     mail.ref.epoch = ngx_cometa_zone.epoch;
     mail.ref.index = call->index;
-    mail.ref.generation = call->generation;
+    /* what is said of an earlier try is not said of this one */
+    mail.ref.generation = ++call->generation;
 
     remote = (call->place.slot != ngx_cometa_zone.slot);
 
@@ -726,6 +727,14 @@ ngx_cometa_call_deaths(void)
             }
         }
     }
+
+    if (ngx_queue_empty(&lost)) {
+        return;
+    }
+
+    /* what their owners said last may still lie in the ring */
+
+    ngx_cometa_mailbox_collect();
 
     while (!ngx_queue_empty(&lost)) {
         ngx_cometa_call_lost(ngx_queue_data(ngx_queue_head(&lost),

@@ -7,6 +7,7 @@
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_error.h"
 #include "ngx_cometa_compat.h"
+#include "cometa_ws.h"
 
 
 #define NGX_COMETA_DEVICE_CHUNK  512    /* devices allocated at once */
@@ -94,12 +95,18 @@ static u_char                *ngx_cometa_write_buffer;
 
 
 ngx_int_t
-ngx_cometa_device_start(ngx_cycle_t *cycle, size_t max_message)
+ngx_cometa_device_start(ngx_cycle_t *cycle)
 {
+    size_t  max;
+
+    /* workers of a newer configuration may send longer messages than ours */
+
+    max = cometa_ring_max(ngx_cometa_zone.head->ring_size);
+
     ngx_cometa_read_buffer = ngx_palloc(cycle->pool, NGX_COMETA_READ_SIZE);
 
-    ngx_cometa_write_buffer = ngx_palloc(cycle->pool, max_message
-                                         + COMETA_CHUNK_HEAD_MAX + 2);
+    ngx_cometa_write_buffer = ngx_palloc(cycle->pool,
+                                         max + COMETA_CHUNK_HEAD_MAX + 2);
 
     if (ngx_cometa_read_buffer == NULL || ngx_cometa_write_buffer == NULL) {
         return NGX_ERROR;
@@ -880,6 +887,7 @@ ngx_cometa_device_write_handler(ngx_event_t *wev)
     out = dev->output;
 
     if (out == NULL) {
+        (void) ngx_handle_write_event(wev, 0);
         return;
     }
 
@@ -909,6 +917,11 @@ ngx_cometa_device_write_handler(ngx_event_t *wev)
     dev->output = NULL;
     ngx_free(out);
 
+    if (ngx_handle_write_event(wev, 0) != NGX_OK) {
+        ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
+        return;
+    }
+
     ngx_cometa_device_handlers.ready(dev);
 }
 
@@ -919,10 +932,7 @@ ngx_cometa_device_conf_init(ngx_cometa_device_conf_t *conf, ngx_log_t *log)
     ngx_queue_init(&conf->life);
     ngx_queue_init(&conf->partial);
 
-    conf->log = *log;
-    conf->log.handler = ngx_cometa_device_log_error;
-    conf->log.data = NULL;
-    conf->log.action = NULL;
+    conf->error_log = log;
 
     conf->timer.handler = ngx_cometa_device_timer;
     conf->timer.data = conf;
@@ -937,7 +947,13 @@ ngx_cometa_device_log(ngx_cometa_device_t *dev)
 
     log = &dev->conf->log;
 
+    /* each time: where it leads is known only when all is configured */
+
+    *log = *dev->conf->error_log;
+
+    log->handler = ngx_cometa_device_log_error;
     log->data = dev;
+    log->action = NULL;
     log->connection = dev->connection ? dev->connection->number : 0;
 }
 
@@ -1068,34 +1084,32 @@ ngx_cometa_device_watched(ngx_cometa_device_t *dev)
 static u_char *
 ngx_cometa_json_text(u_char *dst, u_char *src, size_t len)
 {
-    u_char    *p, *end;
-    uint32_t   ch;
+    size_t   n;
+    u_char  *end;
 
-    end = src + len;
-
-    while (src < end) {
+    for (end = src + len; src < end; src += n) {
+        n = 1;
 
         if (*src == '"' || *src == '\\') {
             *dst++ = '\\';
-            *dst++ = *src++;
+
+        } else if (*src >= 0x80) {
+
+            for (n = 2; n <= 4 && n <= (size_t) (end - src); n++) {
+                if (cometa_utf8_valid(src, n)) {
+                    break;
+                }
+            }
+
+            n = (n > 4 || n > (size_t) (end - src)) ? 1 : n;
+        }
+
+        if (n == 1 && (*src < 0x20 || *src >= 0x7f)) {
+            dst = ngx_sprintf(dst, "\\u%04xd", (int) *src);
             continue;
         }
 
-        if (*src >= 0x20 && *src < 0x7f) {
-            *dst++ = *src++;
-            continue;
-        }
-
-        p = src;
-        ch = (*src < 0x80) ? 0x110000 : ngx_utf8_decode(&p, end - src);
-
-        if (ch > 0x10ffff || (ch >= 0xd800 && ch < 0xe000)) {
-            dst = ngx_sprintf(dst, "\\u%04xd", (int) *src++);
-            continue;
-        }
-
-        dst = ngx_cpymem(dst, src, p - src);
-        src = p;
+        dst = ngx_cpymem(dst, src, n);
     }
 
     return dst;

@@ -37,6 +37,7 @@ typedef struct {
     ngx_queue_t           life;
     ngx_queue_t           partial;          /* ngx_cometa_input_t, by begin */
     ngx_event_t           timer;
+    ngx_log_t            *error_log;
     ngx_log_t             log;              /* shared by the connections */
     void                 *webhook;          /* of a floor above, or NULL */
 } ngx_cometa_device_conf_t;
@@ -73,6 +74,8 @@ struct ngx_cometa_device_s {
     uint32_t                   hash;        /* of its name, the low half */
 
     cometa_chunk_t             chunk;
+    u_char                     addr[sizeof(struct sockaddr_in6)]
+                                   __attribute__((aligned(4)));
 
     uint16_t                   app;
     uint8_t                    reason;      /* with `closing` */
@@ -83,7 +86,6 @@ struct ngx_cometa_device_s {
     unsigned                   successor:1; /* took over from another one */
 
     uint8_t                    addr_len;
-    u_char                     addr[sizeof(struct sockaddr_in6)];
 };
 
 
@@ -106,8 +108,8 @@ extern ngx_cometa_device_handlers_t  ngx_cometa_device_handlers;
 void ngx_cometa_device_conf_init(ngx_cometa_device_conf_t *conf,
     ngx_log_t *log);
 
-/* At the start of a worker; max_message is the largest of any location. */
-ngx_int_t ngx_cometa_device_start(ngx_cycle_t *cycle, size_t max_message);
+/* At the start of a worker. */
+ngx_int_t ngx_cometa_device_start(ngx_cycle_t *cycle);
 
 /*
  * A device without a connection yet; ngx_cometa_device_open() brings it.

@@ -253,7 +253,8 @@ ngx_cometa_http_body(ngx_http_request_t *r, size_t max, ngx_uint_t cut,
 
 
 ngx_str_t *
-ngx_cometa_http_header(ngx_http_request_t *r, const char *name, size_t len)
+ngx_cometa_http_header(ngx_http_request_t *r, const char *name, size_t len,
+    ngx_str_t *prev)
 {
     ngx_uint_t        i;
     ngx_list_part_t  *part;
@@ -272,6 +273,14 @@ ngx_cometa_http_header(ngx_http_request_t *r, const char *name, size_t len)
             part = part->next;
             h = part->elts;
             i = 0;
+        }
+
+        if (prev) {
+            if (prev == &h[i].value) {
+                prev = NULL;
+            }
+
+            continue;
         }
 
         if (h[i].key.len == len
@@ -341,7 +350,7 @@ ngx_cometa_http_error(ngx_http_request_t *r, ngx_uint_t error)
 
     /* the rest of a body that is without end is left to lingering close */
 
-    if (!r->lingering_close && ngx_http_discard_request_body(r) != NGX_OK) {
+    if (!ctx->lingering && ngx_http_discard_request_body(r) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 

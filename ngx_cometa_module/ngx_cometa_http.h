@@ -68,6 +68,8 @@ typedef struct {
     unsigned                   called:1;        /* latency is known */
     unsigned                   placed:1;        /* session and hop are */
     unsigned                   remote:1;
+    unsigned                   starting:1;      /* the call, on the stack */
+    unsigned                   lingering:1;     /* the body is not discarded */
 
     ngx_cometa_call_t         *call;            /* under way */
     void                      *adoptee;         /* see ngx_cometa_adopt.h */
@@ -113,9 +115,9 @@ ngx_uint_t ngx_cometa_http_presents(ngx_http_request_t *r, ngx_str_t *secret);
 ngx_int_t ngx_cometa_http_body(ngx_http_request_t *r, size_t max,
     ngx_uint_t cut, ngx_str_t *body);
 
-/* NULL: there is no such header; name in lower case. */
+/* NULL: there is no such header, or none behind `prev`. */
 ngx_str_t *ngx_cometa_http_header(ngx_http_request_t *r, const char *name,
-    size_t len);
+    size_t len, ngx_str_t *prev);
 
 /* Answers with a body of JSON, or with an error. Return what to finalize
  * with. */

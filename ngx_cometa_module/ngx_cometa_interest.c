@@ -76,6 +76,26 @@ ngx_cometa_interest_remove(uint64_t hash)
 }
 
 
+ngx_uint_t
+ngx_cometa_interest_any(uint64_t hash)
+{
+    uint64_t    *row;
+    ngx_uint_t   i;
+
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+
+    row = ngx_cometa_interest_row(hash);
+
+    for (i = 0; i < ngx_cometa_zone.head->words; i++) {
+        if (__atomic_load_n(&row[i], __ATOMIC_SEQ_CST)) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 void
 ngx_cometa_interest_tell(uint64_t hash, ngx_cometa_mail_t *mail,
     ngx_str_t *body)

@@ -18,6 +18,9 @@ ngx_int_t ngx_cometa_interest_start(ngx_cycle_t *cycle);
 void ngx_cometa_interest_add(uint64_t hash);
 void ngx_cometa_interest_remove(uint64_t hash);
 
+/* Whether any worker is interested. */
+ngx_uint_t ngx_cometa_interest_any(uint64_t hash);
+
 /*
  * Mails all workers that are interested, this one included. Whoever adds an
  * interest and then looks up a device, and whoever enters a device and then

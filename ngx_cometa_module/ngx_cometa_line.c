@@ -61,6 +61,8 @@ static void ngx_cometa_line_leave(ngx_cometa_line_t *line,
 static ngx_int_t ngx_cometa_line_write(ngx_cometa_line_t *line,
     ngx_cometa_ref_t *ref, uint64_t deadline, uint64_t time,
     uint32_t timeout, u_char *data, size_t len);
+static ngx_int_t ngx_cometa_line_announce(ngx_cometa_device_t *dev,
+    ngx_cometa_ref_t *ref);
 static ngx_uint_t ngx_cometa_line_void(ngx_cometa_turn_t *turn);
 static void ngx_cometa_line_abandon(ngx_cometa_line_t *line);
 static void ngx_cometa_line_timer(ngx_event_t *ev);
@@ -427,15 +429,12 @@ ngx_cometa_line_next(ngx_cometa_device_t *dev)
          * told now, the call is not written.
          */
 
-        if (!ngx_cometa_mailbox_ready(turn->ref.slot)) {
+        if (ngx_cometa_line_announce(dev, &turn->ref) != NGX_OK) {
             ngx_cometa_line_answer(&turn->ref, NGX_COMETA_MAIL_FAIL,
                                    NGX_COMETA_OVERLOADED, dev, 0, NULL, 0);
             ngx_cometa_line_leave(line, turn);
             continue;
         }
-
-        ngx_cometa_line_answer(&turn->ref, NGX_COMETA_MAIL_WRITTEN, 0, dev,
-                               0, NULL, 0);
 
         ngx_queue_remove(&turn->link);
         line->n--;
@@ -453,6 +452,25 @@ ngx_cometa_line_next(ngx_cometa_device_t *dev)
     }
 
     ngx_cometa_line_idle(line);
+}
+
+
+static ngx_int_t
+ngx_cometa_line_announce(ngx_cometa_device_t *dev, ngx_cometa_ref_t *ref)
+{
+    uint64_t           pos;
+    ngx_str_t          body;
+    ngx_cometa_mail_t  mail;
+
+    ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
+    ngx_str_null(&body);
+
+    mail.type = NGX_COMETA_MAIL_WRITTEN;
+    mail.ref = *ref;
+    mail.app = dev->app;
+    mail.session = dev->session;
+
+    return ngx_cometa_mailbox_ask(ref->slot, ref->epoch, &mail, &body, &pos);
 }
 
 

@@ -93,8 +93,11 @@ ngx_int_t ngx_cometa_mailbox_ask(uint32_t slot, uint32_t epoch,
 void ngx_cometa_mailbox_tell(uint32_t slot, uint32_t epoch,
     ngx_cometa_mail_t *mail, ngx_str_t *body);
 
-/* Whether `tell` would post at once. */
-ngx_uint_t ngx_cometa_mailbox_ready(uint32_t slot);
+/*
+ * Delivers all mail that was posted before this. What a dead process has said
+ * must be heard before it is judged what it has not said. Not from `deliver`.
+ */
+void ngx_cometa_mailbox_collect(void);
 
 
 #endif /* _NGX_COMETA_MAILBOX_H_INCLUDED_ */

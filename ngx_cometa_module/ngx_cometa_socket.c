@@ -75,7 +75,8 @@ struct ngx_cometa_socket_s {
     unsigned                   busy:1;      /* its handler is on the stack */
     unsigned                   dead:1;      /* to be freed by that */
 
-    u_char                     addr[sizeof(struct sockaddr_in6)];
+    u_char                     addr[sizeof(struct sockaddr_in6)]
+                                   __attribute__((aligned(4)));
 };
 
 
@@ -136,10 +137,7 @@ ngx_cometa_socket_conf_init(ngx_cometa_socket_conf_t *conf, ngx_log_t *log)
     ngx_queue_init(&conf->pinged);
     ngx_queue_init(&conf->closing);
 
-    conf->log = *log;
-    conf->log.handler = ngx_cometa_socket_log_error;
-    conf->log.data = NULL;
-    conf->log.action = NULL;
+    conf->error_log = log;
 
     conf->timer.handler = ngx_cometa_socket_timer;
     conf->timer.data = conf;
@@ -788,6 +786,11 @@ ngx_cometa_socket_flush(ngx_cometa_socket_t *s)
     }
 
     ngx_cometa_bytes_free(out);
+
+    if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
+        c->error = 1;
+        ngx_cometa_socket_end(s);
+    }
 }
 
 
@@ -804,7 +807,10 @@ ngx_cometa_socket_write_handler(ngx_event_t *wev)
 
     if (s->output.len && s->held.next == NULL) {
         ngx_cometa_socket_flush(s);
+        return;
     }
+
+    (void) ngx_handle_write_event(wev, 0);
 }
 
 
@@ -1145,7 +1151,11 @@ ngx_cometa_socket_log(ngx_cometa_socket_t *s)
 
     log = &s->conf->log;
 
+    *log = *s->conf->error_log;
+
+    log->handler = ngx_cometa_socket_log_error;
     log->data = s;
+    log->action = NULL;
     log->connection = s->connection ? s->connection->number : 0;
 }
 

@@ -31,7 +31,8 @@ typedef struct {
     ngx_queue_t           pinged;           /* and not heard of since */
     ngx_queue_t           closing;          /* a close frame was sent */
     ngx_event_t           timer;
-    ngx_log_t             log;
+    ngx_log_t            *error_log;
+    ngx_log_t             log;              /* shared by the connections */
 } ngx_cometa_socket_conf_t;
 
 

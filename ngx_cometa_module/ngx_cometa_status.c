@@ -141,7 +141,11 @@ ngx_cometa_status_device(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 
+    /* should it end at once, the request is finalized by our callers */
+
+    ctx->starting = 1;
     ngx_cometa_call_start(call);
+    ctx->starting = 0;
 
     return NGX_DONE;
 }
@@ -185,6 +189,11 @@ ngx_cometa_status_device_done(ngx_cometa_call_t *call, ngx_uint_t error,
     rc = ngx_cometa_http_json(r, NGX_HTTP_OK, &body);
 
 done:
+
+    if (ctx->starting) {
+        ngx_http_finalize_request(r, rc);
+        return;
+    }
 
     ngx_http_finalize_request(r, rc);
     ngx_http_run_posted_requests(c);
@@ -385,6 +394,11 @@ ngx_cometa_list_next(ngx_http_request_t *r)
 
     if (list->done) {
         ngx_http_finalize_request(r, rc);
+        return;
+    }
+
+    if (wev->delayed) {
+        /* limit_rate: nginx comes back when it is time */
         return;
     }
 

@@ -55,7 +55,8 @@ struct ngx_cometa_lane_s {
     ngx_cometa_key_t            key;
     u_char                      device[NGX_COMETA_ID_MAX];
     socklen_t                   socklen;
-    u_char                      addr[sizeof(struct sockaddr_in6)];
+    u_char                      addr[sizeof(struct sockaddr_in6)]
+                                    __attribute__((aligned(4)));
 };
 
 

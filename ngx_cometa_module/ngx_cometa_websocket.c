@@ -162,7 +162,8 @@ ngx_cometa_websocket_check(ngx_http_request_t *r, ngx_str_t **key)
         return NGX_COMETA_HTTP1_REQUIRED;
     }
 
-    version = ngx_cometa_http_header(r, "Sec-WebSocket-Version", 21);
+    version = ngx_cometa_http_header(r, "Sec-WebSocket-Version", 21,
+                                     NULL);
 
     if (!ngx_cometa_token(&r->headers_in.upgrade->value, "websocket", 9)
         || version == NULL || version->len != 2
@@ -171,7 +172,7 @@ ngx_cometa_websocket_check(ngx_http_request_t *r, ngx_str_t **key)
         return NGX_COMETA_UPGRADE_REQUIRED;
     }
 
-    *key = ngx_cometa_http_header(r, "Sec-WebSocket-Key", 17);
+    *key = ngx_cometa_http_header(r, "Sec-WebSocket-Key", 17, NULL);
 
     if (r->headers_in.connection == NULL
         || !ngx_cometa_token(&r->headers_in.connection->value, "upgrade", 7)

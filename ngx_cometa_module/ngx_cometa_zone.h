@@ -31,7 +31,7 @@
  *     | interests     |  rows of one bit a slot
  *     | applications  |  names, append only
  *     | keys          |  one-time keys, their buckets and applications
- *     | counters      |  slots x applications
+ *     | counters      |  sets, one for each slot and application used
  *     | shards        |  lock and free list of a part of the registry
  *     | buckets       |  heads of the chains of records
  *     | records       |  one a device
@@ -55,6 +55,7 @@ typedef struct {
 
     uint32_t         slots;
     uint32_t         apps;              /* there is room for */
+    uint32_t         sets;              /* of counters, there is room for */
     uint32_t         shards;
     uint32_t         buckets;           /* in each shard */
     uint32_t         records;
@@ -67,12 +68,14 @@ typedef struct {
     /* atomic, all of them */
 
     uint32_t         napps;             /* in use */
+    uint32_t         sets_carved;       /* in use, under apps_lock */
     uint32_t         carved;            /* records given to shards so far */
     uint32_t         deaths;            /* times that a slot was vacated */
     uint32_t         sweep;             /* next bucket to be swept */
     uint64_t         session;           /* the last one given */
 
-    pthread_mutex_t  apps_lock;         /* to append to applications */
+    pthread_mutex_t  apps_lock;         /* to append to applications, and
+                                           to their sets of counters */
 
     pthread_mutex_t  keys_lock;         /* for all of the keys */
     uint32_t         keys_free;         /* index + 1 */
@@ -106,7 +109,8 @@ typedef struct {
 
 
 typedef struct {
-    uint32_t         len;               /* published last, 0: not in use */
+    uint32_t         counters;          /* the first set, index + 1 */
+    uint32_t         len;
     u_char           name[NGX_COMETA_ID_MAX];
 } ngx_cometa_app_t;
 
@@ -137,9 +141,16 @@ typedef struct {
 } ngx_cometa_otk_app_t;
 
 
-/* All but the gauges only grow, also over the death of their process. */
+/*
+ * A set of counters of one application and one slot, made when first needed,
+ * in the chain of its application. All but the gauges only grow, also over
+ * the death of their process: the next one in the slot goes on with them.
+ */
 
 typedef struct {
+    uint32_t  slot;
+    uint32_t  next;                 /* index + 1, 0 ends */
+
     uint64_t  attached;
     uint64_t  detached[NGX_COMETA_REASONS];
     uint64_t  messages;             /* calls answered by their device */

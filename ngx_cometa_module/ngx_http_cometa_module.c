@@ -10,6 +10,7 @@
 #include "ngx_cometa_webhook.h"
 
 
+#define NGX_COMETA_JOIN_WAIT    5000    /* ms, between tries for a slot */
 #define NGX_COMETA_DRAIN_WAIT   1000    /* ms, for workers to succeed us */
 #define NGX_COMETA_DRAIN_LOOK   500     /* ms, between looks for them */
 #define NGX_COMETA_DRAIN_STEP   10      /* ms, between batches of devices */
@@ -57,6 +58,8 @@ static ngx_int_t ngx_cometa_zone_ready(ngx_shm_zone_t *shm_zone, void *data);
 
 static ngx_int_t ngx_cometa_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_cometa_init_process(ngx_cycle_t *cycle);
+static ngx_int_t ngx_cometa_join(ngx_cycle_t *cycle);
+static void ngx_cometa_rejoin(ngx_event_t *ev);
 static void ngx_cometa_exit_process(ngx_cycle_t *cycle);
 static void ngx_cometa_deliver(ngx_cometa_mail_t *mail, u_char *body,
     size_t len);
@@ -461,7 +464,8 @@ ngx_cometa_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_cometa_loc_conf_t  *prev = parent;
     ngx_cometa_loc_conf_t  *conf = child;
 
-    ngx_cometa_main_conf_t  *mcf;
+    ngx_cometa_main_conf_t    *mcf;
+    ngx_http_core_loc_conf_t  *clcf;
 
     if (conf->application == NULL) {
         conf->application = prev->application;
@@ -547,6 +551,15 @@ ngx_cometa_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cometa_module);
     mcf->max_message = ngx_max(mcf->max_message, conf->max_message);
+
+    /* "if" and "limit_except" in a location keep its handlers */
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->noname && conf->handlers == 0 && prev->handlers) {
+        conf->handlers = prev->handlers;
+        clcf->handler = ngx_cometa_handler;
+    }
 
     if (conf->handlers == 0) {
         return NGX_CONF_OK;
@@ -734,7 +747,7 @@ ngx_cometa_init_devices(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
 
     devices->heartbeat = conf->heartbeat;
     devices->timeout = conf->heartbeat_timeout;
-    devices->body_timeout = clcf->client_body_timeout;
+    devices->body_timeout = ngx_min(clcf->client_body_timeout, 86400000);
     devices->max_message = conf->max_message;
 
     ngx_cometa_device_conf_init(devices, clcf->error_log);
@@ -1113,17 +1126,37 @@ ngx_cometa_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    /* without a slot the worker serves all but cometa's requests */
+    return ngx_cometa_join(cycle);
+}
+
+
+/* Without a slot the worker serves all but cometa's requests, and tries on. */
+
+static ngx_int_t
+ngx_cometa_join(ngx_cycle_t *cycle)
+{
+    static ngx_event_t  retry;
+
+    ngx_cometa_main_conf_t  *mcf;
+
+    mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_cometa_module);
 
     if (ngx_cometa_zone_claim(mcf->zone->data, cycle->log) != NGX_OK) {
+        retry.handler = ngx_cometa_rejoin;
+        retry.data = cycle;
+        retry.log = cycle->log;
+        retry.cancelable = 1;
+
+        ngx_add_timer(&retry, NGX_COMETA_JOIN_WAIT);
+
         return NGX_OK;
     }
 
-    ngx_cometa_stats_start();
     ngx_cometa_line_start();
     ngx_cometa_event_start();
 
-    if (ngx_cometa_device_start(cycle, mcf->max_message) != NGX_OK
+    if (ngx_cometa_stats_start(cycle) != NGX_OK
+        || ngx_cometa_device_start(cycle) != NGX_OK
         || ngx_cometa_interest_start(cycle) != NGX_OK
         || ngx_cometa_call_init_process(cycle) != NGX_OK
         || ngx_cometa_socket_start(cycle) != NGX_OK
@@ -1134,6 +1167,15 @@ ngx_cometa_init_process(ngx_cycle_t *cycle)
 
     return ngx_cometa_mailbox_open(cycle, ngx_cometa_deliver,
                                    ngx_cometa_deaths, ngx_cometa_exiting);
+}
+
+
+static void
+ngx_cometa_rejoin(ngx_event_t *ev)
+{
+    if (!ngx_exiting) {
+        (void) ngx_cometa_join(ev->data);
+    }
 }
 
 
