@@ -20,7 +20,7 @@
 
 /*
  * Why a call failed. The order is that of ngx_cometa_errors[] in
- * ngx_cometa_http.c, which gives each its status and its stable word.
+ * ngx_cometa_error.c, which gives each its status and its stable word.
  * MOVED never reaches a caller: it tells the origin of a call to look up
  * the device again, for nothing has been written to it.
  */
@@ -33,10 +33,12 @@ typedef enum {
     NGX_COMETA_EMPTY_MESSAGE,
     NGX_COMETA_UNAUTHORIZED,
     NGX_COMETA_FORBIDDEN,
+    NGX_COMETA_INVALID_KEY,
     NGX_COMETA_DEVICE_OFFLINE,
     NGX_COMETA_NOT_ALLOWED,
     NGX_COMETA_ALREADY_ATTACHED,
     NGX_COMETA_MESSAGE_TOO_LARGE,
+    NGX_COMETA_UPGRADE_REQUIRED,
     NGX_COMETA_DEVICE_BUSY,
     NGX_COMETA_DEVICE_DISCONNECTED,
     NGX_COMETA_DEVICE_TAKEN_OVER,
@@ -62,8 +64,6 @@ typedef enum {
     NGX_COMETA_DRAINED,             /* its worker leaves */
     NGX_COMETA_REASONS
 } ngx_cometa_reason_e;
-
-extern ngx_str_t  ngx_cometa_reasons[NGX_COMETA_REASONS];
 
 
 /*

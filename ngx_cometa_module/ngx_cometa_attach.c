@@ -6,7 +6,8 @@
  * waits.
  */
 
-#include "ngx_cometa_http.h"
+#include "ngx_cometa_adopt.h"
+#include "ngx_cometa_interest.h"
 #include "ngx_cometa_line.h"
 
 
@@ -27,8 +28,8 @@ static void ngx_cometa_attach_full(ngx_http_request_t *r);
 static ngx_int_t ngx_cometa_attach_info(ngx_http_request_t *r,
     ngx_cometa_device_t *dev);
 static ngx_int_t ngx_cometa_attach_answer(ngx_http_request_t *r);
-static void ngx_cometa_attach_flush(ngx_http_request_t *r);
-static void ngx_cometa_attach_adopt(ngx_event_t *ev);
+static void ngx_cometa_attach_adopted(ngx_connection_t *c, void *data,
+    u_char *rest, size_t len);
 static void ngx_cometa_attach_cleanup(void *data);
 
 
@@ -83,7 +84,7 @@ ngx_cometa_attach_check(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
 
-    if (r != r->main || r->request_body) {
+    if (r != r->main || r->request_body || r->discard_body) {
         return NGX_COMETA_BAD_REQUEST;
     }
 
@@ -130,8 +131,13 @@ ngx_cometa_attach_check(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 static ngx_int_t
 ngx_cometa_attach_refuse(ngx_http_request_t *r, ngx_uint_t error)
 {
-    r->keepalive = 0;
+    ngx_cometa_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
+
+    ctx->lingering = 1;
     r->lingering_close = 1;
+    r->keepalive = 0;
 
     return ngx_cometa_http_error(r, error);
 }
@@ -204,9 +210,9 @@ ngx_cometa_attach_open(ngx_http_request_t *r)
     cln->handler = ngx_cometa_attach_cleanup;
     cln->data = ctx;
 
-    ctx->attaching = ngx_cometa_attach_device(r);
+    ctx->adoptee = ngx_cometa_attach_device(r);
 
-    if (ctx->attaching == NULL) {
+    if (ctx->adoptee == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -255,7 +261,7 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     ngx_cometa_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
-    dev = ctx->attaching;
+    dev = ctx->adoptee;
 
     rc = ngx_cometa_device_enter(dev, &ctx->key, lcf->takeover, &old);
 
@@ -284,7 +290,10 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
         ngx_cometa_mailbox_tell(old.slot, old.epoch, &mail, &none);
     }
 
-    ngx_cometa_call_online(&ctx->key);
+    if (ngx_cometa_interest_any(ctx->key.hash)) {
+        ngx_cometa_line_hold(dev);
+        ngx_cometa_call_online(&ctx->key);
+    }
 
     return NGX_COMETA_OK;
 }
@@ -326,7 +335,7 @@ ngx_cometa_attach_info(ngx_http_request_t *r, ngx_cometa_device_t *dev)
         }
 
     } else {
-        value = ngx_cometa_http_header(r, "Cometa-Info", 11);
+        value = ngx_cometa_http_header(r, "Cometa-Info", 11, NULL);
 
         if (value == NULL && r->headers_in.user_agent) {
             value = &r->headers_in.user_agent->value;
@@ -424,148 +433,19 @@ ngx_cometa_attach_answer(ngx_http_request_t *r)
         return NGX_ERROR;
     }
 
-    r->read_event_handler = ngx_http_block_reading;
-    r->write_event_handler = ngx_cometa_attach_flush;
-
-    /* the reference of the flush, dropped by freeing the request */
-
-    r->main->count++;
-
-    ngx_cometa_attach_flush(r);
+    ngx_cometa_adopt(r, ngx_cometa_attach_adopted);
 
     return NGX_DONE;
 }
 
 
 static void
-ngx_cometa_attach_flush(ngx_http_request_t *r)
+ngx_cometa_attach_adopted(ngx_connection_t *c, void *data, u_char *rest,
+    size_t len)
 {
-    ngx_event_t               *wev;
-    ngx_connection_t          *c;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    c = r->connection;
-    wev = c->write;
-
-    if (wev->timedout) {
-        c->timedout = 1;
-        ngx_http_finalize_request(r, NGX_HTTP_REQUEST_TIME_OUT);
-        return;
-    }
-
-    if ((r->out || c->buffered)
-        && ngx_http_output_filter(r, NULL) == NGX_ERROR)
-    {
-        ngx_http_finalize_request(r, NGX_ERROR);
-        return;
-    }
-
-    if (r->out || c->buffered) {
-        clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-
-        if (!wev->timer_set) {
-            ngx_add_timer(wev, clcf->send_timeout);
-        }
-
-        if (ngx_handle_write_event(wev, 0) != NGX_OK) {
-            ngx_http_finalize_request(r, NGX_ERROR);
-        }
-
-        return;
-    }
-
-    /* not here: callers up the stack still use the request */
-
-    r->write_event_handler = ngx_http_request_empty_handler;
-
-    wev->handler = ngx_cometa_attach_adopt;
-    ngx_post_event(wev, &ngx_posted_events);
-}
-
-
-static void
-ngx_cometa_attach_adopt(ngx_event_t *ev)
-{
-    size_t                len;
-    u_char               *data, addr[sizeof(struct sockaddr_storage)];
-    socklen_t             socklen;
-    ngx_pool_t           *pool;
-    ngx_connection_t     *c;
-    ngx_cometa_ctx_t     *ctx;
-    ngx_http_request_t   *r;
-    ngx_cometa_device_t  *dev;
-
-    c = ev->data;
-    r = c->data;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
-    dev = ctx->attaching;
-
-    if (c->error || c->close) {
-        goto failed;
-    }
-
-    len = r->header_in->last - r->header_in->pos;
-    data = NULL;
-
-    if (len) {
-        data = ngx_alloc(len, c->log);
-        if (data == NULL) {
-            goto failed;
-        }
-
-        ngx_memcpy(data, r->header_in->pos, len);
-    }
-
-    ctx->attaching = NULL;
-
-    if (c->read->timer_set) {
-        ngx_del_timer(c->read);
-    }
-
-    if (c->write->timer_set) {
-        ngx_del_timer(c->write);
-    }
-
     (void) ngx_tcp_nodelay(c);
 
-    /* the address as the realip module sees it, which ends with the request */
-
-    socklen = ngx_min(c->socklen, (socklen_t) sizeof(addr));
-    ngx_memcpy(addr, c->sockaddr, socklen);
-
-    ngx_cometa_request_release(r);
-
-    c->sockaddr = (struct sockaddr *) addr;
-    c->socklen = socklen;
-
-    pool = NULL;
-
-#if (NGX_HTTP_SSL)
-    if (c->ssl == NULL)
-#endif
-    {
-        /* all that a plain connection needs is kept by the device */
-        pool = c->pool;
-        c->pool = NULL;
-    }
-
-    ngx_cometa_device_open(dev, c, data, len);
-
-    if (pool) {
-        ngx_destroy_pool(pool);
-    }
-
-    if (data) {
-        ngx_free(data);
-    }
-
-    return;
-
-failed:
-
-    ngx_http_finalize_request(r, NGX_ERROR);
-    ngx_http_run_posted_requests(c);
+    ngx_cometa_device_open(data, c, rest, len);
 }
 
 
@@ -574,8 +454,8 @@ ngx_cometa_attach_cleanup(void *data)
 {
     ngx_cometa_ctx_t  *ctx = data;
 
-    if (ctx->attaching) {
-        ngx_cometa_device_discard(ctx->attaching);
-        ctx->attaching = NULL;
+    if (ctx->adoptee) {
+        ngx_cometa_device_discard(ctx->adoptee);
+        ctx->adoptee = NULL;
     }
 }

@@ -1,7 +1,6 @@
 
 /*
- * The origin's side of calls. All state is this process's own; of the zone
- * only the counts of waiting calls are written here.
+ * The origin's side of calls. All state is this process's own.
  *
  *     start --> SENT ----------------------------------> end
  *                |  \--QUEUED--> WAITS_TURN --WRITTEN--> WRITTEN --> end
@@ -15,6 +14,7 @@
  */
 
 #include "ngx_cometa_call.h"
+#include "ngx_cometa_interest.h"
 
 
 #define NGX_COMETA_CALL_CHUNK  64
@@ -273,7 +273,8 @@ ngx_cometa_call_send(ngx_cometa_call_t *call)
     mail.ref.slot = ngx_cometa_zone.slot;
     mail.ref.epoch = ngx_cometa_zone.epoch;
     mail.ref.index = call->index;
-    mail.ref.generation = call->generation;
+    /* what is said of an earlier try is not said of this one */
+    mail.ref.generation = ++call->generation;
 
     remote = (call->place.slot != ngx_cometa_zone.slot);
 
@@ -339,11 +340,7 @@ ngx_cometa_call_offline(ngx_cometa_call_t *call)
     call->state = NGX_COMETA_CALL_OFFLINE;
     ngx_queue_insert_tail(waiters, &call->link);
 
-    __atomic_fetch_add(&ngx_cometa_zone.slots[ngx_cometa_zone.slot].waiting,
-                       1, __ATOMIC_SEQ_CST);
-    __atomic_fetch_add(&ngx_cometa_zone.head->waiting
-                       [call->key.hash % NGX_COMETA_WAITING],
-                       1, __ATOMIC_SEQ_CST);
+    ngx_cometa_interest_add(call->key.hash);
 
     if (ngx_cometa_registry_find(&call->key, &place) == NGX_OK) {
         ngx_cometa_call_unlink(call);
@@ -365,12 +362,7 @@ ngx_cometa_call_unlink(ngx_cometa_call_t *call)
     case NGX_COMETA_CALL_OFFLINE:
         ngx_queue_remove(&call->link);
 
-        __atomic_fetch_sub(
-                       &ngx_cometa_zone.slots[ngx_cometa_zone.slot].waiting,
-                       1, __ATOMIC_SEQ_CST);
-        __atomic_fetch_sub(&ngx_cometa_zone.head->waiting
-                           [call->key.hash % NGX_COMETA_WAITING],
-                           1, __ATOMIC_SEQ_CST);
+        ngx_cometa_interest_remove(call->key.hash);
 
         /* from the wait for an attach back to the deadline */
         ngx_cometa_call_arm(call, call->deadline);
@@ -614,21 +606,9 @@ ngx_cometa_call_same(ngx_cometa_call_t *call, ngx_cometa_key_t *key)
 void
 ngx_cometa_call_online(ngx_cometa_key_t *key)
 {
-    uint32_t            i;
     u_char             *p, name[2 * NGX_COMETA_ID_MAX + 1];
     ngx_str_t           body;
     ngx_cometa_mail_t   mail;
-    ngx_cometa_slot_t  *slot;
-
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-
-    if (__atomic_load_n(&ngx_cometa_zone.head->waiting
-                        [key->hash % NGX_COMETA_WAITING],
-                        __ATOMIC_SEQ_CST)
-        == 0)
-    {
-        return;
-    }
 
     p = ngx_cpymem(name, key->app.data, key->app.len);
     *p++ = '\0';
@@ -640,15 +620,7 @@ ngx_cometa_call_online(ngx_cometa_key_t *key)
     ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
     mail.type = NGX_COMETA_MAIL_ONLINE;
 
-    for (i = 0; i < ngx_cometa_zone.head->slots; i++) {
-        slot = &ngx_cometa_zone.slots[i];
-
-        if (slot->pid
-            && __atomic_load_n(&slot->waiting, __ATOMIC_SEQ_CST) != 0)
-        {
-            ngx_cometa_mailbox_tell(i, slot->epoch, &mail, &body);
-        }
-    }
+    ngx_cometa_interest_tell(key->hash, &mail, &body);
 }
 
 
@@ -755,6 +727,14 @@ ngx_cometa_call_deaths(void)
             }
         }
     }
+
+    if (ngx_queue_empty(&lost)) {
+        return;
+    }
+
+    /* what their owners said last may still lie in the ring */
+
+    ngx_cometa_mailbox_collect();
 
     while (!ngx_queue_empty(&lost)) {
         ngx_cometa_call_lost(ngx_queue_data(ngx_queue_head(&lost),

@@ -37,6 +37,57 @@ ngx_cometa_connection_close(ngx_connection_t *c)
 
 
 /*
+ * Makes a connection that has lost its request independent of all that its
+ * pool held: `data` is its owner, `addr` a place for its address, `log` one
+ * that lives as long. Returns the length of the address.
+ */
+
+static ngx_inline socklen_t
+ngx_cometa_connection_detach(ngx_connection_t *c, void *data, u_char *addr,
+    size_t size, ngx_log_t *log)
+{
+    socklen_t  len;
+
+    /* the path of a unix socket's client is empty as a rule: not kept */
+
+    len = (c->sockaddr->sa_family == AF_UNIX)
+          ? sizeof(sa_family_t) : ngx_min(c->socklen, (socklen_t) size);
+
+    ngx_memcpy(addr, c->sockaddr, len);
+
+    c->sockaddr = (struct sockaddr *) addr;
+    c->socklen = len;
+    c->data = data;
+    c->log = log;
+    c->read->log = log;
+    c->write->log = log;
+    c->destroyed = 0;
+
+    if (c->pool == NULL) {
+        ngx_str_null(&c->addr_text);
+        c->local_sockaddr = NULL;
+        c->local_socklen = 0;
+        c->buffer = NULL;
+        c->proxy_protocol = NULL;
+        return len;
+    }
+
+    c->pool->log = log;
+
+#if (NGX_SSL)
+    if (c->ssl) {
+        ngx_ssl_free_buffer(c);
+
+        /* the rest of a write is sent from a copy, at another address */
+        SSL_set_mode(c->ssl->connection, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    }
+#endif
+
+    return len;
+}
+
+
+/*
  * Frees a request and all its buffers, as nginx does when a connection goes
  * idle, and leaves the connection open with nothing that is HTTP behind it.
  */
@@ -74,6 +125,17 @@ ngx_cometa_request_release(ngx_http_request_t *r)
 }
 
 
+/* Headers of one name are chained since 1.23. */
+
+static ngx_inline void
+ngx_cometa_header_single(ngx_table_elt_t *h)
+{
+#if (nginx_version >= 1023000)
+    h->next = NULL;
+#endif
+}
+
+
 /*
  * Adds a response header of which nginx keeps no pointer of its own.
  */
@@ -94,9 +156,7 @@ ngx_cometa_header_add(ngx_http_request_t *r, const char *key, size_t len,
     h->key.data = (u_char *) key;
     h->value = *value;
 
-#if (nginx_version >= 1023000)
-    h->next = NULL;
-#endif
+    ngx_cometa_header_single(h);
 
     return h;
 }

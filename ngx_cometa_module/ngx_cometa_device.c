@@ -5,7 +5,9 @@
  */
 
 #include "ngx_cometa_device.h"
+#include "ngx_cometa_error.h"
 #include "ngx_cometa_compat.h"
+#include "cometa_ws.h"
 
 
 #define NGX_COMETA_DEVICE_CHUNK  512    /* devices allocated at once */
@@ -28,6 +30,21 @@ struct ngx_cometa_output_s {
     uint32_t                   pos;
     uint32_t                   len;
     u_char                     data[1];
+};
+
+
+/* Workers that hold WebSockets to a device. */
+
+typedef struct {
+    uint32_t                   slot;
+    uint32_t                   epoch;
+    ngx_uint_t                 n;
+} ngx_cometa_watcher_t;
+
+
+struct ngx_cometa_watchers_s {
+    ngx_uint_t                 n;
+    ngx_cometa_watcher_t       elts[1];
 };
 
 
@@ -54,21 +71,11 @@ static ngx_int_t ngx_cometa_device_send(ngx_cometa_device_t *dev,
 static u_char *ngx_cometa_device_log_error(ngx_log_t *log, u_char *buf,
     size_t len);
 static void ngx_cometa_device_log(ngx_cometa_device_t *dev);
+static ngx_uint_t ngx_cometa_device_watched(ngx_cometa_device_t *dev);
 static u_char *ngx_cometa_json_text(u_char *dst, u_char *src, size_t len);
 
 
 ngx_cometa_device_handlers_t  ngx_cometa_device_handlers;
-
-
-ngx_str_t  ngx_cometa_reasons[NGX_COMETA_REASONS] = {
-    ngx_string("detached"),
-    ngx_string("disconnected"),
-    ngx_string("heartbeat_timeout"),
-    ngx_string("taken_over"),
-    ngx_string("unresponsive"),
-    ngx_string("protocol_error"),
-    ngx_string("draining")
-};
 
 
 /*
@@ -88,12 +95,18 @@ static u_char                *ngx_cometa_write_buffer;
 
 
 ngx_int_t
-ngx_cometa_device_start(ngx_cycle_t *cycle, size_t max_message)
+ngx_cometa_device_start(ngx_cycle_t *cycle)
 {
+    size_t  max;
+
+    /* workers of a newer configuration may send longer messages than ours */
+
+    max = cometa_ring_max(ngx_cometa_zone.head->ring_size);
+
     ngx_cometa_read_buffer = ngx_palloc(cycle->pool, NGX_COMETA_READ_SIZE);
 
-    ngx_cometa_write_buffer = ngx_palloc(cycle->pool, max_message
-                                         + COMETA_CHUNK_HEAD_MAX + 2);
+    ngx_cometa_write_buffer = ngx_palloc(cycle->pool,
+                                         max + COMETA_CHUNK_HEAD_MAX + 2);
 
     if (ngx_cometa_read_buffer == NULL || ngx_cometa_write_buffer == NULL) {
         return NGX_ERROR;
@@ -149,6 +162,8 @@ ngx_cometa_device_enter(ngx_cometa_device_t *dev, ngx_cometa_key_t *key,
     dev->record = place.record;
     dev->session = place.session;
     dev->app = place.app;
+    dev->hash = (uint32_t) key->hash;
+    dev->successor = (old->session != 0);
 
     ngx_cometa_stats_add(dev->app, attached, 1);
     ngx_cometa_stats_add(dev->app, devices, 1);
@@ -211,6 +226,10 @@ ngx_cometa_device_free(ngx_cometa_device_t *dev)
 
     if (dev->output) {
         ngx_free(dev->output);
+    }
+
+    if (dev->watchers) {
+        ngx_free(dev->watchers);
     }
 
     ngx_cometa_device_drop_input(dev);
@@ -297,6 +316,8 @@ ngx_cometa_device_open(ngx_cometa_device_t *dev, ngx_connection_t *c,
     ngx_queue_insert_tail(&dev->conf->life, &dev->life);
     ngx_cometa_device_arm(dev->conf);
 
+    ngx_cometa_device_handlers.opened(dev);
+
     if (len) {
         dev->reading = 1;
         ngx_cometa_device_parse(dev, data, len);
@@ -316,43 +337,12 @@ ngx_cometa_device_adopt(ngx_cometa_device_t *dev, ngx_connection_t *c)
 {
     dev->connection = c;
 
-    /* the path of a unix socket's client is empty as a rule: not kept */
+    dev->addr_len = ngx_cometa_connection_detach(c, dev, dev->addr,
+                                                 sizeof(dev->addr),
+                                                 &dev->conf->log);
 
-    dev->addr_len = (c->sockaddr->sa_family == AF_UNIX)
-                    ? sizeof(sa_family_t)
-                    : ngx_min(c->socklen, (socklen_t) sizeof(dev->addr));
-    ngx_memcpy(dev->addr, c->sockaddr, dev->addr_len);
-
-    c->sockaddr = (struct sockaddr *) dev->addr;
-    c->socklen = dev->addr_len;
-
-    c->data = dev;
-    c->log = &dev->conf->log;
-    c->read->log = c->log;
-    c->write->log = c->log;
     c->read->handler = ngx_cometa_device_read_handler;
     c->write->handler = ngx_cometa_device_write_handler;
-    c->destroyed = 0;
-
-    if (c->pool == NULL) {
-        ngx_str_null(&c->addr_text);
-        c->local_sockaddr = NULL;
-        c->local_socklen = 0;
-        c->buffer = NULL;
-        c->proxy_protocol = NULL;
-        return;
-    }
-
-    c->pool->log = c->log;
-
-#if (NGX_SSL)
-    if (c->ssl) {
-        ngx_ssl_free_buffer(c);
-
-        /* the rest of a write is sent from a copy, at another address */
-        SSL_set_mode(c->ssl->connection, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    }
-#endif
 }
 
 
@@ -897,6 +887,7 @@ ngx_cometa_device_write_handler(ngx_event_t *wev)
     out = dev->output;
 
     if (out == NULL) {
+        (void) ngx_handle_write_event(wev, 0);
         return;
     }
 
@@ -926,6 +917,11 @@ ngx_cometa_device_write_handler(ngx_event_t *wev)
     dev->output = NULL;
     ngx_free(out);
 
+    if (ngx_handle_write_event(wev, 0) != NGX_OK) {
+        ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
+        return;
+    }
+
     ngx_cometa_device_handlers.ready(dev);
 }
 
@@ -936,10 +932,7 @@ ngx_cometa_device_conf_init(ngx_cometa_device_conf_t *conf, ngx_log_t *log)
     ngx_queue_init(&conf->life);
     ngx_queue_init(&conf->partial);
 
-    conf->log = *log;
-    conf->log.handler = ngx_cometa_device_log_error;
-    conf->log.data = NULL;
-    conf->log.action = NULL;
+    conf->error_log = log;
 
     conf->timer.handler = ngx_cometa_device_timer;
     conf->timer.data = conf;
@@ -954,7 +947,13 @@ ngx_cometa_device_log(ngx_cometa_device_t *dev)
 
     log = &dev->conf->log;
 
+    /* each time: where it leads is known only when all is configured */
+
+    *log = *dev->conf->error_log;
+
+    log->handler = ngx_cometa_device_log_error;
     log->data = dev;
+    log->action = NULL;
     log->connection = dev->connection ? dev->connection->number : 0;
 }
 
@@ -1005,13 +1004,78 @@ ngx_cometa_device_json(ngx_cometa_device_t *dev, u_char *dst)
     }
 
     return ngx_sprintf(dst, "\",\"connected_at\":\"%uD\","
-                       "\"latency\":\"%uD\",\"websockets\":\"0\","
+                       "\"latency\":\"%uD\",\"websockets\":\"%ui\","
                        "\"net\":{\"received\":{\"bytes\":\"%uL\","
                        "\"messages\":\"%uL\"},\"sent\":{\"bytes\":\"%uL\","
                        "\"messages\":\"%uL\"}},\"session\":\"%uL\"}",
                        dev->connected, dev->latency / 1000,
+                       ngx_cometa_device_watched(dev),
                        dev->bytes_down, dev->messages_down,
                        dev->bytes_up, dev->messages_up, dev->session);
+}
+
+
+void
+ngx_cometa_device_watch(ngx_cometa_device_t *dev, uint32_t slot,
+    uint32_t epoch, ngx_uint_t n)
+{
+    ngx_uint_t              i, known;
+    ngx_cometa_watchers_t  *w;
+
+    known = dev->watchers ? dev->watchers->n : 0;
+
+    for (i = 0; i < known; i++) {
+        if (dev->watchers->elts[i].slot == slot) {
+            dev->watchers->elts[i].epoch = epoch;
+            dev->watchers->elts[i].n = n;
+            return;
+        }
+    }
+
+    if (n == 0) {
+        return;
+    }
+
+    /* one more worker: there are no more of them than slots */
+
+    w = ngx_alloc(sizeof(ngx_cometa_watchers_t)
+                  + known * sizeof(ngx_cometa_watcher_t), ngx_cycle->log);
+    if (w == NULL) {
+        return;
+    }
+
+    if (known) {
+        ngx_memcpy(w->elts, dev->watchers->elts,
+                   known * sizeof(ngx_cometa_watcher_t));
+        ngx_free(dev->watchers);
+    }
+
+    w->elts[known].slot = slot;
+    w->elts[known].epoch = epoch;
+    w->elts[known].n = n;
+    w->n = known + 1;
+
+    dev->watchers = w;
+}
+
+
+static ngx_uint_t
+ngx_cometa_device_watched(ngx_cometa_device_t *dev)
+{
+    ngx_uint_t             i, n;
+    ngx_cometa_watcher_t  *w;
+
+    n = 0;
+
+    for (i = 0; dev->watchers && i < dev->watchers->n; i++) {
+        w = &dev->watchers->elts[i];
+
+        if (ngx_cometa_slot_alive(w->slot, w->epoch)) {
+            n += w->n;
+        }
+    }
+
+    return n;
 }
 
 
@@ -1020,34 +1084,32 @@ ngx_cometa_device_json(ngx_cometa_device_t *dev, u_char *dst)
 static u_char *
 ngx_cometa_json_text(u_char *dst, u_char *src, size_t len)
 {
-    u_char    *p, *end;
-    uint32_t   ch;
+    size_t   n;
+    u_char  *end;
 
-    end = src + len;
-
-    while (src < end) {
+    for (end = src + len; src < end; src += n) {
+        n = 1;
 
         if (*src == '"' || *src == '\\') {
             *dst++ = '\\';
-            *dst++ = *src++;
+
+        } else if (*src >= 0x80) {
+
+            for (n = 2; n <= 4 && n <= (size_t) (end - src); n++) {
+                if (cometa_utf8_valid(src, n)) {
+                    break;
+                }
+            }
+
+            n = (n > 4 || n > (size_t) (end - src)) ? 1 : n;
+        }
+
+        if (n == 1 && (*src < 0x20 || *src >= 0x7f)) {
+            dst = ngx_sprintf(dst, "\\u%04xd", (int) *src);
             continue;
         }
 
-        if (*src >= 0x20 && *src < 0x7f) {
-            *dst++ = *src++;
-            continue;
-        }
-
-        p = src;
-        ch = (*src < 0x80) ? 0x110000 : ngx_utf8_decode(&p, end - src);
-
-        if (ch > 0x10ffff || (ch >= 0xd800 && ch < 0xe000)) {
-            dst = ngx_sprintf(dst, "\\u%04xd", (int) *src++);
-            continue;
-        }
-
-        dst = ngx_cpymem(dst, src, p - src);
-        src = p;
+        dst = ngx_cpymem(dst, src, n);
     }
 
     return dst;

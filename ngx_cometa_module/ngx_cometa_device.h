@@ -19,6 +19,7 @@
 typedef struct ngx_cometa_device_s  ngx_cometa_device_t;
 typedef struct ngx_cometa_input_s   ngx_cometa_input_t;
 typedef struct ngx_cometa_output_s  ngx_cometa_output_t;
+typedef struct ngx_cometa_watchers_s  ngx_cometa_watchers_t;
 
 
 /*
@@ -36,7 +37,9 @@ typedef struct {
     ngx_queue_t           life;
     ngx_queue_t           partial;          /* ngx_cometa_input_t, by begin */
     ngx_event_t           timer;
+    ngx_log_t            *error_log;
     ngx_log_t             log;              /* shared by the connections */
+    void                 *webhook;          /* of a floor above, or NULL */
 } ngx_cometa_device_conf_t;
 
 
@@ -54,6 +57,7 @@ struct ngx_cometa_device_s {
     ngx_cometa_output_t       *output;      /* what the socket did not take */
     ngx_queue_t                life;        /* .next: the next free one */
     u_char                    *info;        /* 2 bytes length, text */
+    ngx_cometa_watchers_t     *watchers;    /* who holds WebSockets, or NULL */
 
     uint64_t                   session;
     uint64_t                   messages_up;
@@ -67,8 +71,11 @@ struct ngx_cometa_device_s {
     uint32_t                   connected;   /* s, since the epoch */
     uint32_t                   heartbeat;   /* s, the last one; 0: none yet */
     uint32_t                   latency;     /* us, of the last reply */
+    uint32_t                   hash;        /* of its name, the low half */
 
     cometa_chunk_t             chunk;
+    u_char                     addr[sizeof(struct sockaddr_in6)]
+                                   __attribute__((aligned(4)));
 
     uint16_t                   app;
     uint8_t                    reason;      /* with `closing` */
@@ -76,9 +83,9 @@ struct ngx_cometa_device_s {
     unsigned                   sdk:1;       /* form A */
     unsigned                   reading:1;   /* its handler is on the stack */
     unsigned                   closing:1;
+    unsigned                   successor:1; /* took over from another one */
 
     uint8_t                    addr_len;
-    u_char                     addr[sizeof(struct sockaddr_in6)];
 };
 
 
@@ -90,6 +97,7 @@ typedef struct {
     ngx_uint_t (*outstanding)(ngx_cometa_device_t *dev);
     void       (*event)(ngx_cometa_device_t *dev, u_char *data, size_t len);
     void       (*ready)(ngx_cometa_device_t *dev);
+    void       (*opened)(ngx_cometa_device_t *dev);
     void       (*closed)(ngx_cometa_device_t *dev, ngx_uint_t reason);
 } ngx_cometa_device_handlers_t;
 
@@ -100,8 +108,8 @@ extern ngx_cometa_device_handlers_t  ngx_cometa_device_handlers;
 void ngx_cometa_device_conf_init(ngx_cometa_device_conf_t *conf,
     ngx_log_t *log);
 
-/* At the start of a worker; max_message is the largest of any location. */
-ngx_int_t ngx_cometa_device_start(ngx_cycle_t *cycle, size_t max_message);
+/* At the start of a worker. */
+ngx_int_t ngx_cometa_device_start(ngx_cycle_t *cycle);
 
 /*
  * A device without a connection yet; ngx_cometa_device_open() brings it.
@@ -142,6 +150,10 @@ void ngx_cometa_device_close(ngx_cometa_device_t *dev, ngx_uint_t reason);
  */
 ngx_int_t ngx_cometa_device_write(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
+
+/* A worker holds n WebSockets to it. */
+void ngx_cometa_device_watch(ngx_cometa_device_t *dev, uint32_t slot,
+    uint32_t epoch, ngx_uint_t n);
 
 /* Whether a write would be taken now. */
 ngx_uint_t ngx_cometa_device_writable(ngx_cometa_device_t *dev);

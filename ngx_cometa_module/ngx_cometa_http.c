@@ -5,55 +5,15 @@
  */
 
 #include "ngx_cometa_http.h"
+#include "ngx_cometa_error.h"
 
 #include <openssl/crypto.h>
-
-
-typedef struct {
-    ngx_uint_t  status;
-    ngx_str_t   line;
-    ngx_str_t   word;
-    ngx_uint_t  retry;          /* s, Retry-After; doubled by jitter */
-} ngx_cometa_error_t;
 
 
 static ngx_int_t ngx_cometa_http_id(ngx_http_request_t *r,
     ngx_http_complex_value_t *value, ngx_str_t *id);
 static ngx_int_t ngx_cometa_http_error_headers(ngx_http_request_t *r,
     ngx_uint_t error);
-
-
-static ngx_cometa_error_t  ngx_cometa_errors[] = {
-    { 200, ngx_string("200 OK"), ngx_string("-"), 0 },
-    { 400, ngx_string("400 Bad Request"),
-           ngx_string("invalid_application_id"), 0 },
-    { 400, ngx_string("400 Bad Request"), ngx_string("invalid_device_id"), 0 },
-    { 400, ngx_string("400 Bad Request"), ngx_string("bad_request"), 0 },
-    { 400, ngx_string("400 Bad Request"), ngx_string("empty_message"), 0 },
-    { 401, ngx_string("401 Unauthorized"), ngx_string("unauthorized"), 0 },
-    { 403, ngx_string("403 Forbidden"), ngx_string("forbidden"), 0 },
-    { 404, ngx_string("404 Not Found"), ngx_string("device_offline"), 0 },
-    { 405, ngx_string("405 Not Allowed"), ngx_string("not_allowed"), 0 },
-    { 409, ngx_string("409 Conflict"), ngx_string("already_attached"), 0 },
-    { 413, ngx_string("413 Request Entity Too Large"),
-           ngx_string("message_too_large"), 0 },
-    { 429, ngx_string("429 Too Many Requests"), ngx_string("device_busy"),
-           1 },
-    { 502, ngx_string("502 Bad Gateway"),
-           ngx_string("device_disconnected"), 0 },
-    { 502, ngx_string("502 Bad Gateway"), ngx_string("device_taken_over"), 0 },
-    { 502, ngx_string("502 Bad Gateway"), ngx_string("worker_lost"), 0 },
-    { 503, ngx_string("503 Service Temporarily Unavailable"),
-           ngx_string("overloaded"), 1 },
-    { 503, ngx_string("503 Service Temporarily Unavailable"),
-           ngx_string("zone_full"), 30 },
-    { 503, ngx_string("503 Service Temporarily Unavailable"),
-           ngx_string("draining"), 1 },
-    { 504, ngx_string("504 Gateway Timeout"), ngx_string("device_timeout"),
-           0 },
-    { 505, ngx_string("505 HTTP Version Not Supported"),
-           ngx_string("http1_required"), 0 }
-};
 
 
 /* The characters of an id: A-Z a-z 0-9 . _ ~ : @ + - */
@@ -108,12 +68,27 @@ ngx_cometa_http_key(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
         return NGX_COMETA_OK;
     }
 
-    if (ngx_cometa_http_id(r, lcf->device, &ctx->key.device) != NGX_OK) {
-        ngx_str_null(&ctx->key.device);
+    if (ngx_cometa_http_device(r, ctx) != NGX_COMETA_OK) {
         return NGX_COMETA_INVALID_DEVICE;
     }
 
     ngx_cometa_key_init(&ctx->key);
+
+    return NGX_COMETA_OK;
+}
+
+
+ngx_uint_t
+ngx_cometa_http_device(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
+{
+    ngx_cometa_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    if (ngx_cometa_http_id(r, lcf->device, &ctx->key.device) != NGX_OK) {
+        ngx_str_null(&ctx->key.device);
+        return NGX_COMETA_INVALID_DEVICE;
+    }
 
     return NGX_COMETA_OK;
 }
@@ -156,6 +131,10 @@ ngx_cometa_http_authorize(ngx_http_request_t *r)
 
     if (lcf->guarded) {
         return 1;
+    }
+
+    if (lcf->secret == NULL) {
+        return 0;
     }
 
     if (ngx_http_complex_value(r, lcf->secret, &secret) != NGX_OK) {
@@ -274,7 +253,8 @@ ngx_cometa_http_body(ngx_http_request_t *r, size_t max, ngx_uint_t cut,
 
 
 ngx_str_t *
-ngx_cometa_http_header(ngx_http_request_t *r, const char *name, size_t len)
+ngx_cometa_http_header(ngx_http_request_t *r, const char *name, size_t len,
+    ngx_str_t *prev)
 {
     ngx_uint_t        i;
     ngx_list_part_t  *part;
@@ -293,6 +273,14 @@ ngx_cometa_http_header(ngx_http_request_t *r, const char *name, size_t len)
             part = part->next;
             h = part->elts;
             i = 0;
+        }
+
+        if (prev) {
+            if (prev == &h[i].value) {
+                prev = NULL;
+            }
+
+            continue;
         }
 
         if (h[i].key.len == len
@@ -362,7 +350,7 @@ ngx_cometa_http_error(ngx_http_request_t *r, ngx_uint_t error)
 
     /* the rest of a body that is without end is left to lingering close */
 
-    if (!r->lingering_close && ngx_http_discard_request_body(r) != NGX_OK) {
+    if (!ctx->lingering && ngx_http_discard_request_body(r) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -398,6 +386,13 @@ ngx_cometa_http_error_headers(ngx_http_request_t *r, ngx_uint_t error)
     ngx_cometa_error_t  *e;
 
     e = &ngx_cometa_errors[error];
+
+    if (error == NGX_COMETA_UPGRADE_REQUIRED) {
+        ngx_str_set(&value, "13");
+
+        return ngx_cometa_header_add(r, "Sec-WebSocket-Version", 21, &value)
+               ? NGX_OK : NGX_ERROR;
+    }
 
     if (error == NGX_COMETA_UNAUTHORIZED) {
         ngx_str_set(&value, "OAuth realm=\"cometa\"");

@@ -10,6 +10,7 @@
 
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_device.h"
+#include "ngx_cometa_socket.h"
 #include "ngx_cometa_compat.h"
 
 
@@ -18,6 +19,7 @@
 #define NGX_COMETA_ATTACH  0x01         /* POST */
 #define NGX_COMETA_SEND    0x02         /* POST */
 #define NGX_COMETA_STATS   0x04         /* GET */
+#define NGX_COMETA_SOCKET  0x08         /* GET, and GET with Upgrade */
 
 
 typedef struct {
@@ -35,6 +37,7 @@ typedef struct {
     ngx_http_complex_value_t  *app_name;
     ngx_http_complex_value_t  *secret;          /* NULL: not set */
     ngx_http_complex_value_t  *device_secret;
+    ngx_http_complex_value_t  *websocket_key;
     ngx_flag_t                 guarded;         /* cometa_secret off */
 
     ngx_msec_t                 heartbeat;
@@ -47,7 +50,13 @@ typedef struct {
     ngx_uint_t                 max_given;       /* not the default */
     ngx_flag_t                 takeover;
 
+    ngx_msec_t                 websocket_key_timeout;
+    ngx_msec_t                 websocket_timeout;
+    ngx_str_t                  webhook;         /* empty: none */
+    ngx_uint_t                 webhook_events;
+
     ngx_cometa_device_conf_t  *devices;         /* if attach stands here */
+    ngx_cometa_socket_conf_t  *sockets;         /* if websocket does */
 } ngx_cometa_loc_conf_t;
 
 
@@ -59,9 +68,13 @@ typedef struct {
     unsigned                   called:1;        /* latency is known */
     unsigned                   placed:1;        /* session and hop are */
     unsigned                   remote:1;
+    unsigned                   starting:1;      /* the call, on the stack */
+    unsigned                   lingering:1;     /* the body is not discarded */
 
     ngx_cometa_call_t         *call;            /* under way */
-    ngx_cometa_device_t       *attaching;       /* not open yet */
+    void                      *adoptee;         /* see ngx_cometa_adopt.h */
+    void                     (*adopt)(ngx_connection_t *c, void *data,
+                                      u_char *rest, size_t len);
     void                      *list;            /* being sent */
 } ngx_cometa_ctx_t;
 
@@ -71,6 +84,7 @@ extern ngx_module_t  ngx_http_cometa_module;
 
 ngx_int_t ngx_cometa_attach_handler(ngx_http_request_t *r);
 ngx_int_t ngx_cometa_send_handler(ngx_http_request_t *r);
+ngx_int_t ngx_cometa_websocket_handler(ngx_http_request_t *r);
 ngx_int_t ngx_cometa_status_handler(ngx_http_request_t *r);
 
 
@@ -83,6 +97,10 @@ ngx_cometa_ctx_t *ngx_cometa_http_ctx(ngx_http_request_t *r);
  */
 ngx_uint_t ngx_cometa_http_key(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
     ngx_uint_t device);
+
+/* Evaluates and checks only the id of the device. */
+ngx_uint_t ngx_cometa_http_device(ngx_http_request_t *r,
+    ngx_cometa_ctx_t *ctx);
 
 /* Whether the request presents the secret of its application. */
 ngx_uint_t ngx_cometa_http_authorize(ngx_http_request_t *r);
@@ -97,9 +115,9 @@ ngx_uint_t ngx_cometa_http_presents(ngx_http_request_t *r, ngx_str_t *secret);
 ngx_int_t ngx_cometa_http_body(ngx_http_request_t *r, size_t max,
     ngx_uint_t cut, ngx_str_t *body);
 
-/* NULL: there is no such header; name in lower case. */
+/* NULL: there is no such header, or none behind `prev`. */
 ngx_str_t *ngx_cometa_http_header(ngx_http_request_t *r, const char *name,
-    size_t len);
+    size_t len, ngx_str_t *prev);
 
 /* Answers with a body of JSON, or with an error. Return what to finalize
  * with. */

@@ -61,7 +61,8 @@ static void ngx_cometa_line_leave(ngx_cometa_line_t *line,
 static ngx_int_t ngx_cometa_line_write(ngx_cometa_line_t *line,
     ngx_cometa_ref_t *ref, uint64_t deadline, uint64_t time,
     uint32_t timeout, u_char *data, size_t len);
-static void ngx_cometa_line_next(ngx_cometa_device_t *dev);
+static ngx_int_t ngx_cometa_line_announce(ngx_cometa_device_t *dev,
+    ngx_cometa_ref_t *ref);
 static ngx_uint_t ngx_cometa_line_void(ngx_cometa_turn_t *turn);
 static void ngx_cometa_line_abandon(ngx_cometa_line_t *line);
 static void ngx_cometa_line_timer(ngx_event_t *ev);
@@ -69,13 +70,6 @@ static void ngx_cometa_line_answer(ngx_cometa_ref_t *ref, ngx_uint_t type,
     ngx_uint_t error, ngx_cometa_device_t *dev, uint64_t time, u_char *data,
     size_t len);
 
-static ngx_int_t ngx_cometa_line_reply(ngx_cometa_device_t *dev,
-    u_char *data, size_t len);
-static ngx_uint_t ngx_cometa_line_outstanding(ngx_cometa_device_t *dev);
-static void ngx_cometa_line_event(ngx_cometa_device_t *dev, u_char *data,
-    size_t len);
-static void ngx_cometa_line_closed(ngx_cometa_device_t *dev,
-    ngx_uint_t reason);
 
 
 static ngx_queue_t  ngx_cometa_lines;
@@ -87,12 +81,6 @@ ngx_cometa_line_start(void)
 {
     ngx_queue_init(&ngx_cometa_lines);
     ngx_queue_init(&ngx_cometa_lines_free);
-
-    ngx_cometa_device_handlers.reply = ngx_cometa_line_reply;
-    ngx_cometa_device_handlers.outstanding = ngx_cometa_line_outstanding;
-    ngx_cometa_device_handlers.event = ngx_cometa_line_event;
-    ngx_cometa_device_handlers.ready = ngx_cometa_line_next;
-    ngx_cometa_device_handlers.closed = ngx_cometa_line_closed;
 }
 
 
@@ -119,6 +107,15 @@ ngx_cometa_line_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
         dev = ngx_cometa_device_get(mail->handle, mail->session);
         if (dev) {
             ngx_cometa_device_close(dev, NGX_COMETA_TAKEN_OVER);
+        }
+
+        return;
+
+    case NGX_COMETA_MAIL_WATCH:
+        dev = ngx_cometa_device_get(mail->handle, mail->session);
+        if (dev) {
+            ngx_cometa_device_watch(dev, mail->ref.slot, mail->ref.epoch,
+                                    mail->queue);
         }
 
         return;
@@ -398,7 +395,7 @@ ngx_cometa_line_write(ngx_cometa_line_t *line, ngx_cometa_ref_t *ref,
 }
 
 
-static void
+void
 ngx_cometa_line_next(ngx_cometa_device_t *dev)
 {
     ngx_int_t           rc;
@@ -432,15 +429,12 @@ ngx_cometa_line_next(ngx_cometa_device_t *dev)
          * told now, the call is not written.
          */
 
-        if (!ngx_cometa_mailbox_ready(turn->ref.slot)) {
+        if (ngx_cometa_line_announce(dev, &turn->ref) != NGX_OK) {
             ngx_cometa_line_answer(&turn->ref, NGX_COMETA_MAIL_FAIL,
                                    NGX_COMETA_OVERLOADED, dev, 0, NULL, 0);
             ngx_cometa_line_leave(line, turn);
             continue;
         }
-
-        ngx_cometa_line_answer(&turn->ref, NGX_COMETA_MAIL_WRITTEN, 0, dev,
-                               0, NULL, 0);
 
         ngx_queue_remove(&turn->link);
         line->n--;
@@ -458,6 +452,25 @@ ngx_cometa_line_next(ngx_cometa_device_t *dev)
     }
 
     ngx_cometa_line_idle(line);
+}
+
+
+static ngx_int_t
+ngx_cometa_line_announce(ngx_cometa_device_t *dev, ngx_cometa_ref_t *ref)
+{
+    uint64_t           pos;
+    ngx_str_t          body;
+    ngx_cometa_mail_t  mail;
+
+    ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
+    ngx_str_null(&body);
+
+    mail.type = NGX_COMETA_MAIL_WRITTEN;
+    mail.ref = *ref;
+    mail.app = dev->app;
+    mail.session = dev->session;
+
+    return ngx_cometa_mailbox_ask(ref->slot, ref->epoch, &mail, &body, &pos);
 }
 
 
@@ -538,7 +551,7 @@ ngx_cometa_line_answer(ngx_cometa_ref_t *ref, ngx_uint_t type,
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_cometa_line_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
     uint64_t            latency;
@@ -581,7 +594,7 @@ ngx_cometa_line_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_cometa_line_outstanding(ngx_cometa_device_t *dev)
 {
     ngx_cometa_line_t  *line;
@@ -592,16 +605,7 @@ ngx_cometa_line_outstanding(ngx_cometa_device_t *dev)
 }
 
 
-static void
-ngx_cometa_line_event(ngx_cometa_device_t *dev, u_char *data, size_t len)
-{
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, dev->connection->log, 0,
-                   "cometa event of %uz bytes, session %uL", len,
-                   dev->session);
-}
-
-
-static void
+void
 ngx_cometa_line_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
 {
     ngx_queue_t        *q;

@@ -13,8 +13,15 @@
 #include "ngx_cometa_mailbox.h"
 
 
-/* At the start of a worker: becomes the handlers of its devices. */
+/* At the start of a worker. */
 void ngx_cometa_line_start(void);
+
+/* What devices do, as ngx_cometa_device_handlers has it. */
+ngx_int_t ngx_cometa_line_reply(ngx_cometa_device_t *dev, u_char *data,
+    size_t len);
+ngx_uint_t ngx_cometa_line_outstanding(ngx_cometa_device_t *dev);
+void ngx_cometa_line_next(ngx_cometa_device_t *dev);
+void ngx_cometa_line_closed(ngx_cometa_device_t *dev, ngx_uint_t reason);
 
 /*
  * The device has just taken over from another connection: the calls that
@@ -23,7 +30,7 @@ void ngx_cometa_line_start(void);
  */
 void ngx_cometa_line_hold(ngx_cometa_device_t *dev);
 
-/* Mail to an owner: CALL, QUERY, CANCEL, EVICT. */
+/* Mail to an owner: CALL, QUERY, CANCEL, EVICT, WATCH. */
 void ngx_cometa_line_deliver(ngx_cometa_mail_t *mail, u_char *body,
     size_t len);
 

@@ -33,7 +33,7 @@ static ngx_int_t ngx_cometa_mailbox_post(uint32_t slot, uint32_t epoch,
     uint64_t *pos);
 static void ngx_cometa_mailbox_event(ngx_event_t *ev);
 static void ngx_cometa_mailbox_turn(ngx_event_t *ev);
-static ngx_uint_t ngx_cometa_mailbox_drain(void);
+static ngx_uint_t ngx_cometa_mailbox_drain(ngx_uint_t max);
 static void ngx_cometa_mailbox_deaths(void);
 static void ngx_cometa_backlog_add(uint32_t slot, uint32_t epoch,
     ngx_cometa_mail_t *mail, ngx_str_t *body);
@@ -170,6 +170,12 @@ ngx_cometa_mailbox_ask(uint32_t slot, uint32_t epoch,
         return NGX_OK;
     }
 
+    /* not before what waits already */
+
+    if (!ngx_queue_empty(&ngx_cometa_backlog[slot])) {
+        return NGX_BUSY;
+    }
+
     return ngx_cometa_mailbox_post(slot, epoch, mail, body->data, body->len,
                                    ngx_cometa_zone.head->ring_size / 4, pos);
 }
@@ -200,23 +206,6 @@ ngx_cometa_mailbox_tell(uint32_t slot, uint32_t epoch,
     }
 
     ngx_cometa_backlog_add(slot, epoch, mail, body);
-}
-
-
-ngx_uint_t
-ngx_cometa_mailbox_ready(uint32_t slot)
-{
-    ngx_cometa_slot_t  *s;
-
-    if (slot == ngx_cometa_zone.slot) {
-        return 1;
-    }
-
-    s = &ngx_cometa_zone.slots[slot];
-
-    return ngx_queue_empty(&ngx_cometa_backlog[slot])
-           && cometa_ring_used(&s->ring) + 8 * NGX_COMETA_MESSAGE_HEAD
-              < ngx_cometa_zone.head->ring_size;
 }
 
 
@@ -300,7 +289,7 @@ ngx_cometa_mailbox_turn(ngx_event_t *ev)
 
     ngx_cometa_mailbox_deaths();
 
-    if (ngx_cometa_mailbox_drain() == 0) {
+    if (ngx_cometa_mailbox_drain(NGX_COMETA_MAIL_BATCH) == 0) {
         __atomic_store_n(&slot->sleeping, 1, __ATOMIC_SEQ_CST);
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
 
@@ -317,8 +306,18 @@ ngx_cometa_mailbox_turn(ngx_event_t *ev)
 }
 
 
+void
+ngx_cometa_mailbox_collect(void)
+{
+    /* more than a ring can hold: all that was posted before this */
+
+    (void) ngx_cometa_mailbox_drain(ngx_cometa_zone.head->ring_size
+                                    / sizeof(ngx_cometa_mail_t));
+}
+
+
 static ngx_uint_t
-ngx_cometa_mailbox_drain(void)
+ngx_cometa_mailbox_drain(ngx_uint_t max)
 {
     size_t              len, size;
     u_char             *p;
@@ -328,7 +327,7 @@ ngx_cometa_mailbox_drain(void)
     slot = &ngx_cometa_zone.slots[ngx_cometa_zone.slot];
     size = ngx_cometa_zone.head->ring_size;
 
-    for (n = 0; n < NGX_COMETA_MAIL_BATCH; n++) {
+    for (n = 0; n < max; n++) {
         p = cometa_ring_get(&slot->ring,
                             ngx_cometa_zone.rings
                             + ngx_cometa_zone.slot * size,

@@ -17,12 +17,14 @@ typedef enum {
     NGX_COMETA_MAIL_QUERY,          /* origin -> owner, tell about a device */
     NGX_COMETA_MAIL_CANCEL,         /* origin -> owner, nobody waits any more */
     NGX_COMETA_MAIL_EVICT,          /* owner -> owner, the device is mine now */
+    NGX_COMETA_MAIL_WATCH,          /* holder -> owner, so many WebSockets */
     NGX_COMETA_MAIL_REPLY,          /* owner -> origin */
     NGX_COMETA_MAIL_FAIL,           /* owner -> origin, with `error` */
     NGX_COMETA_MAIL_QUEUED,         /* owner -> origin, waits for its turn */
     NGX_COMETA_MAIL_WRITTEN,        /* owner -> origin, has got its turn */
-    NGX_COMETA_MAIL_ONLINE          /* owner -> waiting origins, body: app \0
+    NGX_COMETA_MAIL_ONLINE,         /* owner -> all interested, body: app \0
                                        device */
+    NGX_COMETA_MAIL_EVENT           /* owner -> all interested */
 } ngx_cometa_mail_e;
 
 
@@ -48,14 +50,15 @@ typedef struct {
 typedef struct {
     uint16_t          type;
     uint16_t          error;        /* FAIL */
-    uint16_t          queue;        /* CALL: how many may wait */
+    uint16_t          queue;        /* CALL: how many may wait; WATCH: n */
     uint16_t          app;          /* answers: of the device */
     uint32_t          handle;       /* of the device, at its owner */
     uint32_t          timeout;      /* CALL: ms that a reply may be owed */
     ngx_cometa_ref_t  ref;          /* of the call */
     uint64_t          session;      /* of the device */
     uint64_t          deadline;     /* CALL: ms, ngx_current_msec */
-    uint64_t          time;         /* CALL: its arrival, us; REPLY: latency */
+    uint64_t          time;         /* CALL: its arrival, us; REPLY: latency,
+                                       us; EVENT: hash of the key */
 } ngx_cometa_mail_t;
 
 
@@ -90,8 +93,11 @@ ngx_int_t ngx_cometa_mailbox_ask(uint32_t slot, uint32_t epoch,
 void ngx_cometa_mailbox_tell(uint32_t slot, uint32_t epoch,
     ngx_cometa_mail_t *mail, ngx_str_t *body);
 
-/* Whether `tell` would post at once. */
-ngx_uint_t ngx_cometa_mailbox_ready(uint32_t slot);
+/*
+ * Delivers all mail that was posted before this. What a dead process has said
+ * must be heard before it is judged what it has not said. Not from `deliver`.
+ */
+void ngx_cometa_mailbox_collect(void);
 
 
 #endif /* _NGX_COMETA_MAILBOX_H_INCLUDED_ */

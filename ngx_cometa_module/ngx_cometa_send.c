@@ -11,6 +11,7 @@ static void ngx_cometa_send_body(ngx_http_request_t *r);
 static ngx_int_t ngx_cometa_send_call(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx, ngx_str_t *message);
 static ngx_msec_t ngx_cometa_send_prefer(ngx_http_request_t *r);
+static ngx_msec_t ngx_cometa_send_prefer_wait(ngx_str_t *value);
 static ngx_msec_t ngx_cometa_send_wait(ngx_http_request_t *r,
     ngx_cometa_loc_conf_t *lcf);
 static void ngx_cometa_send_done(ngx_cometa_call_t *call, ngx_uint_t error,
@@ -156,7 +157,11 @@ ngx_cometa_send_call(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 
+    /* should it end at once, the request is finalized by our callers */
+
+    ctx->starting = 1;
     ngx_cometa_call_start(call);
+    ctx->starting = 0;
 
     return NGX_DONE;
 }
@@ -167,14 +172,30 @@ ngx_cometa_send_call(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
 static ngx_msec_t
 ngx_cometa_send_prefer(ngx_http_request_t *r)
 {
+    ngx_str_t   *value;
+    ngx_msec_t   wait;
+
+    value = NULL;
+
+    do {
+        value = ngx_cometa_http_header(r, "Prefer", 6, value);
+        if (value == NULL) {
+            return 0;
+        }
+
+        wait = ngx_cometa_send_prefer_wait(value);
+
+    } while (wait == 0);
+
+    return wait;
+}
+
+
+static ngx_msec_t
+ngx_cometa_send_prefer_wait(ngx_str_t *value)
+{
     u_char     *p, *last, *begin;
     ngx_int_t   n;
-    ngx_str_t  *value;
-
-    value = ngx_cometa_http_header(r, "Prefer", 6);
-    if (value == NULL) {
-        return 0;
-    }
 
     p = value->data;
     last = p + value->len;
@@ -218,7 +239,7 @@ ngx_cometa_send_wait(ngx_http_request_t *r, ngx_cometa_loc_conf_t *lcf)
     ngx_int_t   n;
     ngx_str_t  *value;
 
-    value = ngx_cometa_http_header(r, "Cometa-Wait", 11);
+    value = ngx_cometa_http_header(r, "Cometa-Wait", 11, NULL);
 
     if (value) {
         n = ngx_atoi(value->data, ngx_min(value->len, 6));
@@ -258,6 +279,11 @@ ngx_cometa_send_done(ngx_cometa_call_t *call, ngx_uint_t error, u_char *data,
 
     } else {
         rc = ngx_cometa_http_error(r, error);
+    }
+
+    if (ctx->starting) {
+        ngx_http_finalize_request(r, rc);
+        return;
     }
 
     ngx_http_finalize_request(r, rc);

@@ -8,61 +8,167 @@
 #include "ngx_cometa_stats.h"
 
 
+/* From `devices` on; without the padding behind them. */
+
+#define NGX_COMETA_GAUGES                                                     \
+    ((offsetof(ngx_cometa_counters_t, webhook_queued)                         \
+      - offsetof(ngx_cometa_counters_t, devices)) / sizeof(uint64_t) + 1)
+
+
+static uint32_t ngx_cometa_stats_find(uint32_t app);
+static uint32_t ngx_cometa_stats_carve(ngx_cometa_app_t *a);
 static uint32_t ngx_cometa_app_find(ngx_str_t *name, uint32_t *seen);
+
+
+#define ngx_cometa_set(i)  (&ngx_cometa_zone.counters[(i) - 1])
+
+
+/* The sets of this process, by application; NULL: not looked for yet. */
+
+static ngx_cometa_counters_t  **ngx_cometa_sets;
+
+
+ngx_int_t
+ngx_cometa_stats_start(ngx_cycle_t *cycle)
+{
+    uint32_t                app, i;
+    ngx_cometa_counters_t  *c;
+
+    ngx_cometa_sets = ngx_pcalloc(cycle->pool, ngx_cometa_zone.head->apps
+                                       * sizeof(ngx_cometa_counters_t *));
+    if (ngx_cometa_sets == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* the gauges of a dead process, whose counters this one goes on with */
+
+    for (app = 0; app < ngx_cometa_zone.head->napps; app++) {
+        i = ngx_cometa_stats_find(app);
+
+        if (i) {
+            c = ngx_cometa_set(i);
+            ngx_memzero(&c->devices, NGX_COMETA_GAUGES * sizeof(uint64_t));
+        }
+    }
+
+    return NGX_OK;
+}
 
 
 ngx_cometa_counters_t *
 ngx_cometa_stats(uint32_t app)
 {
-    return &ngx_cometa_zone.counters[(size_t) ngx_cometa_zone.slot
-                                     * ngx_cometa_zone.head->apps + app];
+    uint32_t            i;
+    ngx_cometa_head_t  *head;
+
+    if (ngx_cometa_sets[app]) {
+        return ngx_cometa_sets[app];
+    }
+
+    head = ngx_cometa_zone.head;
+
+    i = ngx_cometa_stats_find(app);
+
+    if (i == 0) {
+        (void) ngx_cometa_lock(&head->apps_lock);
+        i = ngx_cometa_stats_carve(&ngx_cometa_zone.apps[app]);
+        ngx_cometa_unlock(&head->apps_lock);
+    }
+
+    if (i == 0) {
+
+        /* no room: share another slot's, which every application has */
+
+        i = __atomic_load_n(&ngx_cometa_zone.apps[app].counters,
+                            __ATOMIC_ACQUIRE);
+    }
+
+    ngx_cometa_sets[app] = ngx_cometa_set(i);
+
+    return ngx_cometa_sets[app];
+}
+
+
+/* The set of this slot; 0: there is none yet. */
+
+static uint32_t
+ngx_cometa_stats_find(uint32_t app)
+{
+    uint32_t  i;
+
+    i = __atomic_load_n(&ngx_cometa_zone.apps[app].counters, __ATOMIC_ACQUIRE);
+
+    while (i && ngx_cometa_set(i)->slot != ngx_cometa_zone.slot) {
+        i = ngx_cometa_set(i)->next;
+    }
+
+    return i;
+}
+
+
+/*
+ * Under apps_lock. A process that dies inside loses one set at most. 0: there
+ * is no room.
+ */
+
+static uint32_t
+ngx_cometa_stats_carve(ngx_cometa_app_t *a)
+{
+    uint32_t                i;
+    ngx_cometa_head_t      *head;
+    ngx_cometa_counters_t  *c;
+
+    head = ngx_cometa_zone.head;
+
+    if (head->sets_carved == head->sets) {
+        return 0;
+    }
+
+    i = ++head->sets_carved;
+
+    c = ngx_cometa_set(i);
+    c->slot = ngx_cometa_zone.slot;
+    c->next = a->counters;
+
+    __atomic_store_n(&a->counters, i, __ATOMIC_RELEASE);
+
+    return i;
 }
 
 
 void
 ngx_cometa_stats_sum(uint32_t app, ngx_cometa_counters_t *sum)
 {
+    uint32_t                set;
     uint64_t               *to, *from;
-    uint32_t                slot;
     ngx_uint_t              i, n;
     ngx_cometa_slot_t      *s;
     ngx_cometa_counters_t  *c;
 
     ngx_memzero(sum, sizeof(ngx_cometa_counters_t));
 
-    to = (uint64_t *) sum;
+    to = &sum->attached;
 
-    for (slot = 0; slot < ngx_cometa_zone.head->slots; slot++) {
-        s = &ngx_cometa_zone.slots[slot];
-        c = &ngx_cometa_zone.counters[(size_t) slot
-                                      * ngx_cometa_zone.head->apps + app];
+    for (set = __atomic_load_n(&ngx_cometa_zone.apps[app].counters,
+                               __ATOMIC_ACQUIRE);
+         set;
+         set = c->next)
+    {
+        c = ngx_cometa_set(set);
+        s = &ngx_cometa_zone.slots[c->slot];
 
-        n = offsetof(ngx_cometa_counters_t, devices) / sizeof(uint64_t);
+        n = (offsetof(ngx_cometa_counters_t, devices)
+             - offsetof(ngx_cometa_counters_t, attached)) / sizeof(uint64_t);
 
-        if (s->pid && ngx_cometa_slot_alive(slot, s->epoch)) {
-            n += 3;
+        if (s->pid && ngx_cometa_slot_alive(c->slot, s->epoch)) {
+            n += NGX_COMETA_GAUGES;
         }
 
-        from = (uint64_t *) c;
+        from = &c->attached;
 
         for (i = 0; i < n; i++) {
             to[i] += __atomic_load_n(&from[i], __ATOMIC_RELAXED);
         }
-    }
-}
-
-
-void
-ngx_cometa_stats_start(void)
-{
-    uint32_t                i;
-    ngx_cometa_counters_t  *c;
-
-    for (i = 0; i < ngx_cometa_zone.head->napps; i++) {
-        c = ngx_cometa_stats(i);
-        c->devices = 0;
-        c->calls = 0;
-        c->queued = 0;
     }
 }
 
@@ -86,9 +192,13 @@ ngx_cometa_app(ngx_str_t *name, ngx_uint_t create)
 
     app = ngx_cometa_app_find(name, &n);
 
-    if (app == NGX_COMETA_NONE && n < head->apps) {
+    a = &ngx_cometa_zone.apps[n];
+
+    if (app == NGX_COMETA_NONE
+        && n < head->apps
+        && (a->counters || ngx_cometa_stats_carve(a)))
+    {
         app = n;
-        a = &ngx_cometa_zone.apps[app];
 
         ngx_memcpy(a->name, name->data, name->len);
         a->len = name->len;

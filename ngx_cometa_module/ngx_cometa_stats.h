@@ -1,8 +1,8 @@
 
 /*
- * Counters: one set for each slot and application, written only by the
- * process that holds the slot and read by all. Sums over all slots are the
- * figures of an application.
+ * Counters: a set for each slot and application, written by the process that
+ * holds the slot and read by all. Sums over all slots are the figures of an
+ * application.
  */
 
 #ifndef _NGX_COMETA_STATS_H_INCLUDED_
@@ -19,7 +19,7 @@ ngx_cometa_counters_t *ngx_cometa_stats(uint32_t app);
 void ngx_cometa_stats_sum(uint32_t app, ngx_cometa_counters_t *sum);
 
 /* At the start of a worker: its gauges start at zero. */
-void ngx_cometa_stats_start(void);
+ngx_int_t ngx_cometa_stats_start(ngx_cycle_t *cycle);
 
 /*
  * The index of an application, whose name is kept from now on if `create`.
@@ -28,9 +28,11 @@ void ngx_cometa_stats_start(void);
 uint32_t ngx_cometa_app(ngx_str_t *name, ngx_uint_t create);
 
 
+/* Atomic, for where the zone is too small for all sets some are shared. */
+
 #define ngx_cometa_stats_add(app, field, n)                                   \
-    __atomic_store_n(&ngx_cometa_stats(app)->field,                           \
-                     ngx_cometa_stats(app)->field + (n), __ATOMIC_RELAXED)
+    (void) __atomic_fetch_add(&ngx_cometa_stats(app)->field, (uint64_t) (n),  \
+                              __ATOMIC_RELAXED)
 
 
 #endif /* _NGX_COMETA_STATS_H_INCLUDED_ */

@@ -5,6 +5,7 @@
  */
 
 #include "ngx_cometa_http.h"
+#include "ngx_cometa_keys.h"
 
 
 #define NGX_COMETA_QUERY_TIMEOUT  5000          /* ms, for an owner's answer */
@@ -140,7 +141,11 @@ ngx_cometa_status_device(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 
+    /* should it end at once, the request is finalized by our callers */
+
+    ctx->starting = 1;
     ngx_cometa_call_start(call);
+    ctx->starting = 0;
 
     return NGX_DONE;
 }
@@ -185,6 +190,11 @@ ngx_cometa_status_device_done(ngx_cometa_call_t *call, ngx_uint_t error,
 
 done:
 
+    if (ctx->starting) {
+        ngx_http_finalize_request(r, rc);
+        return;
+    }
+
     ngx_http_finalize_request(r, rc);
     ngx_http_run_posted_requests(c);
 }
@@ -225,7 +235,7 @@ ngx_cometa_status_app(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
         detached += sum.detached[i];
     }
 
-    body.data = ngx_pnalloc(r->pool, 512 + 16 * NGX_INT64_LEN
+    body.data = ngx_pnalloc(r->pool, 768 + 24 * NGX_INT64_LEN
                             + NGX_COMETA_ID_MAX + 6 * name.len);
     if (body.data == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -243,15 +253,29 @@ ngx_cometa_status_app(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
                            "\",\"stats\":{\"num_devices\":\"%uL\","
                            "\"messages\":\"%uL\",\"errors\":\"%uL\","
                            "\"bytes_up\":\"%uL\",\"bytes_down\":\"%uL\","
+                           "\"websockets\":\"%uL\","
                            "\"events\":\"%uL\",\"late\":\"%uL\","
                            "\"timeouts\":\"%uL\",\"queued\":\"%uL\","
                            "\"calls\":\"%uL\",\"failed\":\"%uL\","
                            "\"attached_total\":\"%uL\","
-                           "\"detached_total\":\"%uL\"}}",
+                           "\"detached_total\":\"%uL\","
+                           "\"websockets_slow\":\"%uL\","
+                           "\"webhook_sent\":\"%uL\","
+                           "\"webhook_failed\":\"%uL\","
+                           "\"webhook_retries\":\"%uL\","
+                           "\"webhook_dropped\":\"%uL\","
+                           "\"webhook_queued\":\"%uL\","
+                           "\"keys_dropped\":\"%ui\"}}",
                            sum.devices, sum.messages, sum.errors,
-                           sum.bytes_up, sum.bytes_down, sum.events,
+                           sum.bytes_up, sum.bytes_down, sum.websockets,
+                           sum.events,
                            sum.late, sum.timeouts, sum.queued, sum.calls,
-                           sum.failed, sum.attached, detached)
+                           sum.failed, sum.attached, detached,
+                           sum.websockets_slow, sum.webhook_sent,
+                           sum.webhook_failed, sum.webhook_retries,
+                           sum.webhook_dropped, sum.webhook_queued,
+                           app == NGX_COMETA_NONE
+                           ? 0 : ngx_cometa_keys_dropped(app))
                - body.data;
 
     return ngx_cometa_http_json(r, NGX_HTTP_OK, &body);
@@ -370,6 +394,11 @@ ngx_cometa_list_next(ngx_http_request_t *r)
 
     if (list->done) {
         ngx_http_finalize_request(r, rc);
+        return;
+    }
+
+    if (wev->delayed) {
+        /* limit_rate: nginx comes back when it is time */
         return;
     }
 

@@ -15,6 +15,8 @@
 #define NGX_COMETA_RING_MIN     (256 * 1024)
 #define NGX_COMETA_APPS_MAX     4096
 #define NGX_COMETA_RECORDS_MIN  64
+#define NGX_COMETA_KEYS_MIN     64
+#define NGX_COMETA_KEYS_MAX     65536
 
 
 /*
@@ -38,7 +40,11 @@ struct ngx_cometa_annex_s {
 
 typedef struct {
     size_t              slots;
+    size_t              interests;
     size_t              apps;
+    size_t              keys;
+    size_t              keys_buckets;
+    size_t              keys_apps;
     size_t              counters;
     size_t              shards;
     size_t              buckets;
@@ -149,8 +155,7 @@ ngx_cometa_zone_check(ngx_shm_zone_t *shm_zone, size_t max_message,
 
 
 /*
- * Divides `size` bytes. Slots are enough for two generations of workers and
- * some more; a sixteenth goes to the counters, and the rest to the records.
+ * Divides `size` bytes. Slots are enough for eight generations of workers; a sixteenth goes to the counters, and the rest to the records.
  * NGX_DECLINED: too small.
  */
 
@@ -158,10 +163,11 @@ static ngx_int_t
 ngx_cometa_zone_plan(ngx_cometa_head_t *head, size_t size,
     size_t max_message, ngx_uint_t workers)
 {
-    size_t               ring, apps, rest;
+    size_t               ring, rest;
     ngx_cometa_layout_t  lt;
 
-    head->slots = 2 * workers + 8;
+    head->slots = 8 * workers + 16;
+    head->words = (head->slots + 63) / 64;
     head->max_message = max_message;
 
     for (ring = NGX_COMETA_RING_MIN;
@@ -173,8 +179,13 @@ ngx_cometa_zone_plan(ngx_cometa_head_t *head, size_t size,
 
     head->ring_size = ring;
 
-    apps = size / 16 / (head->slots * sizeof(ngx_cometa_counters_t));
-    head->apps = ngx_max(1, ngx_min(apps, NGX_COMETA_APPS_MAX));
+    head->sets = ngx_max(head->slots,
+                         size / 16 / sizeof(ngx_cometa_counters_t));
+    head->apps = ngx_min(head->sets, NGX_COMETA_APPS_MAX);
+
+    head->keys = size / 64 / sizeof(ngx_cometa_otk_t);
+    head->keys = ngx_max(NGX_COMETA_KEYS_MIN,
+                         ngx_min(head->keys, NGX_COMETA_KEYS_MAX));
 
     head->shards = 1;
     ngx_cometa_zone_layout(head, &lt);
@@ -219,12 +230,23 @@ ngx_cometa_zone_layout(ngx_cometa_head_t *head, ngx_cometa_layout_t *lt)
     lt->slots = p;
     p += ngx_align(head->slots * sizeof(ngx_cometa_slot_t), 64);
 
+    lt->interests = p;
+    p += ngx_align(NGX_COMETA_ROWS * head->words * sizeof(uint64_t), 64);
+
     lt->apps = p;
     p += ngx_align(head->apps * sizeof(ngx_cometa_app_t), 64);
 
+    lt->keys = p;
+    p += ngx_align(head->keys * sizeof(ngx_cometa_otk_t), 64);
+
+    lt->keys_buckets = p;
+    p += ngx_align(head->keys * sizeof(uint32_t), 64);
+
+    lt->keys_apps = p;
+    p += ngx_align(head->apps * sizeof(ngx_cometa_otk_app_t), 64);
+
     lt->counters = p;
-    p += ngx_align((size_t) head->slots * head->apps
-                   * sizeof(ngx_cometa_counters_t), 64);
+    p += ngx_align(head->sets * sizeof(ngx_cometa_counters_t), 64);
 
     lt->shards = p;
     p += ngx_align(head->shards * sizeof(ngx_cometa_shard_t), 64);
@@ -265,7 +287,9 @@ ngx_cometa_zone_format(ngx_cometa_head_t *head, ngx_log_t *log)
 
     ngx_cometa_zone_view(head, &view);
 
-    if (ngx_cometa_mutex_init(&head->apps_lock) != NGX_OK) {
+    if (ngx_cometa_mutex_init(&head->apps_lock) != NGX_OK
+        || ngx_cometa_mutex_init(&head->keys_lock) != NGX_OK)
+    {
         goto failed;
     }
 
@@ -311,7 +335,11 @@ ngx_cometa_zone_view(ngx_cometa_head_t *head, ngx_cometa_zone_t *view)
 
     view->head = head;
     view->slots = (ngx_cometa_slot_t *) (p + lt.slots);
+    view->interests = (uint64_t *) (p + lt.interests);
     view->apps = (ngx_cometa_app_t *) (p + lt.apps);
+    view->keys = (ngx_cometa_otk_t *) (p + lt.keys);
+    view->keys_buckets = (uint32_t *) (p + lt.keys_buckets);
+    view->keys_apps = (ngx_cometa_otk_app_t *) (p + lt.keys_apps);
     view->counters = (ngx_cometa_counters_t *) (p + lt.counters);
     view->shards = (ngx_cometa_shard_t *) (p + lt.shards);
     view->buckets = (uint32_t *) (p + lt.buckets);
@@ -453,6 +481,12 @@ ngx_cometa_zone_claim(ngx_cometa_head_t *head, ngx_log_t *log)
         }
     }
 
+    /* whoever died before us may have been noticed by nobody */
+
+    for (i = 0; i < head->slots; i++) {
+        (void) ngx_cometa_slot_alive(i, ngx_cometa_zone.slots[i].epoch);
+    }
+
     for (i = 0; i < head->slots; i++) {
         slot = &ngx_cometa_zone.slots[i];
 
@@ -471,7 +505,6 @@ ngx_cometa_zone_claim(ngx_cometa_head_t *head, ngx_log_t *log)
         ngx_cometa_zone.claimed = 1;
 
         slot->draining = 0;
-        slot->waiting = 0;
 
         (void) ngx_cometa_lock(&slot->mail);
         cometa_ring_clear(&slot->ring);
@@ -485,8 +518,9 @@ ngx_cometa_zone_claim(ngx_cometa_head_t *head, ngx_log_t *log)
     ngx_log_error(NGX_LOG_ERR, log, 0,
                   "cometa_zone has no slot left for this worker process, "
                   "all %uD are taken by processes of this and earlier "
-                  "configurations: requests to cometa get 503; restart nginx "
-                  "or set \"worker_shutdown_timeout\"", head->slots);
+                  "configurations: until one leaves, requests to cometa get "
+                  "503; set \"worker_shutdown_timeout\", or restart nginx",
+                  head->slots);
 
     return NGX_DECLINED;
 }
@@ -588,22 +622,28 @@ ngx_cometa_slot_alive(uint32_t slot, uint32_t epoch)
 ngx_uint_t
 ngx_cometa_slot_successor(void)
 {
-    uint32_t            i;
+    uint32_t            i, taken;
     ngx_cometa_slot_t  *s;
+
+    taken = 0;
 
     for (i = 0; i < ngx_cometa_zone.head->slots; i++) {
         s = &ngx_cometa_zone.slots[i];
 
-        if (i != ngx_cometa_zone.slot
-            && s->pid
-            && !s->draining
-            && ngx_cometa_slot_alive(i, s->epoch))
-        {
+        if (s->pid == 0 || !ngx_cometa_slot_alive(i, s->epoch)) {
+            continue;
+        }
+
+        if (!s->draining && i != ngx_cometa_zone.slot) {
             return 1;
         }
+
+        taken++;
     }
 
-    return 0;
+    /* successors may be waiting for a slot */
+
+    return taken == ngx_cometa_zone.head->slots;
 }
 
 

@@ -28,8 +28,10 @@
  *     +---------------+  <- one allocation takes all the rest
  *     | head          |  sizes, hash key, session counter
  *     | slots         |  one a worker process: life, epoch, mailbox
+ *     | interests     |  rows of one bit a slot
  *     | applications  |  names, append only
- *     | counters      |  slots x applications
+ *     | keys          |  one-time keys, their buckets and applications
+ *     | counters      |  sets, one for each slot and application used
  *     | shards        |  lock and free list of a part of the registry
  *     | buckets       |  heads of the chains of records
  *     | records       |  one a device
@@ -42,7 +44,7 @@
 
 #define NGX_COMETA_ZONE_MAGIC    0x434f4d45
 #define NGX_COMETA_ZONE_VERSION  1
-#define NGX_COMETA_WAITING       4096
+#define NGX_COMETA_ROWS          4096   /* of interests */
 #define NGX_COMETA_NONE          0xffffffff
 #define NGX_COMETA_MESSAGE_HEAD  64     /* what mail adds to a payload */
 
@@ -53,9 +55,12 @@ typedef struct {
 
     uint32_t         slots;
     uint32_t         apps;              /* there is room for */
+    uint32_t         sets;              /* of counters, there is room for */
     uint32_t         shards;
     uint32_t         buckets;           /* in each shard */
     uint32_t         records;
+    uint32_t         keys;              /* there is room for */
+    uint32_t         words;             /* of 64 slots, in a row of interests */
     uint32_t         max_message;       /* the rings were made for */
     uint64_t         ring_size;
     uint64_t         key[2];            /* of the hash */
@@ -63,15 +68,18 @@ typedef struct {
     /* atomic, all of them */
 
     uint32_t         napps;             /* in use */
+    uint32_t         sets_carved;       /* in use, under apps_lock */
     uint32_t         carved;            /* records given to shards so far */
     uint32_t         deaths;            /* times that a slot was vacated */
     uint32_t         sweep;             /* next bucket to be swept */
     uint64_t         session;           /* the last one given */
 
-    pthread_mutex_t  apps_lock;         /* to append to applications */
+    pthread_mutex_t  apps_lock;         /* to append to applications, and
+                                           to their sets of counters */
 
-    /* callers that wait for a device to attach, by hash of its key */
-    uint32_t         waiting[NGX_COMETA_WAITING];
+    pthread_mutex_t  keys_lock;         /* for all of the keys */
+    uint32_t         keys_free;         /* index + 1 */
+    uint32_t         keys_carved;       /* in use or free, of all */
 } ngx_cometa_head_t;
 
 
@@ -87,7 +95,6 @@ typedef struct {
     uint32_t         epoch;
     uint32_t         pid;               /* 0: free */
     uint32_t         draining;
-    uint32_t         waiting;           /* calls that wait for an attach */
     int32_t          eventfd;           /* made by the master, inherited */
     uint32_t         last_epoch;        /* the epoch before this one ... */
     uint64_t         last_begun;        /* ... had taken this much mail */
@@ -102,14 +109,48 @@ typedef struct {
 
 
 typedef struct {
-    uint32_t         len;               /* published last, 0: not in use */
+    uint32_t         counters;          /* the first set, index + 1 */
+    uint32_t         len;
     u_char           name[NGX_COMETA_ID_MAX];
 } ngx_cometa_app_t;
 
 
-/* All but the gauges only grow, also over the death of their process. */
+/*
+ * A key, in two chains: that of its bucket (or of free ones), and that of its
+ * application in order of age. Indices plus one, 0 ends.
+ */
+
+#define NGX_COMETA_KEY_LEN  20          /* bytes; twice as many hex digits */
 
 typedef struct {
+    u_char           key[NGX_COMETA_KEY_LEN];
+    uint32_t         next;              /* in the bucket */
+    uint32_t         older;
+    uint32_t         newer;
+    uint32_t         app;
+    uint64_t         hash;              /* of application and device */
+    uint64_t         expires;           /* us, ngx_cometa_now() */
+} ngx_cometa_otk_t;
+
+
+typedef struct {
+    uint32_t         oldest;
+    uint32_t         newest;
+    uint32_t         n;
+    uint32_t         dropped;           /* unused, to make room */
+} ngx_cometa_otk_app_t;
+
+
+/*
+ * A set of counters of one application and one slot, made when first needed,
+ * in the chain of its application. All but the gauges only grow, also over
+ * the death of their process: the next one in the slot goes on with them.
+ */
+
+typedef struct {
+    uint32_t  slot;
+    uint32_t  next;                 /* index + 1, 0 ends */
+
     uint64_t  attached;
     uint64_t  detached[NGX_COMETA_REASONS];
     uint64_t  messages;             /* calls answered by their device */
@@ -120,11 +161,18 @@ typedef struct {
     uint64_t  events;
     uint64_t  bytes_up;             /* device to server, payloads */
     uint64_t  bytes_down;
+    uint64_t  websockets_slow;      /* closed, for they were not read */
+    uint64_t  webhook_sent;
+    uint64_t  webhook_failed;
+    uint64_t  webhook_retries;
+    uint64_t  webhook_dropped;
 
     /* gauges, void when the epoch of the slot changes */
     uint64_t  devices;
     uint64_t  calls;                /* begun here and not ended */
     uint64_t  queued;               /* wait for a device of this slot */
+    uint64_t  websockets;
+    uint64_t  webhook_queued;
 } __attribute__((aligned(64))) ngx_cometa_counters_t;
 
 
@@ -169,7 +217,11 @@ typedef struct {
 typedef struct {
     ngx_cometa_head_t      *head;
     ngx_cometa_slot_t      *slots;
+    uint64_t               *interests;
     ngx_cometa_app_t       *apps;
+    ngx_cometa_otk_t       *keys;
+    uint32_t               *keys_buckets;
+    ngx_cometa_otk_app_t   *keys_apps;
     ngx_cometa_counters_t  *counters;
     ngx_cometa_shard_t     *shards;
     uint32_t               *buckets;

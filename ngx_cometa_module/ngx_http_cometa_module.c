@@ -5,9 +5,12 @@
  */
 
 #include "ngx_cometa_http.h"
-#include "ngx_cometa_line.h"
+#include "ngx_cometa_event.h"
+#include "ngx_cometa_interest.h"
+#include "ngx_cometa_webhook.h"
 
 
+#define NGX_COMETA_JOIN_WAIT    5000    /* ms, between tries for a slot */
 #define NGX_COMETA_DRAIN_WAIT   1000    /* ms, for workers to succeed us */
 #define NGX_COMETA_DRAIN_LOOK   500     /* ms, between looks for them */
 #define NGX_COMETA_DRAIN_STEP   10      /* ms, between batches of devices */
@@ -36,6 +39,10 @@ static ngx_int_t ngx_cometa_default_value(ngx_conf_t *cf, char *name,
     ngx_http_complex_value_t **value);
 static ngx_int_t ngx_cometa_init_devices(ngx_conf_t *cf,
     ngx_cometa_loc_conf_t *conf);
+static ngx_int_t ngx_cometa_init_sockets(ngx_conf_t *cf,
+    ngx_cometa_loc_conf_t *conf);
+static ngx_int_t ngx_cometa_init_webhook(ngx_conf_t *cf,
+    ngx_cometa_loc_conf_t *conf);
 
 static char *ngx_cometa_zone_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -43,12 +50,16 @@ static char *ngx_cometa_handler_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_cometa_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_cometa_webhook_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 static char *ngx_cometa_time_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static ngx_int_t ngx_cometa_zone_ready(ngx_shm_zone_t *shm_zone, void *data);
 
 static ngx_int_t ngx_cometa_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_cometa_init_process(ngx_cycle_t *cycle);
+static ngx_int_t ngx_cometa_join(ngx_cycle_t *cycle);
+static void ngx_cometa_rejoin(ngx_event_t *ev);
 static void ngx_cometa_exit_process(ngx_cycle_t *cycle);
 static void ngx_cometa_deliver(ngx_cometa_mail_t *mail, u_char *body,
     size_t len);
@@ -83,6 +94,13 @@ static ngx_command_t  ngx_cometa_commands[] = {
       ngx_cometa_handler_directive,
       NGX_HTTP_LOC_CONF_OFFSET,
       NGX_COMETA_SEND,
+      NULL },
+
+    { ngx_string("cometa_websocket"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_cometa_handler_directive,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      NGX_COMETA_SOCKET,
       NULL },
 
     { ngx_string("cometa_stats"),
@@ -169,6 +187,34 @@ static ngx_command_t  ngx_cometa_commands[] = {
       offsetof(ngx_cometa_loc_conf_t, takeover),
       NULL },
 
+    { ngx_string("cometa_websocket_key"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_set_complex_value_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_cometa_loc_conf_t, websocket_key),
+      NULL },
+
+    { ngx_string("cometa_websocket_key_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_cometa_loc_conf_t, websocket_key_timeout),
+      NULL },
+
+    { ngx_string("cometa_websocket_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_cometa_loc_conf_t, websocket_timeout),
+      NULL },
+
+    { ngx_string("cometa_webhook"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_cometa_webhook_directive,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
       ngx_null_command
 };
 
@@ -241,6 +287,13 @@ ngx_cometa_handler(ngx_http_request_t *r)
         if (lcf->handlers & NGX_COMETA_SEND) {
             return ngx_cometa_send_handler(r);
         }
+    }
+
+    if (r->method == NGX_HTTP_GET
+        && (lcf->handlers & NGX_COMETA_SOCKET)
+        && (r->headers_in.upgrade || !(lcf->handlers & NGX_COMETA_STATS)))
+    {
+        return ngx_cometa_websocket_handler(r);
     }
 
     if ((r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))
@@ -382,7 +435,11 @@ ngx_cometa_create_loc_conf(ngx_conf_t *cf)
      *     conf->app_name = NULL;
      *     conf->secret = NULL;
      *     conf->device_secret = NULL;
+     *     conf->websocket_key = NULL;
+     *     conf->webhook = { 0, NULL };
+     *     conf->webhook_events = 0;
      *     conf->devices = NULL;
+     *     conf->sockets = NULL;
      */
 
     conf->guarded = NGX_CONF_UNSET;
@@ -394,6 +451,8 @@ ngx_cometa_create_loc_conf(ngx_conf_t *cf)
     conf->queue = NGX_CONF_UNSET_UINT;
     conf->max_message = NGX_CONF_UNSET_SIZE;
     conf->takeover = NGX_CONF_UNSET;
+    conf->websocket_key_timeout = NGX_CONF_UNSET_MSEC;
+    conf->websocket_timeout = NGX_CONF_UNSET_MSEC;
 
     return conf;
 }
@@ -405,7 +464,8 @@ ngx_cometa_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_cometa_loc_conf_t  *prev = parent;
     ngx_cometa_loc_conf_t  *conf = child;
 
-    ngx_cometa_main_conf_t  *mcf;
+    ngx_cometa_main_conf_t    *mcf;
+    ngx_http_core_loc_conf_t  *clcf;
 
     if (conf->application == NULL) {
         conf->application = prev->application;
@@ -421,6 +481,15 @@ ngx_cometa_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (conf->device_secret == NULL) {
         conf->device_secret = prev->device_secret;
+    }
+
+    if (conf->websocket_key == NULL) {
+        conf->websocket_key = prev->websocket_key;
+    }
+
+    if (conf->webhook.data == NULL) {
+        conf->webhook = prev->webhook;
+        conf->webhook_events = prev->webhook_events;
     }
 
     /* "off" and a value are one directive: they are inherited together */
@@ -456,6 +525,17 @@ ngx_cometa_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_msec_value(conf->send_wait, prev->send_wait, 0);
     ngx_conf_merge_uint_value(conf->queue, prev->queue, 16);
     ngx_conf_merge_value(conf->takeover, prev->takeover, 1);
+    ngx_conf_merge_msec_value(conf->websocket_key_timeout,
+                              prev->websocket_key_timeout, 60000);
+    ngx_conf_merge_msec_value(conf->websocket_timeout,
+                              prev->websocket_timeout, 60000);
+
+    if (conf->websocket_timeout < 2 || conf->websocket_timeout > 86400000) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"cometa_websocket_timeout\" must be between 2ms "
+                           "and 1d");
+        return NGX_CONF_ERROR;
+    }
 
     conf->max_given = (conf->max_message != NGX_CONF_UNSET_SIZE)
                       || prev->max_given;
@@ -471,6 +551,15 @@ ngx_cometa_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cometa_module);
     mcf->max_message = ngx_max(mcf->max_message, conf->max_message);
+
+    /* "if" and "limit_except" in a location keep its handlers */
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->noname && conf->handlers == 0 && prev->handlers) {
+        conf->handlers = prev->handlers;
+        clcf->handler = ngx_cometa_handler;
+    }
 
     if (conf->handlers == 0) {
         return NGX_CONF_OK;
@@ -510,7 +599,18 @@ ngx_cometa_check_loc_conf(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
         return NGX_CONF_ERROR;
     }
 
+    if (ngx_cometa_default_value(cf, "app", &conf->application) != NGX_OK
+        || ngx_cometa_default_value(cf, "device", &conf->device) != NGX_OK
+        || ngx_cometa_default_value(cf, "key", &conf->websocket_key)
+           != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    /* where a WebSocket is opened its key is enough */
+
     if ((conf->handlers & ~NGX_COMETA_ATTACH)
+        && !(conf->handlers == NGX_COMETA_SOCKET && conf->websocket_key)
         && conf->secret == NULL && !conf->guarded)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -542,13 +642,9 @@ ngx_cometa_check_loc_conf(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (ngx_cometa_default_value(cf, "app", &conf->application) != NGX_OK
-        || ngx_cometa_default_value(cf, "device", &conf->device) != NGX_OK)
+    if (conf->application == NULL
+        && !(conf->handlers == NGX_COMETA_SOCKET && conf->websocket_key))
     {
-        return NGX_CONF_ERROR;
-    }
-
-    if (conf->application == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "location \"%V\" needs \"cometa_application\", or "
                            "a regular expression with (?<app>...)",
@@ -564,12 +660,19 @@ ngx_cometa_check_loc_conf(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (!(conf->handlers & NGX_COMETA_ATTACH)) {
-        return NGX_CONF_OK;
+    if ((conf->handlers & NGX_COMETA_ATTACH)
+        && ngx_cometa_init_devices(cf, conf) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
     }
 
-    return ngx_cometa_init_devices(cf, conf) == NGX_OK ? NGX_CONF_OK
-                                                       : NGX_CONF_ERROR;
+    if ((conf->handlers & NGX_COMETA_SOCKET)
+        && ngx_cometa_init_sockets(cf, conf) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
 }
 
 
@@ -644,12 +747,71 @@ ngx_cometa_init_devices(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
 
     devices->heartbeat = conf->heartbeat;
     devices->timeout = conf->heartbeat_timeout;
-    devices->body_timeout = clcf->client_body_timeout;
+    devices->body_timeout = ngx_min(clcf->client_body_timeout, 86400000);
     devices->max_message = conf->max_message;
 
     ngx_cometa_device_conf_init(devices, clcf->error_log);
 
     conf->devices = devices;
+
+    return conf->webhook.len ? ngx_cometa_init_webhook(cf, conf) : NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cometa_init_webhook(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
+{
+    u_char                     *p;
+    ngx_http_core_srv_conf_t   *cscf;
+    ngx_cometa_webhook_conf_t  *webhook;
+
+    cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+
+    webhook = ngx_pcalloc(cf->pool, sizeof(ngx_cometa_webhook_conf_t));
+    if (webhook == NULL) {
+        return NGX_ERROR;
+    }
+
+    webhook->uri = conf->webhook;
+    webhook->events = conf->webhook_events;
+    webhook->ctx = cscf->ctx;
+
+    p = (u_char *) ngx_strchr(webhook->uri.data, '?');
+
+    if (p) {
+        webhook->args.data = p + 1;
+        webhook->args.len = webhook->uri.data + webhook->uri.len - (p + 1);
+        webhook->uri.len = p - webhook->uri.data;
+    }
+
+    conf->devices->webhook = webhook;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cometa_init_sockets(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
+{
+    ngx_cometa_socket_conf_t  *sockets;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    sockets = ngx_pcalloc(cf->pool, sizeof(ngx_cometa_socket_conf_t));
+    if (sockets == NULL) {
+        return NGX_ERROR;
+    }
+
+    sockets->timeout = conf->websocket_timeout;
+    sockets->send_timeout = conf->send_timeout;
+    sockets->queue = conf->queue;
+    sockets->max_message = conf->max_message;
+    sockets->max_output = 262144 + 4 * conf->max_message;
+
+    ngx_cometa_socket_conf_init(sockets, clcf->error_log);
+
+    conf->sockets = sockets;
 
     return NGX_OK;
 }
@@ -772,6 +934,84 @@ ngx_cometa_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+static char *
+ngx_cometa_webhook_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_cometa_loc_conf_t *lcf = conf;
+
+    u_char      *p, *last, *begin;
+    ngx_str_t   *value, word;
+
+    if (lcf->webhook.data) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        lcf->webhook.data = value[1].data;
+        return NGX_CONF_OK;
+    }
+
+    if (value[1].len == 0 || value[1].data[0] != '/') {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid URI \"%V\": it must begin with \"/\" and "
+                           "lead to a location of this server with "
+                           "\"proxy_pass\"", &value[1]);
+        return NGX_CONF_ERROR;
+    }
+
+    lcf->webhook = value[1];
+    lcf->webhook_events = NGX_COMETA_EVENT_DATA;
+
+    if (cf->args->nelts == 2) {
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strncmp(value[2].data, "events=", 7) != 0) {
+        goto invalid;
+    }
+
+    lcf->webhook_events = 0;
+
+    last = value[2].data + value[2].len;
+
+    for (begin = value[2].data + 7; begin <= last; begin = p + 1) {
+
+        p = ngx_strlchr(begin, last, ',');
+        if (p == NULL) {
+            p = last;
+        }
+
+        word.data = begin;
+        word.len = p - begin;
+
+        if (word.len == 4 && ngx_strncmp(begin, "data", 4) == 0) {
+            lcf->webhook_events |= NGX_COMETA_EVENT_DATA;
+
+        } else if (word.len == 6 && ngx_strncmp(begin, "attach", 6) == 0) {
+            lcf->webhook_events |= NGX_COMETA_EVENT_ATTACH;
+
+        } else if (word.len == 6 && ngx_strncmp(begin, "detach", 6) == 0) {
+            lcf->webhook_events |= NGX_COMETA_EVENT_DETACH;
+
+        } else {
+            goto invalid;
+        }
+    }
+
+    return NGX_CONF_OK;
+
+invalid:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter \"%V\", expected events= and a list "
+                       "of data, attach, detach", &value[2]);
+
+    return NGX_CONF_ERROR;
+}
+
+
 /* A time, and a second one that must not be shorter, named by cmd->post. */
 
 static char *
@@ -886,23 +1126,56 @@ ngx_cometa_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
-    /* without a slot the worker serves all but cometa's requests */
+    return ngx_cometa_join(cycle);
+}
+
+
+/* Without a slot the worker serves all but cometa's requests, and tries on. */
+
+static ngx_int_t
+ngx_cometa_join(ngx_cycle_t *cycle)
+{
+    static ngx_event_t  retry;
+
+    ngx_cometa_main_conf_t  *mcf;
+
+    mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_cometa_module);
 
     if (ngx_cometa_zone_claim(mcf->zone->data, cycle->log) != NGX_OK) {
+        retry.handler = ngx_cometa_rejoin;
+        retry.data = cycle;
+        retry.log = cycle->log;
+        retry.cancelable = 1;
+
+        ngx_add_timer(&retry, NGX_COMETA_JOIN_WAIT);
+
         return NGX_OK;
     }
 
-    ngx_cometa_stats_start();
     ngx_cometa_line_start();
+    ngx_cometa_event_start();
 
-    if (ngx_cometa_device_start(cycle, mcf->max_message) != NGX_OK
-        || ngx_cometa_call_init_process(cycle) != NGX_OK)
+    if (ngx_cometa_stats_start(cycle) != NGX_OK
+        || ngx_cometa_device_start(cycle) != NGX_OK
+        || ngx_cometa_interest_start(cycle) != NGX_OK
+        || ngx_cometa_call_init_process(cycle) != NGX_OK
+        || ngx_cometa_socket_start(cycle) != NGX_OK
+        || ngx_cometa_webhook_start(cycle) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
     return ngx_cometa_mailbox_open(cycle, ngx_cometa_deliver,
                                    ngx_cometa_deaths, ngx_cometa_exiting);
+}
+
+
+static void
+ngx_cometa_rejoin(ngx_event_t *ev)
+{
+    if (!ngx_exiting) {
+        (void) ngx_cometa_join(ev->data);
+    }
 }
 
 
@@ -919,11 +1192,17 @@ ngx_cometa_exit_process(ngx_cycle_t *cycle)
 static void
 ngx_cometa_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
 {
-    if (mail->type <= NGX_COMETA_MAIL_EVICT) {
+    if (mail->type <= NGX_COMETA_MAIL_WATCH) {
         ngx_cometa_line_deliver(mail, body, len);
+        return;
+    }
 
-    } else {
+    if (mail->type <= NGX_COMETA_MAIL_ONLINE) {
         ngx_cometa_call_deliver(mail, body, len);
+    }
+
+    if (mail->type >= NGX_COMETA_MAIL_ONLINE) {
+        ngx_cometa_socket_deliver(mail, body, len);
     }
 }
 
@@ -953,7 +1232,7 @@ ngx_cometa_exiting(ngx_event_t *ev)
     drain.log = ev->log;
     drain.data = &drain;
 
-    if (ngx_cometa_device_count()) {
+    if (ngx_cometa_device_count() || ngx_cometa_socket_count()) {
         ngx_add_timer(&drain, NGX_COMETA_DRAIN_WAIT);
     }
 }
@@ -962,16 +1241,17 @@ ngx_cometa_exiting(ngx_event_t *ev)
 static void
 ngx_cometa_drain(ngx_event_t *ev)
 {
-    if (ngx_cometa_slot_successor()) {
-
-        if (ngx_cometa_device_count()) {
-            ngx_add_timer(ev, NGX_COMETA_DRAIN_LOOK);
-        }
-
+    if (ngx_cometa_device_count() == 0 && ngx_cometa_socket_count() == 0) {
         return;
     }
 
-    if (ngx_cometa_device_release(NGX_COMETA_DRAIN_BATCH)) {
-        ngx_add_timer(ev, NGX_COMETA_DRAIN_STEP);
+    if (ngx_cometa_slot_successor()) {
+        ngx_add_timer(ev, NGX_COMETA_DRAIN_LOOK);
+        return;
     }
+
+    (void) ngx_cometa_socket_release(NGX_COMETA_DRAIN_BATCH);
+    (void) ngx_cometa_device_release(NGX_COMETA_DRAIN_BATCH);
+
+    ngx_add_timer(ev, NGX_COMETA_DRAIN_STEP);
 }

@@ -1,0 +1,173 @@
+
+/*
+ * How a request becomes a connection. The handler may be called from deep
+ * inside the HTTP machinery, which goes on to use the request; so the request
+ * is freed from a posted event.
+ */
+
+#include "ngx_cometa_adopt.h"
+
+
+static void ngx_cometa_adopt_flush(ngx_http_request_t *r);
+static void ngx_cometa_adopt_event(ngx_event_t *ev);
+
+
+void
+ngx_cometa_adopt(ngx_http_request_t *r, ngx_cometa_adopt_pt handler)
+{
+    ngx_cometa_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
+
+    ctx->adopt = handler;
+
+    if (r->connection->data != r || r->postponed) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "a filter made subrequests of the request, its "
+                      "connection cannot be kept");
+        ngx_http_finalize_request(r, NGX_ERROR);
+        return;
+    }
+
+    r->read_event_handler = ngx_http_block_reading;
+    r->write_event_handler = ngx_cometa_adopt_flush;
+
+    /* the reference of the flush, dropped by freeing the request */
+
+    r->main->count++;
+
+    ngx_cometa_adopt_flush(r);
+}
+
+
+static void
+ngx_cometa_adopt_flush(ngx_http_request_t *r)
+{
+    ngx_event_t               *wev;
+    ngx_connection_t          *c;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    c = r->connection;
+    wev = c->write;
+
+    if (wev->timedout) {
+        c->timedout = 1;
+        ngx_http_finalize_request(r, NGX_HTTP_REQUEST_TIME_OUT);
+        return;
+    }
+
+    if ((r->out || c->buffered)
+        && ngx_http_output_filter(r, NULL) == NGX_ERROR)
+    {
+        ngx_http_finalize_request(r, NGX_ERROR);
+        return;
+    }
+
+    if (r->out || c->buffered) {
+        clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+        if (!wev->timer_set) {
+            ngx_add_timer(wev, clcf->send_timeout);
+        }
+
+        if (ngx_handle_write_event(wev, 0) != NGX_OK) {
+            ngx_http_finalize_request(r, NGX_ERROR);
+        }
+
+        return;
+    }
+
+    /* not here: callers up the stack still use the request */
+
+    r->write_event_handler = ngx_http_request_empty_handler;
+
+    wev->handler = ngx_cometa_adopt_event;
+    ngx_post_event(wev, &ngx_posted_events);
+}
+
+
+static void
+ngx_cometa_adopt_event(ngx_event_t *ev)
+{
+    size_t                len;
+    u_char               *rest;
+    void                 *data;
+    socklen_t             socklen;
+    ngx_pool_t           *pool;
+    ngx_sockaddr_t        addr;
+    ngx_connection_t     *c;
+    ngx_cometa_ctx_t     *ctx;
+    ngx_http_request_t   *r;
+    ngx_cometa_adopt_pt   handler;
+
+    c = ev->data;
+    r = c->data;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
+    handler = ctx->adopt;
+    data = ctx->adoptee;
+
+    if (c->error || c->close) {
+        goto failed;
+    }
+
+    len = r->header_in->last - r->header_in->pos;
+    rest = NULL;
+
+    if (len) {
+        rest = ngx_alloc(len, c->log);
+        if (rest == NULL) {
+            goto failed;
+        }
+
+        ngx_memcpy(rest, r->header_in->pos, len);
+    }
+
+    ctx->adoptee = NULL;
+
+    if (c->read->timer_set) {
+        ngx_del_timer(c->read);
+    }
+
+    if (c->write->timer_set) {
+        ngx_del_timer(c->write);
+    }
+
+    /* the address as the realip module sees it, which ends with the request */
+
+    socklen = ngx_min(c->socklen, (socklen_t) sizeof(addr));
+    ngx_memcpy(&addr, c->sockaddr, socklen);
+
+    ngx_cometa_request_release(r);
+
+    c->sockaddr = &addr.sockaddr;
+    c->socklen = socklen;
+
+    pool = NULL;
+
+#if (NGX_HTTP_SSL)
+    if (c->ssl == NULL)
+#endif
+    {
+        /* all that a plain connection needs is kept by its new owner */
+        pool = c->pool;
+        c->pool = NULL;
+    }
+
+    handler(c, data, rest, len);
+
+    if (pool) {
+        ngx_destroy_pool(pool);
+    }
+
+    if (rest) {
+        ngx_free(rest);
+    }
+
+    return;
+
+failed:
+
+    ngx_http_finalize_request(r, NGX_ERROR);
+    ngx_http_run_posted_requests(c);
+}

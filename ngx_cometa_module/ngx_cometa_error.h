@@ -1,0 +1,28 @@
+
+/*
+ * The words of failures: what a caller is told when a call fails, and why a
+ * device left.
+ */
+
+#ifndef _NGX_COMETA_ERROR_H_INCLUDED_
+#define _NGX_COMETA_ERROR_H_INCLUDED_
+
+
+#include "ngx_cometa.h"
+
+
+typedef struct {
+    ngx_uint_t  status;
+    ngx_str_t   line;           /* of the status */
+    ngx_str_t   word;           /* stable */
+    ngx_uint_t  retry;          /* s, Retry-After; up to doubled by jitter */
+} ngx_cometa_error_t;
+
+
+/* By ngx_cometa_error_e and ngx_cometa_reason_e. */
+
+extern ngx_cometa_error_t  ngx_cometa_errors[];
+extern ngx_str_t           ngx_cometa_reasons[NGX_COMETA_REASONS];
+
+
+#endif /* _NGX_COMETA_ERROR_H_INCLUDED_ */

@@ -1,0 +1,99 @@
+
+/*
+ * What happens to devices. No state.
+ */
+
+#include "ngx_cometa_event.h"
+#include "ngx_cometa_error.h"
+#include "ngx_cometa_interest.h"
+#include "ngx_cometa_webhook.h"
+
+
+static void ngx_cometa_event_data(ngx_cometa_device_t *dev, u_char *data,
+    size_t len);
+static void ngx_cometa_event_attached(ngx_cometa_device_t *dev);
+static void ngx_cometa_event_closed(ngx_cometa_device_t *dev,
+    ngx_uint_t reason);
+
+
+void
+ngx_cometa_event_start(void)
+{
+    ngx_cometa_device_handlers.reply = ngx_cometa_line_reply;
+    ngx_cometa_device_handlers.outstanding = ngx_cometa_line_outstanding;
+    ngx_cometa_device_handlers.ready = ngx_cometa_line_next;
+    ngx_cometa_device_handlers.event = ngx_cometa_event_data;
+    ngx_cometa_device_handlers.opened = ngx_cometa_event_attached;
+    ngx_cometa_device_handlers.closed = ngx_cometa_event_closed;
+}
+
+
+/*
+ * To all WebSockets by way of the workers that hold them. The mail keeps the
+ * device's order, for it all comes from here.
+ */
+
+static void
+ngx_cometa_event_data(ngx_cometa_device_t *dev, u_char *data, size_t len)
+{
+    ngx_str_t          body;
+    ngx_cometa_key_t   key;
+    ngx_cometa_mail_t  mail;
+
+    ngx_cometa_registry_name(dev->record, &key.app, &key.device);
+    ngx_cometa_key_init(&key);
+
+    /* taken over, and its record is another device's by now */
+
+    if ((uint32_t) key.hash != dev->hash) {
+        return;
+    }
+
+    ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
+
+    mail.type = NGX_COMETA_MAIL_EVENT;
+    mail.app = dev->app;
+    mail.session = dev->session;
+    mail.time = key.hash;
+
+    body.data = data;
+    body.len = len;
+
+    ngx_cometa_interest_tell(key.hash, &mail, &body);
+
+    if (dev->conf->webhook) {
+        ngx_cometa_webhook_push(dev->conf->webhook, dev,
+                                NGX_COMETA_EVENT_DATA, NULL, data, len);
+    }
+}
+
+
+static void
+ngx_cometa_event_attached(ngx_cometa_device_t *dev)
+{
+    static ngx_str_t  attached = ngx_string("attached");
+
+    if (dev->conf->webhook) {
+        ngx_cometa_webhook_push(dev->conf->webhook, dev,
+                                NGX_COMETA_EVENT_ATTACH,
+                                dev->successor
+                                ? &ngx_cometa_reasons[NGX_COMETA_TAKEN_OVER]
+                                : &attached,
+                                NULL, 0);
+    }
+}
+
+
+static void
+ngx_cometa_event_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
+{
+    ngx_cometa_line_closed(dev, reason);
+
+    /* only of what was announced as attached */
+
+    if (dev->conf->webhook && dev->connection) {
+        ngx_cometa_webhook_push(dev->conf->webhook, dev,
+                                NGX_COMETA_EVENT_DETACH,
+                                &ngx_cometa_reasons[reason], NULL, 0);
+    }
+}

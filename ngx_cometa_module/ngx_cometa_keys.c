@@ -1,0 +1,268 @@
+
+/*
+ * One-time keys. Lock: `keys_lock` of the head for everything; it is held for
+ * a few steps, and keys are rare beside calls. If its holder died inside, all
+ * keys are void: a client whose key is refused asks for another one.
+ */
+
+#include "ngx_cometa_keys.h"
+
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+
+
+static void ngx_cometa_keys_lock(void);
+static uint32_t *ngx_cometa_keys_bucket(u_char *key);
+static uint32_t ngx_cometa_keys_alloc(uint32_t app);
+static void ngx_cometa_keys_drop(uint32_t i);
+static ngx_int_t ngx_cometa_keys_parse(ngx_str_t *hex, u_char *key);
+
+
+#define ngx_cometa_otk(i)  (&ngx_cometa_zone.keys[(i) - 1])
+
+
+ngx_int_t
+ngx_cometa_keys_issue(uint32_t app, uint64_t hash, ngx_msec_t life,
+    u_char *hex)
+{
+    u_char                 random[NGX_COMETA_KEY_LEN];
+    uint32_t               i, *bucket;
+    ngx_cometa_otk_t      *k;
+    ngx_cometa_otk_app_t  *a;
+
+    if (RAND_bytes(random, NGX_COMETA_KEY_LEN) != 1) {
+        return NGX_ERROR;
+    }
+
+    ngx_cometa_keys_lock();
+
+    i = ngx_cometa_keys_alloc(app);
+
+    if (i == 0) {
+        ngx_cometa_unlock(&ngx_cometa_zone.head->keys_lock);
+        return NGX_BUSY;
+    }
+
+    k = ngx_cometa_otk(i);
+    a = &ngx_cometa_zone.keys_apps[app];
+
+    ngx_memcpy(k->key, random, NGX_COMETA_KEY_LEN);
+    k->app = app;
+    k->hash = hash;
+    k->expires = ngx_cometa_now() + (uint64_t) life * 1000;
+
+    bucket = ngx_cometa_keys_bucket(random);
+    k->next = *bucket;
+    *bucket = i;
+
+    k->newer = 0;
+    k->older = a->newest;
+
+    if (a->newest) {
+        ngx_cometa_otk(a->newest)->newer = i;
+
+    } else {
+        a->oldest = i;
+    }
+
+    a->newest = i;
+    a->n++;
+
+    ngx_cometa_unlock(&ngx_cometa_zone.head->keys_lock);
+
+    (void) ngx_hex_dump(hex, random, NGX_COMETA_KEY_LEN);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_cometa_keys_find(ngx_str_t *hex, ngx_uint_t take, uint32_t *app,
+    uint64_t *hash)
+{
+    u_char             key[NGX_COMETA_KEY_LEN];
+    uint32_t           i;
+    ngx_int_t          rc;
+    ngx_cometa_otk_t  *k;
+
+    if (ngx_cometa_keys_parse(hex, key) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    rc = NGX_DECLINED;
+
+    ngx_cometa_keys_lock();
+
+    for (i = *ngx_cometa_keys_bucket(key); i; i = k->next) {
+        k = ngx_cometa_otk(i);
+
+        if (CRYPTO_memcmp(k->key, key, NGX_COMETA_KEY_LEN) != 0) {
+            continue;
+        }
+
+        if (k->expires <= ngx_cometa_now()) {
+            ngx_cometa_keys_drop(i);
+            break;
+        }
+
+        *app = k->app;
+        *hash = k->hash;
+        rc = NGX_OK;
+
+        if (take) {
+            ngx_cometa_keys_drop(i);
+        }
+
+        break;
+    }
+
+    ngx_cometa_unlock(&ngx_cometa_zone.head->keys_lock);
+
+    return rc;
+}
+
+
+ngx_uint_t
+ngx_cometa_keys_dropped(uint32_t app)
+{
+    return ngx_cometa_zone.keys_apps[app].dropped;
+}
+
+
+static void
+ngx_cometa_keys_lock(void)
+{
+    ngx_cometa_head_t  *head;
+
+    head = ngx_cometa_zone.head;
+
+    if (ngx_cometa_lock(&head->keys_lock) == NGX_OK) {
+        return;
+    }
+
+    head->keys_carved = 0;
+    head->keys_free = 0;
+
+    ngx_memzero(ngx_cometa_zone.keys_buckets,
+                head->keys * sizeof(uint32_t));
+    ngx_memzero(ngx_cometa_zone.keys_apps,
+                head->apps * sizeof(ngx_cometa_otk_app_t));
+}
+
+
+static uint32_t *
+ngx_cometa_keys_bucket(u_char *key)
+{
+    uint32_t  n;
+
+    ngx_memcpy(&n, key, sizeof(uint32_t));
+
+    return &ngx_cometa_zone.keys_buckets[n % ngx_cometa_zone.head->keys];
+}
+
+
+/* An application may hold an eighth of all keys, the oldest go first. */
+
+static uint32_t
+ngx_cometa_keys_alloc(uint32_t app)
+{
+    uint32_t               i;
+    ngx_cometa_head_t     *head;
+    ngx_cometa_otk_app_t  *a;
+
+    head = ngx_cometa_zone.head;
+    a = &ngx_cometa_zone.keys_apps[app];
+
+    while (a->oldest
+           && ngx_cometa_otk(a->oldest)->expires <= ngx_cometa_now())
+    {
+        ngx_cometa_keys_drop(a->oldest);
+    }
+
+    if (a->n && (a->n >= head->keys / 8
+                 || (head->keys_free == 0 && head->keys_carved == head->keys)))
+    {
+        ngx_cometa_keys_drop(a->oldest);
+        a->dropped++;
+    }
+
+    if (head->keys_free) {
+        i = head->keys_free;
+        head->keys_free = ngx_cometa_otk(i)->next;
+        return i;
+    }
+
+    if (head->keys_carved < head->keys) {
+        return ++head->keys_carved;
+    }
+
+    return 0;
+}
+
+
+static void
+ngx_cometa_keys_drop(uint32_t i)
+{
+    uint32_t              *link;
+    ngx_cometa_otk_t      *k;
+    ngx_cometa_otk_app_t  *a;
+
+    k = ngx_cometa_otk(i);
+    a = &ngx_cometa_zone.keys_apps[k->app];
+
+    for (link = ngx_cometa_keys_bucket(k->key);
+         *link && *link != i;
+         link = &ngx_cometa_otk(*link)->next)
+    {
+        /* void */
+    }
+
+    if (*link) {
+        *link = k->next;
+    }
+
+    if (k->older) {
+        ngx_cometa_otk(k->older)->newer = k->newer;
+
+    } else {
+        a->oldest = k->newer;
+    }
+
+    if (k->newer) {
+        ngx_cometa_otk(k->newer)->older = k->older;
+
+    } else {
+        a->newest = k->older;
+    }
+
+    a->n--;
+
+    ngx_memzero(k->key, NGX_COMETA_KEY_LEN);
+
+    k->next = ngx_cometa_zone.head->keys_free;
+    ngx_cometa_zone.head->keys_free = i;
+}
+
+
+static ngx_int_t
+ngx_cometa_keys_parse(ngx_str_t *hex, u_char *key)
+{
+    ngx_int_t   n;
+    ngx_uint_t  i;
+
+    if (hex->len != 2 * NGX_COMETA_KEY_LEN) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < NGX_COMETA_KEY_LEN; i++) {
+        n = ngx_hextoi(hex->data + 2 * i, 2);
+
+        if (n == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        key[i] = n;
+    }
+
+    return NGX_OK;
+}

@@ -1,0 +1,40 @@
+
+/*
+ * Events of devices as POST requests to an internal location, from the worker
+ * that owns the device, with no client's request behind them.
+ */
+
+#ifndef _NGX_COMETA_WEBHOOK_H_INCLUDED_
+#define _NGX_COMETA_WEBHOOK_H_INCLUDED_
+
+
+#include "ngx_cometa_device.h"
+
+#include <ngx_http.h>
+
+
+#define NGX_COMETA_EVENT_DATA    0x01
+#define NGX_COMETA_EVENT_ATTACH  0x02
+#define NGX_COMETA_EVENT_DETACH  0x04
+
+
+typedef struct {
+    ngx_str_t             uri;
+    ngx_str_t             args;
+    ngx_uint_t            events;           /* wanted, of the above */
+    ngx_http_conf_ctx_t  *ctx;              /* of the server */
+} ngx_cometa_webhook_conf_t;
+
+
+ngx_int_t ngx_cometa_webhook_start(ngx_cycle_t *cycle);
+
+/*
+ * Queues an event; what does not fit is counted as dropped. `reason` is NULL
+ * for data. All is copied.
+ */
+void ngx_cometa_webhook_push(ngx_cometa_webhook_conf_t *conf,
+    ngx_cometa_device_t *dev, ngx_uint_t event, ngx_str_t *reason,
+    u_char *data, size_t len);
+
+
+#endif /* _NGX_COMETA_WEBHOOK_H_INCLUDED_ */

@@ -1,0 +1,357 @@
+
+/*
+ * The WebSocket requests: one that asks for a one-time key, and the handshake
+ * that opens the socket with it.
+ */
+
+#include "ngx_cometa_adopt.h"
+#include "ngx_cometa_keys.h"
+#include "ngx_cometa_socket.h"
+
+#include <ngx_sha1.h>
+
+
+#define NGX_COMETA_WS_GUID  "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+static ngx_int_t ngx_cometa_websocket_issue(ngx_http_request_t *r,
+    ngx_cometa_ctx_t *ctx);
+static ngx_int_t ngx_cometa_websocket_open(ngx_http_request_t *r,
+    ngx_cometa_ctx_t *ctx);
+static ngx_uint_t ngx_cometa_websocket_check(ngx_http_request_t *r,
+    ngx_str_t **key);
+static ngx_uint_t ngx_cometa_websocket_admit(ngx_http_request_t *r,
+    ngx_cometa_ctx_t *ctx);
+static ngx_int_t ngx_cometa_websocket_switch(ngx_http_request_t *r,
+    ngx_str_t *key);
+static void ngx_cometa_websocket_adopted(ngx_connection_t *c, void *data,
+    u_char *rest, size_t len);
+static void ngx_cometa_websocket_cleanup(void *data);
+static ngx_uint_t ngx_cometa_token(ngx_str_t *value, char *token, size_t len);
+
+
+ngx_int_t
+ngx_cometa_websocket_handler(ngx_http_request_t *r)
+{
+    ngx_int_t          rc;
+    ngx_cometa_ctx_t  *ctx;
+
+    ctx = ngx_cometa_http_ctx(r);
+    if (ctx == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (!ngx_cometa_zone.claimed) {
+        return ngx_cometa_http_error(r, NGX_COMETA_OVERLOADED);
+    }
+
+    if (r->headers_in.upgrade) {
+        return ngx_cometa_websocket_open(r, ctx);
+    }
+
+    return ngx_cometa_websocket_issue(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_cometa_websocket_issue(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
+{
+    u_char                  hex[2 * NGX_COMETA_KEY_LEN];
+    uint32_t                app;
+    ngx_int_t               rc;
+    ngx_str_t               body;
+    ngx_uint_t              error;
+    ngx_cometa_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    error = ngx_cometa_http_key(r, ctx, 1);
+
+    if (error == NGX_COMETA_OK && !ngx_cometa_http_authorize(r)) {
+        error = NGX_COMETA_UNAUTHORIZED;
+    }
+
+    if (error != NGX_COMETA_OK) {
+        return ngx_cometa_http_error(r, error);
+    }
+
+    app = ngx_cometa_app(&ctx->key.app, 1);
+
+    if (app == NGX_COMETA_NONE) {
+        return ngx_cometa_http_error(r, NGX_COMETA_ZONE_FULL);
+    }
+
+    rc = ngx_cometa_keys_issue(app, ctx->key.hash, lcf->websocket_key_timeout,
+                               hex);
+
+    if (rc != NGX_OK) {
+        return ngx_cometa_http_error(r, NGX_COMETA_OVERLOADED);
+    }
+
+    body.data = ngx_pnalloc(r->pool, sizeof(hex) + NGX_COMETA_ID_MAX
+                            + sizeof("{\"device_id\":\"\",\"device_key\":\"\"}"));
+    if (body.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    body.len = ngx_sprintf(body.data,
+                           "{\"device_id\":\"%V\",\"device_key\":\"%*s\"}",
+                           &ctx->key.device, sizeof(hex), hex)
+               - body.data;
+
+    return ngx_cometa_http_json(r, NGX_HTTP_OK, &body);
+}
+
+
+static ngx_int_t
+ngx_cometa_websocket_open(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
+{
+    ngx_str_t              *key;
+    ngx_uint_t              error;
+    ngx_http_cleanup_t     *cln;
+    ngx_cometa_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    error = ngx_cometa_websocket_check(r, &key);
+
+    if (error == NGX_COMETA_OK) {
+        error = ngx_cometa_websocket_admit(r, ctx);
+    }
+
+    if (error != NGX_COMETA_OK) {
+        return ngx_cometa_http_error(r, error);
+    }
+
+    cln = ngx_http_cleanup_add(r, 0);
+    if (cln == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    cln->handler = ngx_cometa_websocket_cleanup;
+    cln->data = ctx;
+
+    ctx->adoptee = ngx_cometa_socket_create(lcf->sockets, &ctx->key);
+
+    if (ctx->adoptee == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_cometa_websocket_switch(r, key);
+}
+
+
+/* The handshake as RFC 6455 has it. */
+
+static ngx_uint_t
+ngx_cometa_websocket_check(ngx_http_request_t *r, ngx_str_t **key)
+{
+    u_char      nonce[24];
+    ngx_str_t  *version, decoded;
+
+    if (r != r->main) {
+        return NGX_COMETA_BAD_REQUEST;
+    }
+
+    if (r->http_version != NGX_HTTP_VERSION_11) {
+        return NGX_COMETA_HTTP1_REQUIRED;
+    }
+
+    version = ngx_cometa_http_header(r, "Sec-WebSocket-Version", 21,
+                                     NULL);
+
+    if (!ngx_cometa_token(&r->headers_in.upgrade->value, "websocket", 9)
+        || version == NULL || version->len != 2
+        || ngx_strncmp(version->data, "13", 2) != 0)
+    {
+        return NGX_COMETA_UPGRADE_REQUIRED;
+    }
+
+    *key = ngx_cometa_http_header(r, "Sec-WebSocket-Key", 17, NULL);
+
+    if (r->headers_in.connection == NULL
+        || !ngx_cometa_token(&r->headers_in.connection->value, "upgrade", 7)
+        || *key == NULL || (*key)->len != 24)
+    {
+        return NGX_COMETA_BAD_REQUEST;
+    }
+
+    decoded.data = nonce;
+
+    if (ngx_decode_base64(&decoded, *key) != NGX_OK || decoded.len != 16) {
+        return NGX_COMETA_BAD_REQUEST;
+    }
+
+    return NGX_COMETA_OK;
+}
+
+
+/*
+ * The key alone authorizes, and names the application. It is used only if
+ * the device is there.
+ */
+
+static ngx_uint_t
+ngx_cometa_websocket_admit(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
+{
+    uint32_t                app;
+    uint64_t                hash;
+    ngx_str_t               key;
+    ngx_uint_t              error;
+    ngx_cometa_place_t      place;
+    ngx_cometa_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    if (lcf->websocket_key == NULL
+        || ngx_http_complex_value(r, lcf->websocket_key, &key) != NGX_OK
+        || ngx_cometa_keys_find(&key, 0, &app, &hash) != NGX_OK)
+    {
+        error = ngx_cometa_http_device(r, ctx);
+        return (error == NGX_COMETA_OK) ? NGX_COMETA_INVALID_KEY : error;
+    }
+
+    ctx->key.app.data = ngx_cometa_zone.apps[app].name;
+    ctx->key.app.len = ngx_cometa_zone.apps[app].len;
+
+    error = ngx_cometa_http_device(r, ctx);
+    if (error != NGX_COMETA_OK) {
+        return error;
+    }
+
+    ngx_cometa_key_init(&ctx->key);
+
+    if (ctx->key.hash != hash) {
+        return NGX_COMETA_INVALID_KEY;
+    }
+
+    if (ngx_cometa_registry_find(&ctx->key, &place) != NGX_OK) {
+        return NGX_COMETA_DEVICE_OFFLINE;
+    }
+
+    if (ngx_cometa_keys_find(&key, 1, &app, &hash) != NGX_OK) {
+        return NGX_COMETA_INVALID_KEY;
+    }
+
+    ctx->session = place.session;
+    ctx->remote = (place.slot != ngx_cometa_zone.slot);
+    ctx->placed = 1;
+
+    return NGX_COMETA_OK;
+}
+
+
+static ngx_int_t
+ngx_cometa_websocket_switch(ngx_http_request_t *r, ngx_str_t *key)
+{
+    u_char      digest[20];
+    ngx_int_t   rc;
+    ngx_str_t   accept, sha, upgrade;
+    ngx_sha1_t  sha1;
+
+    ngx_sha1_init(&sha1);
+    ngx_sha1_update(&sha1, key->data, key->len);
+    ngx_sha1_update(&sha1, NGX_COMETA_WS_GUID, sizeof(NGX_COMETA_WS_GUID) - 1);
+    ngx_sha1_final(digest, &sha1);
+
+    sha.data = digest;
+    sha.len = sizeof(digest);
+
+    accept.data = ngx_pnalloc(r->pool, ngx_base64_encoded_length(sha.len));
+    if (accept.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_encode_base64(&accept, &sha);
+    ngx_str_set(&upgrade, "websocket");
+
+    if (ngx_cometa_header_add(r, "Upgrade", 7, &upgrade) == NULL
+        || ngx_cometa_header_add(r, "Sec-WebSocket-Accept", 20, &accept)
+           == NULL)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    /* "Connection: upgrade" comes with the status; no timeout, no reuse */
+
+    r->headers_out.status = NGX_HTTP_SWITCHING_PROTOCOLS;
+    r->keepalive = 0;
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_send_special(r, NGX_HTTP_FLUSH) == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    ngx_cometa_adopt(r, ngx_cometa_websocket_adopted);
+
+    r->main->count++;
+    ngx_http_finalize_request(r, NGX_DONE);
+
+    return NGX_DONE;
+}
+
+
+static void
+ngx_cometa_websocket_adopted(ngx_connection_t *c, void *data, u_char *rest,
+    size_t len)
+{
+    (void) ngx_tcp_nodelay(c);
+
+    ngx_cometa_socket_open(data, c, rest, len);
+}
+
+
+static void
+ngx_cometa_websocket_cleanup(void *data)
+{
+    ngx_cometa_ctx_t  *ctx = data;
+
+    if (ctx->adoptee) {
+        ngx_cometa_socket_discard(ctx->adoptee);
+        ctx->adoptee = NULL;
+    }
+}
+
+
+/* Whether a header's list of tokens has this one. */
+
+static ngx_uint_t
+ngx_cometa_token(ngx_str_t *value, char *token, size_t len)
+{
+    u_char  *p, *last, *begin;
+
+    p = value->data;
+    last = p + value->len;
+
+    while (p < last) {
+
+        while (p < last && (*p == ' ' || *p == '\t' || *p == ',')) {
+            p++;
+        }
+
+        for (begin = p;
+             p < last && *p != ' ' && *p != '\t' && *p != ',';
+             p++)
+        {
+            /* void */
+        }
+
+        if ((size_t) (p - begin) == len
+            && ngx_strncasecmp(begin, (u_char *) token, len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
