@@ -130,6 +130,12 @@ ngx_cometa_line_call(ngx_cometa_mail_t *mail, u_char *body, size_t len)
     ngx_cometa_line_t    *line;
     ngx_cometa_device_t  *dev;
 
+    /* it has waited in our ring, and its caller waits no more */
+
+    if (mail->deadline <= ngx_current_msec) {
+        return;
+    }
+
     dev = ngx_cometa_device_get(mail->handle, mail->session);
     if (dev == NULL) {
         error = NGX_COMETA_MOVED;
