@@ -90,7 +90,8 @@ my @refused = (
     ['call of gigabytes',
         "${send}Content-Length: 9999999999$crlf$crlf", qr/\AHTTP\S+ 413 /],
     ['call above the limit',
-        "${send}Content-Length: 65537$crlf$crlf" . 'x' x 65537,
+        "${send}Connection: close${crlf}Content-Length: 65537$crlf$crlf"
+            . 'x' x 65537,
         qr/\AHTTP\S+ 413 .*message_too_large/s],
     ['call, a chunk of gigabytes',
         "${send}Transfer-Encoding: chunked$crlf${crlf}ffffffff$crlf",
