@@ -424,6 +424,39 @@ ngx_cometa_http_error_headers(ngx_http_request_t *r, ngx_uint_t error)
 }
 
 
+void
+ngx_cometa_http_start(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
+{
+    r->main->count++;
+
+    ctx->starting = 1;
+    ngx_cometa_call_start(ctx->call);
+    ctx->starting = 0;
+
+    ngx_http_finalize_request(r, NGX_DONE);
+}
+
+
+void
+ngx_cometa_http_end(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
+    ngx_int_t rc)
+{
+    ngx_uint_t         starting;
+    ngx_connection_t  *c;
+
+    c = r->connection;
+    starting = ctx->starting;
+
+    ngx_http_finalize_request(r, rc);
+
+    /* on their way up the stack, nginx's own callers do so */
+
+    if (!starting) {
+        ngx_http_run_posted_requests(c);
+    }
+}
+
+
 ngx_str_t *
 ngx_cometa_http_word(ngx_uint_t error)
 {

@@ -125,6 +125,14 @@ ngx_int_t ngx_cometa_http_json(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *body);
 ngx_int_t ngx_cometa_http_error(ngx_http_request_t *r, ngx_uint_t error);
 
+/*
+ * Starts ctx->call, whose handler ends the request by ngx_cometa_http_end(),
+ * perhaps before this returns. The request stays until it does.
+ */
+void ngx_cometa_http_start(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx);
+void ngx_cometa_http_end(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
+    ngx_int_t rc);
+
 /* The stable word of an error. */
 ngx_str_t *ngx_cometa_http_word(ngx_uint_t error);
 

@@ -157,11 +157,7 @@ ngx_cometa_send_call(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
     r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 
-    /* should it end at once, the request is finalized by our callers */
-
-    ctx->starting = 1;
-    ngx_cometa_call_start(call);
-    ctx->starting = 0;
+    ngx_cometa_http_start(r, ctx);
 
     return NGX_DONE;
 }
@@ -258,12 +254,10 @@ ngx_cometa_send_done(ngx_cometa_call_t *call, ngx_uint_t error, u_char *data,
     size_t len)
 {
     ngx_int_t            rc;
-    ngx_connection_t    *c;
     ngx_cometa_ctx_t    *ctx;
     ngx_http_request_t  *r;
 
     r = call->data;
-    c = r->connection;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
 
@@ -281,13 +275,7 @@ ngx_cometa_send_done(ngx_cometa_call_t *call, ngx_uint_t error, u_char *data,
         rc = ngx_cometa_http_error(r, error);
     }
 
-    if (ctx->starting) {
-        ngx_http_finalize_request(r, rc);
-        return;
-    }
-
-    ngx_http_finalize_request(r, rc);
-    ngx_http_run_posted_requests(c);
+    ngx_cometa_http_end(r, ctx, rc);
 }
 
 

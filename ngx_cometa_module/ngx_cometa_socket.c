@@ -158,7 +158,7 @@ ngx_cometa_socket_start(ngx_cycle_t *cycle)
 
     ngx_cometa_held_event.handler = ngx_cometa_socket_held_handler;
     ngx_cometa_held_event.log = cycle->log;
-    ngx_cometa_held_event.data = &ngx_cometa_held;
+    ngx_cometa_held_event.data = &ngx_cometa_held_event;
 
     ngx_cometa_socket_buffer = ngx_palloc(cycle->pool,
                                           NGX_COMETA_SOCKET_READ);
