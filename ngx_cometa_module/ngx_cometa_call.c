@@ -426,14 +426,11 @@ ngx_cometa_call_count(ngx_cometa_call_t *call, ngx_uint_t error)
 
     if (error == NGX_COMETA_OK) {
         ngx_cometa_stats_add(app, messages, 1);
+        ngx_cometa_stats_latency(app, call->latency);
         return;
     }
 
-    ngx_cometa_stats_add(app, failed, 1);
-
-    if (error == NGX_COMETA_DEVICE_TIMEOUT) {
-        ngx_cometa_stats_add(app, timeouts, 1);
-    }
+    ngx_cometa_stats_add(app, failed[error], 1);
 }
 
 

@@ -16,6 +16,7 @@ typedef struct {
     ngx_str_t   line;           /* of the status */
     ngx_str_t   word;           /* stable */
     ngx_uint_t  retry;          /* s, Retry-After; up to doubled by jitter */
+    ngx_uint_t  call;           /* whether a call can end with it */
 } ngx_cometa_error_t;
 
 

@@ -26,11 +26,13 @@ typedef struct {
     ngx_cycle_t               *cycle;
     ngx_shm_zone_t            *zone;            /* its data: the head */
     size_t                     max_message;     /* of all locations */
+    ngx_msec_t                 stats_window;
 } ngx_cometa_main_conf_t;
 
 
 typedef struct {
     ngx_uint_t                 handlers;
+    ngx_uint_t                 prometheus;      /* the form of statistics */
 
     ngx_http_complex_value_t  *application;
     ngx_http_complex_value_t  *device;
@@ -86,6 +88,10 @@ ngx_int_t ngx_cometa_attach_handler(ngx_http_request_t *r);
 ngx_int_t ngx_cometa_send_handler(ngx_http_request_t *r);
 ngx_int_t ngx_cometa_websocket_handler(ngx_http_request_t *r);
 ngx_int_t ngx_cometa_status_handler(ngx_http_request_t *r);
+
+/* Two kinds of statistics; what to finalize the request with. */
+ngx_int_t ngx_cometa_list(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx);
+ngx_int_t ngx_cometa_prometheus(ngx_http_request_t *r);
 
 
 /* The request's state, made when first asked for. NULL: no memory. */

@@ -18,8 +18,41 @@ ngx_cometa_counters_t *ngx_cometa_stats(uint32_t app);
 /* Adds up an application's sets; gauges only of slots that are alive. */
 void ngx_cometa_stats_sum(uint32_t app, ngx_cometa_counters_t *sum);
 
+/* A call was answered by its device so many us after it had arrived. */
+void ngx_cometa_stats_latency(uint32_t app, uint64_t us);
+
+/*
+ * Latencies of an application, us: n to counts are of the last complete
+ * window, total_sum and bounds of all time.
+ */
+
+typedef struct {
+    uint64_t  n;
+    uint64_t  min;
+    uint64_t  max;
+    double    mean;
+    double    deviation;
+    uint64_t  counts[COMETA_HISTOGRAM_BUCKETS];
+
+    uint64_t  total_sum;
+    uint64_t  bounds[NGX_COMETA_BOUNDS];    /* not cumulated */
+} ngx_cometa_latencies_t;
+
+extern uint32_t  ngx_cometa_bounds[NGX_COMETA_BOUNDS];
+
+void ngx_cometa_stats_latencies(uint32_t app, ngx_cometa_latencies_t *sum);
+
+/* The workers by slot; pid 0: there is none. */
+
+typedef struct {
+    uint32_t  pid;
+    uint64_t  devices;
+} ngx_cometa_worker_t;
+
+void ngx_cometa_stats_workers(ngx_cometa_worker_t *workers);
+
 /* At the start of a worker: its gauges start at zero. */
-ngx_int_t ngx_cometa_stats_start(ngx_cycle_t *cycle);
+ngx_int_t ngx_cometa_stats_start(ngx_cycle_t *cycle, ngx_msec_t window);
 
 /*
  * The index of an application, whose name is kept from now on if `create`.

@@ -1,7 +1,7 @@
 
 /*
- * What is asked about: one device (its owner tells), the list of devices of
- * an application (a slice at a time), the figures of an application.
+ * The statistics request: tells its kinds apart, and answers two of them, one
+ * device (its owner tells) and the figures of an application.
  */
 
 #include "ngx_cometa_http.h"
@@ -9,22 +9,6 @@
 
 
 #define NGX_COMETA_QUERY_TIMEOUT  5000          /* ms, for an owner's answer */
-#define NGX_COMETA_LIST_BUFFER                                                \
-    (NGX_COMETA_WALK_MAX * (NGX_COMETA_ID_MAX + 3) + 128)
-
-
-/* A list under way: counts all devices first, then sends their names. */
-
-typedef struct {
-    ngx_event_t           event;        /* the next slice */
-    ngx_buf_t            *buf;
-    uint32_t              app;
-    uint32_t              cursor;
-    ngx_uint_t            total;
-    ngx_uint_t            sent;
-    unsigned              counted:1;
-    unsigned              done:1;
-} ngx_cometa_list_t;
 
 
 static ngx_int_t ngx_cometa_status_device(ngx_http_request_t *r,
@@ -33,18 +17,8 @@ static void ngx_cometa_status_device_done(ngx_cometa_call_t *call,
     ngx_uint_t error, u_char *data, size_t len);
 static ngx_int_t ngx_cometa_status_app(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
-static ngx_int_t ngx_cometa_status_list(ngx_http_request_t *r,
-    ngx_cometa_ctx_t *ctx);
-static void ngx_cometa_list_event(ngx_event_t *ev);
-static void ngx_cometa_list_next(ngx_http_request_t *r);
-static ngx_int_t ngx_cometa_list_slice(ngx_http_request_t *r,
-    ngx_cometa_list_t *list);
-static void ngx_cometa_list_fill(ngx_cometa_list_t *list,
-    ngx_cometa_id_t *ids, ngx_uint_t n);
+static u_char *ngx_cometa_status_latency(u_char *p, char *name, double us);
 static void ngx_cometa_status_cleanup(void *data);
-
-
-static ngx_cometa_id_t  ngx_cometa_list_ids[NGX_COMETA_WALK_MAX];
 
 
 ngx_int_t
@@ -66,6 +40,10 @@ ngx_cometa_status_handler(ngx_http_request_t *r)
     rc = ngx_http_discard_request_body(r);
     if (rc != NGX_OK) {
         return rc;
+    }
+
+    if (lcf->prometheus) {
+        return ngx_cometa_prometheus(r);
     }
 
     ngx_str_null(&device);
@@ -99,7 +77,7 @@ ngx_cometa_status_handler(ngx_http_request_t *r)
     }
 
     if (list) {
-        return ngx_cometa_status_list(r, ctx);
+        return ngx_cometa_list(r, ctx);
     }
 
     if (device.len) {
@@ -191,12 +169,14 @@ done:
 static ngx_int_t
 ngx_cometa_status_app(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
-    uint32_t                app;
-    uint64_t                detached;
-    ngx_str_t               name, body;
-    ngx_uint_t              i;
-    ngx_cometa_counters_t   sum;
-    ngx_cometa_loc_conf_t  *lcf;
+    u_char                  *p;
+    uint32_t                 app;
+    uint64_t                 detached, failed, ms;
+    ngx_str_t                name, body;
+    ngx_uint_t               i;
+    ngx_cometa_counters_t    sum;
+    ngx_cometa_loc_conf_t   *lcf;
+    ngx_cometa_latencies_t  *lat;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
 
@@ -208,304 +188,107 @@ ngx_cometa_status_app(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    lat = ngx_pcalloc(r->pool, sizeof(ngx_cometa_latencies_t));
+    p = ngx_pnalloc(r->pool, 1024 + 32 * NGX_INT64_LEN + NGX_COMETA_ID_MAX
+                             + 6 * name.len);
+
+    if (lat == NULL || p == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_memzero(&sum, sizeof(ngx_cometa_counters_t));
+
     app = ngx_cometa_app(&ctx->key.app, 0);
 
-    if (app == NGX_COMETA_NONE) {
-        ngx_memzero(&sum, sizeof(ngx_cometa_counters_t));
-
-    } else {
+    if (app != NGX_COMETA_NONE) {
         ngx_cometa_stats_sum(app, &sum);
+        ngx_cometa_stats_latencies(app, lat);
     }
 
     detached = 0;
+    failed = 0;
 
     for (i = 0; i < NGX_COMETA_REASONS; i++) {
         detached += sum.detached[i];
     }
 
-    body.data = ngx_pnalloc(r->pool, 768 + 24 * NGX_INT64_LEN
-                            + NGX_COMETA_ID_MAX + 6 * name.len);
-    if (body.data == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    for (i = 0; i < NGX_COMETA_ERRORS; i++) {
+        failed += sum.failed[i];
     }
 
-    body.len = ngx_sprintf(body.data, "{\"app_id\":\"%V\",\"app_name\":\"",
-                           &ctx->key.app)
-               - body.data;
+    body.data = p;
 
-    body.len = (u_char *) ngx_escape_json(body.data + body.len, name.data,
-                                          name.len)
-               - body.data;
+    p = ngx_sprintf(p, "{\"app_id\":\"%V\",\"app_name\":\"", &ctx->key.app);
+    p = (u_char *) ngx_escape_json(p, name.data, name.len);
 
-    body.len = ngx_sprintf(body.data + body.len,
-                           "\",\"stats\":{\"num_devices\":\"%uL\","
-                           "\"messages\":\"%uL\",\"errors\":\"%uL\","
-                           "\"bytes_up\":\"%uL\",\"bytes_down\":\"%uL\","
-                           "\"websockets\":\"%uL\","
-                           "\"events\":\"%uL\",\"late\":\"%uL\","
-                           "\"timeouts\":\"%uL\",\"queued\":\"%uL\","
-                           "\"calls\":\"%uL\",\"failed\":\"%uL\","
-                           "\"attached_total\":\"%uL\","
-                           "\"detached_total\":\"%uL\","
-                           "\"websockets_slow\":\"%uL\","
-                           "\"webhook_sent\":\"%uL\","
-                           "\"webhook_failed\":\"%uL\","
-                           "\"webhook_retries\":\"%uL\","
-                           "\"webhook_dropped\":\"%uL\","
-                           "\"webhook_queued\":\"%uL\","
-                           "\"keys_dropped\":\"%ui\"}}",
-                           sum.devices, sum.messages, sum.errors,
-                           sum.bytes_up, sum.bytes_down, sum.websockets,
-                           sum.events,
-                           sum.late, sum.timeouts, sum.queued, sum.calls,
-                           sum.failed, sum.attached, detached,
-                           sum.websockets_slow, sum.webhook_sent,
-                           sum.webhook_failed, sum.webhook_retries,
-                           sum.webhook_dropped, sum.webhook_queued,
-                           app == NGX_COMETA_NONE
-                           ? 0 : ngx_cometa_keys_dropped(app))
-               - body.data;
+    p = ngx_sprintf(p, "\",\"stats\":{\"num_devices\":\"%uL\","
+                    "\"messages\":\"%uL\",\"errors\":\"%uL\","
+                    "\"bytes_up\":\"%uL\",\"bytes_down\":\"%uL\",",
+                    sum.devices, sum.messages, sum.errors, sum.bytes_up,
+                    sum.bytes_down);
+
+    ms = lat->mean / 1000 + 0.5;
+
+    p = ngx_sprintf(p, "\"latency\":\"%uL\",\"latency_min\":\"%uL\","
+                    "\"latency_max\":\"%uL\",", ms, lat->min / 1000,
+                    (lat->max + 999) / 1000);
+
+    p = ngx_cometa_status_latency(p, "std_deviation", lat->deviation);
+
+    p = ngx_sprintf(p, "\"websockets\":\"%uL\",", sum.websockets);
+
+    p = ngx_cometa_status_latency(p, "latency_p50",
+                           cometa_histogram_quantile(lat->counts, 0.5));
+    p = ngx_cometa_status_latency(p, "latency_p90",
+                           cometa_histogram_quantile(lat->counts, 0.9));
+    p = ngx_cometa_status_latency(p, "latency_p99",
+                           cometa_histogram_quantile(lat->counts, 0.99));
+    p = ngx_cometa_status_latency(p, "latency_p999",
+                           cometa_histogram_quantile(lat->counts, 0.999));
+
+    p = ngx_sprintf(p, "\"events\":\"%uL\",\"late\":\"%uL\","
+                    "\"timeouts\":\"%uL\",\"queued\":\"%uL\","
+                    "\"attached_total\":\"%uL\",\"detached_total\":\"%uL\","
+                    "\"calls\":\"%uL\",\"failed\":\"%uL\","
+                    "\"websockets_slow\":\"%uL\",\"webhook_sent\":\"%uL\","
+                    "\"webhook_failed\":\"%uL\",\"webhook_retries\":\"%uL\","
+                    "\"webhook_dropped\":\"%uL\",\"webhook_queued\":\"%uL\","
+                    "\"keys_dropped\":\"%ui\"}}",
+                    sum.events, sum.late,
+                    sum.failed[NGX_COMETA_DEVICE_TIMEOUT], sum.queued,
+                    sum.attached, detached, sum.calls, failed,
+                    sum.websockets_slow, sum.webhook_sent,
+                    sum.webhook_failed, sum.webhook_retries,
+                    sum.webhook_dropped, sum.webhook_queued,
+                    app == NGX_COMETA_NONE ? 0
+                                           : ngx_cometa_keys_dropped(app));
+
+    body.len = p - body.data;
 
     return ngx_cometa_http_json(r, NGX_HTTP_OK, &body);
 }
 
 
-static ngx_int_t
-ngx_cometa_status_list(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
+/* In ms with three decimals, as a string. */
+
+static u_char *
+ngx_cometa_status_latency(u_char *p, char *name, double us)
 {
-    ngx_int_t            rc;
-    ngx_cometa_list_t   *list;
-    ngx_http_cleanup_t  *cln;
+    uint64_t  n;
 
-    list = ngx_pcalloc(r->pool, sizeof(ngx_cometa_list_t));
-    if (list == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
+    n = us + 0.5;
 
-    list->buf = ngx_create_temp_buf(r->pool, NGX_COMETA_LIST_BUFFER);
-    if (list->buf == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    cln = ngx_http_cleanup_add(r, 0);
-    if (cln == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    cln->handler = ngx_cometa_status_cleanup;
-    cln->data = ctx;
-
-    ctx->list = list;
-
-    list->app = ngx_cometa_app(&ctx->key.app, 0);
-
-    if (list->app == NGX_COMETA_NONE) {
-        list->cursor = NGX_COMETA_NONE;
-    }
-
-    list->event.handler = ngx_cometa_list_event;
-    list->event.data = r;
-    list->event.log = r->connection->log;
-
-    r->headers_out.status = NGX_HTTP_OK;
-    ngx_str_set(&r->headers_out.content_type, "application/json");
-    r->headers_out.content_type_len = r->headers_out.content_type.len;
-
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
-        return rc;
-    }
-
-    r->main->count++;
-    r->read_event_handler = ngx_http_test_reading;
-    r->write_event_handler = ngx_cometa_list_next;
-
-    ngx_cometa_list_next(r);
-
-    return NGX_DONE;
-}
-
-
-static void
-ngx_cometa_list_event(ngx_event_t *ev)
-{
-    ngx_connection_t    *c;
-    ngx_http_request_t  *r;
-
-    r = ev->data;
-    c = r->connection;
-
-    ngx_cometa_list_next(r);
-    ngx_http_run_posted_requests(c);
-}
-
-
-/* One slice for each turn of the event loop, if the client keeps up. */
-
-static void
-ngx_cometa_list_next(ngx_http_request_t *r)
-{
-    ngx_int_t                  rc;
-    ngx_event_t               *wev;
-    ngx_cometa_ctx_t          *ctx;
-    ngx_cometa_list_t         *list;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
-    list = ctx->list;
-    wev = r->connection->write;
-
-    if (wev->timedout) {
-        r->connection->timedout = 1;
-        ngx_http_finalize_request(r, NGX_HTTP_REQUEST_TIME_OUT);
-        return;
-    }
-
-    if (list->event.posted) {
-        return;
-    }
-
-    rc = NGX_OK;
-
-    if (list->buf->pos < list->buf->last) {
-        rc = ngx_http_output_filter(r, NULL);
-
-    } else if (!list->done) {
-        rc = ngx_cometa_list_slice(r, list);
-    }
-
-    if (rc == NGX_ERROR) {
-        ngx_http_finalize_request(r, NGX_ERROR);
-        return;
-    }
-
-    if (list->done) {
-        ngx_http_finalize_request(r, rc);
-        return;
-    }
-
-    if (wev->delayed) {
-        /* limit_rate: nginx comes back when it is time */
-        return;
-    }
-
-    if (list->buf->pos < list->buf->last) {
-        clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-
-        ngx_add_timer(wev, clcf->send_timeout);
-
-        if (ngx_handle_write_event(wev, clcf->send_lowat) != NGX_OK) {
-            ngx_http_finalize_request(r, NGX_ERROR);
-        }
-
-        return;
-    }
-
-    if (wev->timer_set) {
-        ngx_del_timer(wev);
-    }
-
-    ngx_post_event(&list->event, &ngx_posted_next_events);
-}
-
-
-static ngx_int_t
-ngx_cometa_list_slice(ngx_http_request_t *r, ngx_cometa_list_t *list)
-{
-    ngx_buf_t    *b;
-    ngx_uint_t    n;
-    ngx_chain_t   out;
-
-    n = 0;
-
-    if (list->cursor != NGX_COMETA_NONE) {
-        n = ngx_cometa_registry_walk(list->app, &list->cursor,
-                                     ngx_cometa_list_ids);
-    }
-
-    b = list->buf;
-    b->pos = b->start;
-    b->last = b->start;
-
-    if (!list->counted) {
-        list->total += n;
-
-        if (list->cursor == NGX_COMETA_NONE) {
-            list->counted = 1;
-            list->cursor = list->total ? 0 : NGX_COMETA_NONE;
-            b->last = ngx_sprintf(b->last,
-                                  "{\"num_devices\":%ui,\"devices\":[",
-                                  list->total);
-            n = 0;
-        }
-
-        if (list->cursor != NGX_COMETA_NONE && b->last == b->start) {
-            return NGX_OK;
-        }
-
-    } else {
-        ngx_cometa_list_fill(list, ngx_cometa_list_ids, n);
-    }
-
-    if (list->cursor == NGX_COMETA_NONE) {
-        *b->last++ = ']';
-        *b->last++ = '}';
-
-        b->last_buf = (r == r->main) ? 1 : 0;
-        b->last_in_chain = 1;
-        list->done = 1;
-    }
-
-    if (b->last == b->start) {
-        return NGX_OK;
-    }
-
-    b->flush = 1;
-    out.buf = b;
-    out.next = NULL;
-
-    return ngx_http_output_filter(r, &out);
-}
-
-
-static void
-ngx_cometa_list_fill(ngx_cometa_list_t *list, ngx_cometa_id_t *ids,
-    ngx_uint_t n)
-{
-    u_char      *p;
-    ngx_uint_t   i;
-
-    p = list->buf->last;
-
-    for (i = 0; i < n; i++) {
-        if (list->sent++) {
-            *p++ = ',';
-        }
-
-        *p++ = '"';
-        p = ngx_cpymem(p, ids[i].data, ids[i].len);
-        *p++ = '"';
-    }
-
-    list->buf->last = p;
+    return ngx_sprintf(p, "\"%s\":\"%uL.%03uL\",", name, n / 1000, n % 1000);
 }
 
 
 static void
 ngx_cometa_status_cleanup(void *data)
 {
-    ngx_cometa_list_t  *list;
-    ngx_cometa_ctx_t   *ctx = data;
+    ngx_cometa_ctx_t  *ctx = data;
 
     if (ctx->call) {
         ngx_cometa_call_cancel(ctx->call);
         ctx->call = NULL;
-    }
-
-    list = ctx->list;
-
-    if (list && list->event.posted) {
-        ngx_delete_posted_event(&list->event);
     }
 }

@@ -16,6 +16,7 @@
 #define NGX_COMETA_APPS_MAX     4096
 #define NGX_COMETA_RECORDS_MIN  64
 #define NGX_COMETA_KEYS_MIN     64
+#define NGX_COMETA_LATENCIES_MIN  4
 #define NGX_COMETA_KEYS_MAX     65536
 
 
@@ -46,6 +47,7 @@ typedef struct {
     size_t              keys_buckets;
     size_t              keys_apps;
     size_t              counters;
+    size_t              latencies;
     size_t              shards;
     size_t              buckets;
     size_t              records;
@@ -181,7 +183,11 @@ ngx_cometa_zone_plan(ngx_cometa_head_t *head, size_t size,
 
     head->sets = ngx_max(head->slots,
                          size / 16 / sizeof(ngx_cometa_counters_t));
-    head->apps = ngx_min(head->sets, NGX_COMETA_APPS_MAX);
+    head->latencies = ngx_max(NGX_COMETA_LATENCIES_MIN,
+                              size / 16 / sizeof(ngx_cometa_latency_t));
+
+    head->apps = ngx_min(head->sets, head->latencies);
+    head->apps = ngx_min(head->apps, NGX_COMETA_APPS_MAX);
 
     head->keys = size / 64 / sizeof(ngx_cometa_otk_t);
     head->keys = ngx_max(NGX_COMETA_KEYS_MIN,
@@ -247,6 +253,9 @@ ngx_cometa_zone_layout(ngx_cometa_head_t *head, ngx_cometa_layout_t *lt)
 
     lt->counters = p;
     p += ngx_align(head->sets * sizeof(ngx_cometa_counters_t), 64);
+
+    lt->latencies = p;
+    p += ngx_align(head->latencies * sizeof(ngx_cometa_latency_t), 64);
 
     lt->shards = p;
     p += ngx_align(head->shards * sizeof(ngx_cometa_shard_t), 64);
@@ -341,6 +350,7 @@ ngx_cometa_zone_view(ngx_cometa_head_t *head, ngx_cometa_zone_t *view)
     view->keys_buckets = (uint32_t *) (p + lt.keys_buckets);
     view->keys_apps = (ngx_cometa_otk_app_t *) (p + lt.keys_apps);
     view->counters = (ngx_cometa_counters_t *) (p + lt.counters);
+    view->latencies = (ngx_cometa_latency_t *) (p + lt.latencies);
     view->shards = (ngx_cometa_shard_t *) (p + lt.shards);
     view->buckets = (uint32_t *) (p + lt.buckets);
     view->records = (ngx_cometa_record_t *) (p + lt.records);

@@ -11,6 +11,7 @@
 
 #include "ngx_cometa.h"
 #include "cometa_hash.h"
+#include "cometa_histogram.h"
 #include "cometa_ring.h"
 
 #include <pthread.h>
@@ -32,6 +33,7 @@
  *     | applications  |  names, append only
  *     | keys          |  one-time keys, their buckets and applications
  *     | counters      |  sets, one for each slot and application used
+ *     | latencies     |  the same
  *     | shards        |  lock and free list of a part of the registry
  *     | buckets       |  heads of the chains of records
  *     | records       |  one a device
@@ -56,6 +58,7 @@ typedef struct {
     uint32_t         slots;
     uint32_t         apps;              /* there is room for */
     uint32_t         sets;              /* of counters, there is room for */
+    uint32_t         latencies;         /* there is room for */
     uint32_t         shards;
     uint32_t         buckets;           /* in each shard */
     uint32_t         records;
@@ -69,6 +72,7 @@ typedef struct {
 
     uint32_t         napps;             /* in use */
     uint32_t         sets_carved;       /* in use, under apps_lock */
+    uint32_t         latencies_carved;  /* the same */
     uint32_t         carved;            /* records given to shards so far */
     uint32_t         deaths;            /* times that a slot was vacated */
     uint32_t         sweep;             /* next bucket to be swept */
@@ -110,6 +114,7 @@ typedef struct {
 
 typedef struct {
     uint32_t         counters;          /* the first set, index + 1 */
+    uint32_t         latencies;         /* the first one, index + 1 */
     uint32_t         len;
     u_char           name[NGX_COMETA_ID_MAX];
 } ngx_cometa_app_t;
@@ -142,22 +147,27 @@ typedef struct {
 
 
 /*
- * A set of counters of one application and one slot, made when first needed,
- * in the chain of its application. All but the gauges only grow, also over
- * the death of their process: the next one in the slot goes on with them.
+ * What is counted stands in sets, of one application and one slot each, made
+ * when first needed, in a chain of the application. All but the gauges only
+ * grow, also over the death of their process: the next one in the slot goes
+ * on with them.
  */
 
 typedef struct {
     uint32_t  slot;
     uint32_t  next;                 /* index + 1, 0 ends */
+} ngx_cometa_set_t;
+
+
+typedef struct {
+    ngx_cometa_set_t  set;
 
     uint64_t  attached;
     uint64_t  detached[NGX_COMETA_REASONS];
     uint64_t  messages;             /* calls answered by their device */
-    uint64_t  failed;               /* calls that ended in an error */
+    uint64_t  failed[NGX_COMETA_ERRORS];    /* calls, by their error */
     uint64_t  errors;               /* strays and protocol errors of devices */
     uint64_t  late;
-    uint64_t  timeouts;
     uint64_t  events;
     uint64_t  bytes_up;             /* device to server, payloads */
     uint64_t  bytes_down;
@@ -174,6 +184,32 @@ typedef struct {
     uint64_t  websockets;
     uint64_t  webhook_queued;
 } __attribute__((aligned(64))) ngx_cometa_counters_t;
+
+
+/*
+ * Latencies of calls, us. Those of a window of time are kept until the window
+ * after the next begins: the last complete one can always be read.
+ */
+
+#define NGX_COMETA_BOUNDS  16           /* of Prometheus, the last is +Inf */
+
+typedef struct {
+    uint64_t          window;           /* its number since the clock began */
+    uint64_t          n;
+    uint64_t          sum;
+    double            squares;
+    uint64_t          min;
+    uint64_t          max;
+    uint32_t          counts[COMETA_HISTOGRAM_BUCKETS];
+} ngx_cometa_window_t;
+
+
+typedef struct {
+    ngx_cometa_set_t     set;
+    uint64_t             sum;
+    uint64_t             counts[NGX_COMETA_BOUNDS];
+    ngx_cometa_window_t  windows[2];    /* even and odd ones */
+} __attribute__((aligned(64))) ngx_cometa_latency_t;
 
 
 /*
@@ -223,6 +259,7 @@ typedef struct {
     uint32_t               *keys_buckets;
     ngx_cometa_otk_app_t   *keys_apps;
     ngx_cometa_counters_t  *counters;
+    ngx_cometa_latency_t   *latencies;
     ngx_cometa_shard_t     *shards;
     uint32_t               *buckets;
     ngx_cometa_record_t    *records;

@@ -30,6 +30,7 @@ static ngx_int_t ngx_cometa_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 
 static void *ngx_cometa_create_main_conf(ngx_conf_t *cf);
+static char *ngx_cometa_init_main_conf(ngx_conf_t *cf, void *conf);
 static void *ngx_cometa_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_cometa_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
@@ -215,6 +216,13 @@ static ngx_command_t  ngx_cometa_commands[] = {
       0,
       NULL },
 
+    { ngx_string("cometa_stats_window"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_conf_set_msec_slot,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      offsetof(ngx_cometa_main_conf_t, stats_window),
+      NULL },
+
       ngx_null_command
 };
 
@@ -224,7 +232,7 @@ static ngx_http_module_t  ngx_cometa_module_ctx = {
     NULL,                                  /* postconfiguration */
 
     ngx_cometa_create_main_conf,           /* create main configuration */
-    NULL,                                  /* init main configuration */
+    ngx_cometa_init_main_conf,             /* init main configuration */
 
     NULL,                                  /* create server configuration */
     NULL,                                  /* merge server configuration */
@@ -412,7 +420,34 @@ ngx_cometa_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
 static void *
 ngx_cometa_create_main_conf(ngx_conf_t *cf)
 {
-    return ngx_pcalloc(cf->pool, sizeof(ngx_cometa_main_conf_t));
+    ngx_cometa_main_conf_t  *mcf;
+
+    mcf = ngx_pcalloc(cf->pool, sizeof(ngx_cometa_main_conf_t));
+    if (mcf == NULL) {
+        return NULL;
+    }
+
+    mcf->stats_window = NGX_CONF_UNSET_MSEC;
+
+    return mcf;
+}
+
+
+static char *
+ngx_cometa_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_cometa_main_conf_t *mcf = conf;
+
+    ngx_conf_init_msec_value(mcf->stats_window, 15000);
+
+    if (mcf->stats_window < 100 || mcf->stats_window > 86400000) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"cometa_stats_window\" must be between 100ms "
+                           "and 1d");
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
 }
 
 
@@ -643,6 +678,7 @@ ngx_cometa_check_loc_conf(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
     }
 
     if (conf->application == NULL
+        && !conf->prometheus
         && !(conf->handlers == NGX_COMETA_SOCKET && conf->websocket_key))
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -890,11 +926,17 @@ ngx_cometa_handler_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "json") != 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\", expected \"json\" or "
-                           "nothing", &value[1]);
-        return NGX_CONF_ERROR;
+    if (cf->args->nelts == 2) {
+
+        if (ngx_strcmp(value[1].data, "prometheus") == 0) {
+            lcf->prometheus = 1;
+
+        } else if (ngx_strcmp(value[1].data, "json") != 0) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid parameter \"%V\", expected \"json\" "
+                               "or \"prometheus\"", &value[1]);
+            return NGX_CONF_ERROR;
+        }
     }
 
     lcf->handlers |= cmd->offset;
@@ -1155,7 +1197,7 @@ ngx_cometa_join(ngx_cycle_t *cycle)
     ngx_cometa_line_start();
     ngx_cometa_event_start();
 
-    if (ngx_cometa_stats_start(cycle) != NGX_OK
+    if (ngx_cometa_stats_start(cycle, mcf->stats_window) != NGX_OK
         || ngx_cometa_device_start(cycle) != NGX_OK
         || ngx_cometa_interest_start(cycle) != NGX_OK
         || ngx_cometa_call_init_process(cycle) != NGX_OK
