@@ -359,7 +359,8 @@ ngx_cometa_http_error(ngx_http_request_t *r, ngx_uint_t error)
     }
 
     p = ngx_pnalloc(r->pool, e->line.len + e->word.len + NGX_COMETA_ID_MAX
-                    + sizeof("{\"msg\":\"\",\"error\":\"\",\"device_id\":\"\"}"));
+                    + sizeof("{\"msg\":\"\",\"error\":\"\","
+                             "\"device_id\":\"\"}"));
     if (p == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

@@ -94,7 +94,8 @@ ngx_cometa_websocket_issue(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     }
 
     body.data = ngx_pnalloc(r->pool, sizeof(hex) + NGX_COMETA_ID_MAX
-                            + sizeof("{\"device_id\":\"\",\"device_key\":\"\"}"));
+                            + sizeof("{\"device_id\":\"\","
+                                     "\"device_key\":\"\"}"));
     if (body.data == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }

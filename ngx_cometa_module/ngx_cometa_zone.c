@@ -146,7 +146,8 @@ ngx_cometa_zone_check(ngx_shm_zone_t *shm_zone, size_t max_message,
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
                       "cometa_zone \"%V\" was made for messages of at most "
                       "%uz bytes, change its size together with "
-                      "\"cometa_max_message_size\" or restart nginx", &shm_zone->shm.name,
+                      "\"cometa_max_message_size\" or restart nginx",
+                      &shm_zone->shm.name,
                       (size_t) cometa_ring_max(head->ring_size)
                       - NGX_COMETA_MESSAGE_HEAD);
         return NGX_ERROR;
@@ -157,7 +158,9 @@ ngx_cometa_zone_check(ngx_shm_zone_t *shm_zone, size_t max_message,
 
 
 /*
- * Divides `size` bytes. Slots are enough for eight generations of workers; a sixteenth goes to the counters, and the rest to the records.
+ * Divides `size` bytes. Slots are enough for eight generations of workers;
+ * a sixteenth goes to the counters, another one to the latencies, a quarter
+ * of that to the keys, and the rest to the records.
  * NGX_DECLINED: too small.
  */
 
