@@ -86,6 +86,8 @@ help:
 	@echo 'make asan       the test suite under AddressSanitizer and UBSan'
 	@echo 'make bench      all the measurements below, one after another'
 	@echo 'make bench-correctness   every reply to its own caller, 64 workers'
+	@echo 'make bench-websocket     calls and events over 4,000 WebSockets'
+	@echo 'make bench-webhook       events to an upstream that fails at times'
 	@echo 'make bench-memory        memory of an idle device'
 	@echo 'make bench-relay         CPU time of a call beside proxy_pass'
 	@echo 'make chaos      misbehaving devices and workers that are killed'
@@ -149,13 +151,26 @@ build/debian/version: deps-build
 build/debian-%/version: | deps-suite
 	@$(tools)/nginx-suite.sh $*
 
-deps: deps-build deps-test
+deps: deps-build deps-test build/node/installed build/prometheus/installed
 
 deps-build:
 	@$(tools)/deps.sh build $(if $(findstring clang,$(CC)),clang)
 
-deps-suite deps-unit deps-test deps-fuzz deps-bench: deps-%:
+deps-suite deps-unit deps-test deps-run deps-fuzz deps-bench: deps-%:
 	@$(tools)/deps.sh $*
+
+# Modules of Node.js, for tests and for the charts of the dashboard.
+
+build/node/installed: t/node/package.json t/node/package-lock.json \
+                      | deps-run
+	@mkdir -p $(@D) && cp $^ $(@D)
+	@cd $(@D) && npm ci --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+# Prometheus is unpacked, never installed: the package would start a server.
+
+build/prometheus/installed: $(tools)/prometheus.sh
+	@$(tools)/prometheus.sh
 
 nginx-src: deps-build
 	@$(tools)/nginx-src.sh $(or $(SUITE),trixie)
@@ -163,11 +178,12 @@ nginx-src: deps-build
 
 # run and test
 
-run: build deps-test
+run: build deps-run build/node/installed
 	@$(tools)/run.sh $(nginx) $(here)/$(module) $(PORT)
 
-test: build deps-test
-	@TEST_NGINX_BINARY=$(nginx) TEST_NGINX_GLOBALS='$(load)' \
+test: build deps-test build/node/installed build/prometheus/installed
+	@PATH=$(here)/build/prometheus/usr/bin:$$PATH \
+	    TEST_NGINX_BINARY=$(nginx) TEST_NGINX_GLOBALS='$(load)' \
 	    prove -I t/lib -j $(J) $(T)
 
 # A program a file, from t/unit/NAME.c and all the files that need no nginx.
@@ -219,7 +235,8 @@ asan:
 
 bench_env := PATH=$(dir $(nginx)):$$PATH MODULE=$(here)/$(module)
 
-bench: bench-correctness bench-memory bench-relay chaos
+bench: bench-correctness bench-websocket bench-webhook bench-memory \
+       bench-relay chaos
 
 bench-%: build deps-bench
 	@$(bench_env) bench/$*.sh
@@ -231,4 +248,4 @@ clean:
 	rm -rf build
 
 .PHONY: help build compile deps deps-build deps-suite deps-unit deps-test \
-        deps-fuzz deps-bench nginx-src run test unit fuzz asan bench chaos clean
+        deps-run deps-fuzz deps-bench nginx-src run test unit fuzz asan bench chaos clean

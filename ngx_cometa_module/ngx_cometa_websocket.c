@@ -153,7 +153,7 @@ static ngx_uint_t
 ngx_cometa_websocket_check(ngx_http_request_t *r, ngx_str_t **key)
 {
     u_char      nonce[24];
-    ngx_str_t  *version, decoded;
+    ngx_str_t  *version, *connection, decoded;
 
     if (r != r->main) {
         return NGX_COMETA_BAD_REQUEST;
@@ -175,8 +175,10 @@ ngx_cometa_websocket_check(ngx_http_request_t *r, ngx_str_t **key)
 
     *key = ngx_cometa_http_header(r, "Sec-WebSocket-Key", 17, NULL);
 
-    if (r->headers_in.connection == NULL
-        || !ngx_cometa_token(&r->headers_in.connection->value, "upgrade", 7)
+    connection = ngx_cometa_http_header(r, "Connection", 10, NULL);
+
+    if (connection == NULL
+        || !ngx_cometa_token(connection, "upgrade", 7)
         || *key == NULL || (*key)->len != 24)
     {
         return NGX_COMETA_BAD_REQUEST;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that a part of the work needs:
 #
-#     deps.sh build|clang|suite|unit|fuzz|test|bench ...
+#     deps.sh build|clang|suite|unit|fuzz|test|run|bench ...
 #
 # Does nothing where all are there.  Works as root or through sudo; else it says
 # what is missing.
@@ -12,12 +12,22 @@ packages() {
     case $1 in
     build) echo gcc libc6-dev libssl-dev libpcre2-dev zlib1g-dev ;;
     clang|fuzz) echo clang libclang-rt-dev libc6-dev ;;
-    suite) echo dpkg-dev ;;
+    suite) echo dpkg-dev patchelf ;;
     unit)  echo gcc libc6-dev perl ;;
-    test)  echo perl libio-socket-ssl-perl openssl curl ;;
+    test)  echo perl libio-socket-ssl-perl libprotocol-websocket-perl \
+                openssl curl chromium $(node_packages) ;;
+    run)   echo perl curl $(node_packages) ;;
     bench) echo gcc libc6-dev libssl-dev perl openssl curl iproute2 procps ;;
     *)     echo "deps.sh: nothing is known of \"$1\"" >&2; return 1 ;;
     esac
+}
+
+# Node.js may be there without being Debian's, and then Debian's npm does not
+# go with it.
+
+node_packages() {
+    command -v node > /dev/null || echo nodejs
+    command -v npm > /dev/null || echo npm
 }
 
 is_installed() {

@@ -44,15 +44,13 @@ fetch() {
     done
 }
 
-wrapper() {
+# The binary names its loader and looks for libraries in the system's places.
+relocate() {
     loader=$(find "$root" -name 'ld-linux*.so.*' | head -n 1)
     libc=$(find "$root" -name libc.so.6 | head -n 1)
 
-    cat <<END
-#!/bin/sh
-exec '$loader' --library-path '$(dirname "$libc")' --argv0 nginx \\
-    '$root/usr/sbin/nginx' "\$@"
-END
+    patchelf --set-interpreter "$loader" --force-rpath \
+             --set-rpath "$(dirname "$libc")" "$root/usr/sbin/nginx"
 }
 
 [ ! -f "$dir/version" ] || exit 0
@@ -67,8 +65,8 @@ if ! fetch > "$dir/fetch.log" 2>&1; then
     exit 1
 fi
 
+relocate
 ln -s "$root/usr/share/nginx/src" "$dir/src"
-wrapper > "$dir/nginx"
-chmod +x "$dir/nginx"
+ln -s "$root/usr/sbin/nginx" "$dir/nginx"
 "$dir/nginx" -v
 dpkg-deb -f nginx_*.deb Version > "$dir/version"

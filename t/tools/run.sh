@@ -35,7 +35,10 @@ finish() {
 }
 
 prepare() {
-    mkdir -p "$prefix/conf" "$prefix/modules"
+    mkdir -p "$prefix/conf" "$prefix/modules" "$prefix/html"
+    ln -sfn "$examples/console" "$prefix/html/console"
+    ln -sfn "$examples/dashboard" "$prefix/html/dashboard"
+    ln -sfn "$root/build/node/node_modules/uplot/dist" "$prefix/html/uplot"
     ln -sfn "$module" "$prefix/modules/ngx_cometa_module.so"
     cp "$examples/cometa_api.conf" "$prefix/conf"
     sed "s/127\.0\.0\.1:8080/127.0.0.1:$port/" "$examples/quickstart.conf" \
@@ -81,6 +84,12 @@ The Cometa API is on 127.0.0.1:$port.  Call the demo device:
 
     curl -H 'Authorization: OAuth demo-secret' -d 'hello' \\
         http://127.0.0.1:$port/v1/applications/demo/devices/demo-1/send
+
+The dashboard, and a console that opens WebSockets to devices; both ask for
+the application "demo" and its secret "demo-secret":
+
+    http://127.0.0.1:$port/dashboard/
+    http://127.0.0.1:$port/console/
 
 Ctrl-C ends it.
 

@@ -1,0 +1,121 @@
+#!/usr/bin/perl
+
+# The console page in headless Chromium, served by the quick start as it is.
+# The tests are in node/browser.js; here are nginx and the devices.
+#
+# COMETA_SCREENSHOT=1 also writes docs/console.png.
+
+###############################################################################
+
+use warnings;
+use strict;
+
+use Test::More;
+
+BEGIN { use FindBin; chdir($FindBin::Bin); }
+
+use lib qw/ lib node /;
+use Cwd qw/ abs_path /;
+use File::Copy qw/ copy /;
+use File::Spec;
+use NodeTest;
+use Test::Nginx;
+use Test::Nginx::Cometa;
+use Time::HiRes qw/ sleep /;
+
+###############################################################################
+
+select STDERR; $| = 1;
+select STDOUT; $| = 1;
+
+my $t = Test::Nginx->new()->has(qw/http rewrite map/);
+
+has_node($t->has_daemon('chromium'), 'playwright-core');
+
+$t->plan($ENV{COMETA_SCREENSHOT} ? 19 : 18);
+
+my $examples = abs_path('../conf-examples');
+my $dir = $t->testdir();
+
+$t->write_file_expand('nginx.conf', quickstart());
+copy("$examples/cometa_api.conf", $dir) or die "cometa_api.conf: $!\n";
+mkdir "$dir/html" or die "html: $!\n";
+symlink "$examples/console", "$dir/html/console" or die "console: $!\n";
+
+$t->run();
+
+my %info = ('lamp-1' => 'lamp, 9 W', 'meter-7' => 'meter', 'door-3' => 'door');
+
+for my $id (sort keys %info) {
+    $t->run_daemon(\&serve, $id, $info{$id});
+    $t->waitforfile("$dir/$id") or die "$id did not attach\n";
+}
+
+my $screenshot = $ENV{COMETA_SCREENSHOT}
+    ? abs_path('../docs') . '/console.png' : '';
+my ($chromium) = grep { -x } map { "$_/chromium" } File::Spec->path();
+my ($master) = $t->read_file('nginx.pid') =~ /(\d+)/;
+
+node_tests($t, 'browser.js', {
+    SERVER => '127.0.0.1:' . port(8080),
+    CHROMIUM => $chromium,
+    CONTROL => $master,
+    SCREENSHOT => $screenshot
+});
+
+###############################################################################
+
+# The example, but for what names this run's module and files.
+
+sub quickstart {
+    open my $fh, '<', "$examples/quickstart.conf" or die "quickstart: $!\n";
+    local $/;
+
+    my $conf = <$fh>;
+
+    $conf =~ s/^(?:load_module|pid|error_log) .*\n//gm;
+
+    return "%%TEST_GLOBALS%%\ndaemon off;\nworker_shutdown_timeout 1s;\n$conf";
+}
+
+# Devices: answer with the message itself, but for some words.  All but one
+# stay: that one leaves when it is told.
+
+sub serve {
+    my ($id, $info) = @_;
+
+    my $d = device(app => 'demo', device => $id, info => $info);
+    die "$id: $d->{status}\n" if $d->{status} != 200;
+
+    open my $fh, '>', "$dir/$id" or die "$id: $!\n";
+    print $fh "ready\n";
+    close $fh or die "$id: $!\n";
+
+    while (defined(my $payload = $d->read_chunk(60))) {
+        last if $payload eq '' || $payload eq 'leave';
+        obey($d, $payload);
+    }
+}
+
+sub obey {
+    my ($d, $payload) = @_;
+
+    my %replies = (
+        status => '{"on":true,"level":80}',
+        ring => 'ringing',
+        slow => 'at last'
+    );
+
+    return if $payload eq 'never';
+
+    sleep(0.3) if $payload eq 'slow';
+
+    $d->send_chunk(exists $replies{$payload} ? $replies{$payload} : $payload);
+
+    if ($payload eq 'ring') {
+        $d->event('button pressed');
+        $d->event("\xff\x00");
+    }
+}
+
+###############################################################################
