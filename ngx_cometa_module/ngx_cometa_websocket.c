@@ -27,7 +27,10 @@ static ngx_int_t ngx_cometa_websocket_switch(ngx_http_request_t *r,
 static void ngx_cometa_websocket_adopted(ngx_connection_t *c, void *data,
     u_char *rest, size_t len);
 static void ngx_cometa_websocket_cleanup(void *data);
-static ngx_uint_t ngx_cometa_token(ngx_str_t *value, char *token, size_t len);
+static ngx_uint_t ngx_cometa_token(ngx_http_request_t *r, char *name,
+    size_t name_len, char *token, size_t len);
+static ngx_uint_t ngx_cometa_token_in(ngx_str_t *value, char *token,
+    size_t len);
 
 
 ngx_int_t
@@ -153,7 +156,7 @@ static ngx_uint_t
 ngx_cometa_websocket_check(ngx_http_request_t *r, ngx_str_t **key)
 {
     u_char      nonce[24];
-    ngx_str_t  *version, *connection, decoded;
+    ngx_str_t  *version, decoded;
 
     if (r != r->main) {
         return NGX_COMETA_BAD_REQUEST;
@@ -166,7 +169,7 @@ ngx_cometa_websocket_check(ngx_http_request_t *r, ngx_str_t **key)
     version = ngx_cometa_http_header(r, "Sec-WebSocket-Version", 21,
                                      NULL);
 
-    if (!ngx_cometa_token(&r->headers_in.upgrade->value, "websocket", 9)
+    if (!ngx_cometa_token(r, "Upgrade", 7, "websocket", 9)
         || version == NULL || version->len != 2
         || ngx_strncmp(version->data, "13", 2) != 0)
     {
@@ -175,11 +178,9 @@ ngx_cometa_websocket_check(ngx_http_request_t *r, ngx_str_t **key)
 
     *key = ngx_cometa_http_header(r, "Sec-WebSocket-Key", 17, NULL);
 
-    connection = ngx_cometa_http_header(r, "Connection", 10, NULL);
-
-    if (connection == NULL
-        || !ngx_cometa_token(connection, "upgrade", 7)
-        || *key == NULL || (*key)->len != 24)
+    if (!ngx_cometa_token(r, "Connection", 10, "upgrade", 7)
+        || *key == NULL || (*key)->len != 24
+        || ngx_cometa_http_header(r, "Sec-WebSocket-Key", 17, *key))
     {
         return NGX_COMETA_BAD_REQUEST;
     }
@@ -326,10 +327,27 @@ ngx_cometa_websocket_cleanup(void *data)
 }
 
 
-/* Whether a header's list of tokens has this one. */
+/* Whether a header, a list of tokens in one or more lines, has this one. */
 
 static ngx_uint_t
-ngx_cometa_token(ngx_str_t *value, char *token, size_t len)
+ngx_cometa_token(ngx_http_request_t *r, char *name, size_t name_len,
+    char *token, size_t len)
+{
+    ngx_str_t  *value;
+
+    value = NULL;
+
+    do {
+        value = ngx_cometa_http_header(r, name, name_len, value);
+
+    } while (value && !ngx_cometa_token_in(value, token, len));
+
+    return value != NULL;
+}
+
+
+static ngx_uint_t
+ngx_cometa_token_in(ngx_str_t *value, char *token, size_t len)
 {
     u_char  *p, *last, *begin;
 
