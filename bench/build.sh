@@ -26,5 +26,5 @@ compile() {
 }
 
 compile cb-devices device.c wheel.c
-compile cb-load caller.c wheel.c histogram.c
+compile cb-load load.c caller.c socket.c frame.c wheel.c histogram.c
 compile cb-upstream

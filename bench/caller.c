@@ -1,22 +1,18 @@
 /*
- * Callers: each has one keep-alive connection and one call at a time.
+ * Callers over HTTP: each has one keep-alive connection and one call at a
+ * time.
  */
 
 #define _GNU_SOURCE
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 #include "caller.h"
 #include "http.h"
 #include "util.h"
-#include "wheel.h"
 
-#define EVENTS      256
 #define REST        20          /* ms, after a lost connection */
-#define MAX_TOLD    5           /* wrong replies that are shown */
 #define PLACE       "{device}"
 
 
@@ -42,18 +38,17 @@ struct caller_s {
 };
 
 
-static const cometa_callers_conf_t  *conf;
-static cometa_net_t                 *net;
-static cometa_callers_result_t      *result;
-static caller_t                     *idle, **idle_tail;
-static uint32_t                      busy;
-static cometa_wheel_t                wheel;
+static cometa_load_t             *load;
+static const cometa_load_conf_t  *conf;
+static cometa_net_t              *net;
+static caller_t                  *idle, **idle_tail;
+static uint32_t                   busy;
 
-static const char                   *uri_rest;  /* behind the device */
-static size_t                        uri_head;  /* bytes before it */
-static char                          headers[1024];
-static size_t                        headers_len;
-static char                         *request;
+static const char                *uri_rest;     /* behind the device */
+static size_t                     uri_head;     /* bytes before it */
+static char                       headers[1024];
+static size_t                     headers_len;
+static char                      *request;
 
 
 static void
@@ -82,40 +77,6 @@ get_idle(void)
 
 
 static void
-count_error(int status, const char *word, size_t len)
-{
-    unsigned              i;
-    cometa_call_error_t  *e;
-
-    result->failed++;
-
-    if (len >= sizeof(e->word)) {
-        len = sizeof(e->word) - 1;
-    }
-
-    for (i = 0; i < result->nerrors; i++) {
-        e = &result->errors[i];
-
-        if (e->status == status && strlen(e->word) == len
-            && memcmp(e->word, word, len) == 0)
-        {
-            e->calls++;
-            return;
-        }
-    }
-
-    if (i == COMETA_CALL_ERRORS) {
-        cometa_die("more than %d kinds of errors", COMETA_CALL_ERRORS);
-    }
-
-    e = &result->errors[result->nerrors++];
-    e->status = status;
-    e->calls = 1;
-    memcpy(e->word, word, len);
-}
-
-
-static void
 done(caller_t *c)
 {
     busy--;
@@ -132,7 +93,7 @@ done_and_rest(caller_t *c)
     busy--;
     cometa_stream_close(&c->stream);
     c->state = RESTING;
-    cometa_wheel_set(&wheel, &c->timer, REST);
+    cometa_wheel_set(&load->wheel, &c->timer, REST);
 }
 
 
@@ -144,7 +105,7 @@ lost(caller_t *c)
         return;
     }
 
-    count_error(0, "connection_lost", 15);
+    cometa_load_cut(load);
     done_and_rest(c);
 }
 
@@ -168,32 +129,6 @@ make_request(caller_t *c)
     }
 
     return (size_t) (p - request);
-}
-
-
-/* unique: caller and call; random: no other run's message looks the same */
-
-static void
-make_message(caller_t *c)
-{
-    int        n;
-    char       start[64];
-    size_t     i;
-    uint64_t   random = 0;
-
-    n = snprintf(start, sizeof(start), "%u-%llu-", c->index,
-                 (unsigned long long) result->calls);
-
-    for (i = (size_t) n; i < conf->size; i++) {
-        if (random < 16) {
-            random = cometa_random();
-        }
-
-        c->message[i] = "0123456789abcdef"[random % 16];
-        random /= 16;
-    }
-
-    memcpy(c->message, start, (size_t) n);
 }
 
 
@@ -235,12 +170,12 @@ start_call(caller_t *c, uint64_t due)
 {
     busy++;
     c->due = due;
-    c->device = conf->first + cometa_random_below(conf->devices);
+    c->device = cometa_load_device(load, c->index);
 
-    make_message(c);
-    result->calls++;
+    cometa_load_call(load, c->index, c->message);
 
-    cometa_wheel_set(&wheel, &c->timer, (uint64_t) (conf->watchdog * 1000));
+    cometa_wheel_set(&load->wheel, &c->timer,
+                     (uint64_t) (conf->watchdog * 1000));
 
     if ((c->stream.fd < 0 ? connect_and_call(c) : call(c)) != 0) {
         c->state = CALLING;
@@ -266,81 +201,15 @@ on_worker(caller_t *c, const cometa_http_t *h, const char *body)
 }
 
 
-static int
-is_right(caller_t *c, const char *body, size_t n)
-{
-    size_t  i, size = conf->response_size ? conf->response_size : conf->size;
-
-    if (conf->expect) {
-        return n == strlen(conf->expect) && memcmp(body, conf->expect, n) == 0;
-    }
-
-    if (n != size) {
-        return 0;
-    }
-
-    if (n == conf->size) {
-        return memcmp(body, c->message, n) == 0;
-    }
-
-    for (i = 0; i < n; i++) {
-        if (body[i] != c->message[i % conf->size]) {
-            return 0;
-        }
-    }
-
-    return 1;
-}
-
-
-static void
-on_reply(caller_t *c, const char *body, size_t n)
-{
-    if (is_right(c, body, n)) {
-        result->right++;
-        cometa_hist_add(&result->latency, cometa_now() - c->due);
-        return;
-    }
-
-    if (result->wrong++ < MAX_TOLD) {
-        fprintf(stderr, "cb-load: wrong reply from device %llu: "
-                        "sent \"%.*s\", got \"%.*s\"\n",
-                (unsigned long long) c->device,
-                (int) (conf->size < 80 ? conf->size : 80), c->message,
-                (int) (n < 80 ? n : 80), body);
-    }
-}
-
-
-static void
-on_error(int status, const char *body, size_t n)
-{
-    const char  *word, *end;
-
-    word = memmem(body, n, "\"error\":\"", 9);
-
-    if (word) {
-        word += 9;
-        end = memchr(word, '"', n - (size_t) (word - body));
-
-        if (end) {
-            count_error(status, word, (size_t) (end - word));
-            return;
-        }
-    }
-
-    count_error(status, "-", 1);
-}
-
-
 static void
 on_answer(caller_t *c, const cometa_http_t *h, const char *body)
 {
     if (h->status == 200) {
-        on_reply(c, body, h->length);
+        cometa_load_reply(load, c->device, c->due, c->message, body,
+                          h->length);
 
     } else {
-        on_error(h->status, body, h->length);
+        cometa_load_error(load, h->status, body, h->length);
     }
 
     if (h->close) {
@@ -354,11 +223,7 @@ on_answer(caller_t *c, const cometa_http_t *h, const char *body)
 static void
 malformed(caller_t *c, const char *p, size_t n)
 {
-    if (result->malformed++ < MAX_TOLD) {
-        fprintf(stderr, "cb-load: malformed answer: \"%.*s\"\n",
-                (int) (n < 200 ? n : 200), p);
-    }
-
+    cometa_load_malformed(load, p, n);
     done_and_rest(c);
 }
 
@@ -395,10 +260,11 @@ on_bytes(caller_t *c, const char *p, size_t n)
 
 
 static void
-on_event(caller_t *c)
+on_event(void *owner)
 {
-    char     *p;
-    ssize_t   n;
+    char      *p;
+    ssize_t    n;
+    caller_t  *c = owner;
 
     if (c->stream.fd < 0) {
         return;
@@ -440,7 +306,7 @@ on_timer(cometa_timer_t *t)
         return;
     }
 
-    result->hung++;
+    load->result->hung++;
     done_and_rest(c);
 }
 
@@ -485,7 +351,7 @@ prepare_request(void)
 }
 
 
-static caller_t *
+static void
 make_callers(void)
 {
     uint32_t   i;
@@ -500,133 +366,43 @@ make_callers(void)
         callers[i].message = cometa_alloc(conf->size);
         set_idle(&callers[i]);
     }
-
-    return callers;
 }
 
 
-/*
- * Starts what is due and tells how long nothing more will be, in ns: never
- * more than a tick of the wheel.
- */
-
-static uint64_t
-start_due(uint64_t start, uint64_t end)
+static void
+start_calls(void)
 {
-    double    due;
-    uint64_t  now, tick = COMETA_WHEEL_TICK * 1000000ull;
+    uint64_t  due;
 
-    while (idle && busy < conf->concurrency
-           && (conf->calls == 0 || result->calls < conf->calls))
-    {
-        now = cometa_now();
-
-        if (now >= end) {
-            return tick;
-        }
-
-        if (conf->rate == 0) {
-            start_call(get_idle(), now);
-            continue;
-        }
-
-        due = (double) start + (double) result->calls / conf->rate * 1e9;
-
-        if (due > (double) now) {
-            due -= (double) now;
-            return due < (double) tick ? (uint64_t) due : tick;
-        }
-
-        start_call(get_idle(), (uint64_t) due);
+    while (idle && busy < conf->concurrency && cometa_load_due(load, &due)) {
+        start_call(get_idle(), due);
     }
-
-    return tick;
 }
 
 
 static int
-over(uint64_t end)
+is_busy(void)
 {
-    if (conf->calls && result->calls >= conf->calls) {
-        return 1;
-    }
-
-    return cometa_now() >= end;
+    return busy > 0;
 }
 
 
-static void
-wait_events(uint64_t ns)
+const cometa_load_way_t *
+cometa_callers(cometa_load_t *l)
 {
-    int                 i, n;
-    struct timespec     timeout = { 0, (long) ns };
-    struct epoll_event  events[EVENTS];
+    static const cometa_load_way_t  way = {
+        .start = start_calls,
+        .busy = is_busy,
+        .event = on_event,
+        .timer = on_timer
+    };
 
-    n = epoll_pwait2(net->epoll, events, EVENTS, &timeout, NULL);
-
-    if (n < 0 && errno != EINTR) {
-        cometa_die("epoll_pwait2: %s", strerror(errno));
-    }
-
-    for (i = 0; i < n; i++) {
-        on_event(events[i].data.ptr);
-    }
-
-    cometa_wheel_run(&wheel, on_timer);
-}
-
-
-static void
-count_unsent(uint64_t start, uint64_t end)
-{
-    double  due;
-
-    if (conf->rate == 0) {
-        return;
-    }
-
-    due = (double) (end - start) / 1e9 * conf->rate;
-
-    if (conf->calls && due > (double) conf->calls) {
-        due = (double) conf->calls;
-    }
-
-    if (due > (double) result->calls) {
-        result->unsent = (uint64_t) due - result->calls;
-    }
-}
-
-
-void
-cometa_callers_run(const cometa_callers_conf_t *cf, cometa_net_t *nt,
-    cometa_callers_result_t *rs, volatile sig_atomic_t *stop)
-{
-    uint64_t  start, end, now;
-
-    conf = cf;
-    net = nt;
-    result = rs;
+    load = l;
+    conf = l->conf;
+    net = l->net;
 
     prepare_request();
     make_callers();
-    cometa_wheel_init(&wheel);
 
-    start = cometa_now();
-    end = conf->duration ? start + (uint64_t) (conf->duration * 1e9)
-                         : UINT64_MAX;
-
-    while (!*stop && !over(end)) {
-        wait_events(start_due(start, end));
-    }
-
-    now = cometa_now();
-    count_unsent(start, now < end ? now : end);
-
-    /* what is under way ends by itself: the watchdog sees to that */
-
-    while (busy) {
-        wait_events(COMETA_WHEEL_TICK * 1000000ull);
-    }
-
-    result->seconds = (double) (cometa_now() - start) / 1e9;
+    return &way;
 }

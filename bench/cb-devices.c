@@ -42,6 +42,9 @@ static const char  usage[] =
     "  --concurrency N       attaches under way at a time (256)\n"
     "  --backoff MS          wait at most so long before attaching again;\n"
     "                        doubled by every failure (1000)\n"
+    "  --events N            on SIGUSR1 each device pushes the events \"event\n"
+    "                        DEVICE 1\" to \"event DEVICE N\", all by turns\n"
+    "  --event_rate R        events per second, 0 for no limit (0)\n"
     "  --processes N         processes (as many as descriptors ask for)\n"
     "  --worker PID          attach to this worker process only; /worker of\n"
     "                        the server has to answer with its process id\n"
@@ -63,7 +66,8 @@ enum {
     OPT_SERVER_NAME = 1, OPT_SERVER_PORT, OPT_USE_SSL, OPT_APP_ID,
     OPT_APP_SECRET, OPT_DEVICE_ID, OPT_DEVICES, OPT_HEARTBEAT,
     OPT_RESPONSE_SIZE, OPT_ECHO, OPT_RATE, OPT_CONCURRENCY, OPT_BACKOFF,
-    OPT_PROCESSES, OPT_WORKER, OPT_JSON, OPT_QUIET, OPT_LATE, OPT_LATE_MAX,
+    OPT_PROCESSES, OPT_WORKER, OPT_EVENTS, OPT_EVENT_RATE, OPT_JSON,
+    OPT_QUIET, OPT_LATE, OPT_LATE_MAX,
     OPT_TWICE, OPT_SILENT, OPT_QUIT, OPT_ELSEWHERE, OPT_CHAOS, OPT_HELP
 };
 
@@ -83,6 +87,8 @@ static const struct option  options[] = {
     { "backoff",       required_argument, NULL, OPT_BACKOFF },
     { "processes",     required_argument, NULL, OPT_PROCESSES },
     { "worker",        required_argument, NULL, OPT_WORKER },
+    { "events",        required_argument, NULL, OPT_EVENTS },
+    { "event_rate",    required_argument, NULL, OPT_EVENT_RATE },
     { "json",          no_argument,       NULL, OPT_JSON },
     { "quiet",         no_argument,       NULL, OPT_QUIET },
     { "late",          required_argument, NULL, OPT_LATE },
@@ -111,7 +117,7 @@ static unsigned                 processes;
 static cometa_net_t             net;
 static cometa_device_counts_t  *shared;     /* one a process */
 static pid_t                   *children;
-static volatile sig_atomic_t    stop;
+static volatile sig_atomic_t    stop, push;
 
 
 static void
@@ -200,6 +206,14 @@ set_option(int option, const char *name, const char *v)
         conf.worker = cometa_number(name, v, 1, INT32_MAX);
         break;
 
+    case OPT_EVENTS:
+        conf.events = (uint32_t) cometa_number(name, v, 1, 1000000000);
+        break;
+
+    case OPT_EVENT_RATE:
+        conf.event_rate = cometa_real(name, v, 0, 1e9);
+        break;
+
     case OPT_HELP:
         fputs(usage, stdout);
         exit(0);
@@ -275,7 +289,11 @@ choose_processes(void)
 static void
 on_signal(int signo)
 {
-    (void) signo;
+    if (signo == SIGUSR1) {
+        push = 1;
+        return;
+    }
+
     stop = 1;
 }
 
@@ -292,18 +310,20 @@ run_child(unsigned i, const sigset_t *mask)
                    - before;
     conf.first += before;
     conf.rate /= processes;
+    conf.event_rate /= processes;
     conf.concurrency = (conf.concurrency + processes - 1) / processes;
 
     memset(&sa, 0, sizeof(sa));
     sa.sa_handler = on_signal;
     sigaction(SIGTERM, &sa, NULL);
+    sigaction(SIGUSR1, &sa, NULL);
     signal(SIGINT, SIG_IGN);            /* the parent says when */
     signal(SIGPIPE, SIG_IGN);
     sigprocmask(SIG_UNBLOCK, mask, NULL);
 
     cometa_random_init();
     cometa_net_start(&net);
-    cometa_devices_run(&conf, &net, &shared[i], &stop);
+    cometa_devices_run(&conf, &net, &shared[i], &stop, &push);
 
     exit(0);
 }
@@ -382,7 +402,18 @@ progress(const cometa_device_counts_t *c)
 }
 
 
-/* runs until a signal comes; returns whether all were ever attached */
+static void
+tell_children(int signo)
+{
+    unsigned  i;
+
+    for (i = 0; i < processes; i++) {
+        kill(children[i], signo);
+    }
+}
+
+
+/* runs until a signal ends it; returns whether all were ever attached */
 
 static int
 watch_children(const sigset_t *mask, cometa_device_counts_t *c)
@@ -406,6 +437,11 @@ watch_children(const sigset_t *mask, cometa_device_counts_t *c)
             cometa_die("one of the processes died");
         }
 
+        if (signo == SIGUSR1) {
+            tell_children(signo);
+            continue;
+        }
+
         if (signo > 0) {
             return ready;
         }
@@ -419,9 +455,7 @@ end_children(void)
     int       status;
     unsigned  i;
 
-    for (i = 0; i < processes; i++) {
-        kill(children[i], SIGTERM);
-    }
+    tell_children(SIGTERM);
 
     for (i = 0; i < processes; i++) {
         if (waitpid(children[i], &status, 0) < 0 || status != 0) {
@@ -469,6 +503,7 @@ main(int argc, char **argv)
     sigemptyset(&mask);
     sigaddset(&mask, SIGINT);
     sigaddset(&mask, SIGTERM);
+    sigaddset(&mask, SIGUSR1);
     sigaddset(&mask, SIGCHLD);
     sigprocmask(SIG_BLOCK, &mask, NULL);
 

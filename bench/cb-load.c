@@ -12,15 +12,18 @@
 #include <unistd.h>
 
 #include "caller.h"
+#include "frame.h"
+#include "socket.h"
 #include "util.h"
 
 #define MIN_SIZE           24       /* caller and call fit, and some more */
 #define DEFAULT_WATCHDOG   31       /* s: the server's own deadline and 1 */
+#define HOLD_TURN          100000000    /* ns */
 
 static const char  usage[] =
     "usage: cb-load [OPTION]...\n"
-    "Calls devices over HTTP keep-alive connections. Every message is unique,\n"
-    "every reply is compared with it.\n"
+    "Calls devices over HTTP keep-alive connections or WebSockets. Every\n"
+    "message is unique, every reply is compared with it.\n"
     "\n"
     "  --server_name NAME    server (127.0.0.1)\n"
     "  --server_port PORT    its port (80)\n"
@@ -29,18 +32,25 @@ static const char  usage[] =
     "  --app_secret SECRET   presented with every call\n"
     "  --device_id N         numeric id of the first device (1)\n"
     "  --devices N           devices called, chosen at random (1)\n"
+    "  --each                each caller calls one device only, they take\n"
+    "                        turns\n"
     "  --uri URI             what is called; {device} is replaced\n"
     "                        (/v1/applications/ID/devices/{device}/send)\n"
     "  --callers C           connections, one call at a time each (1)\n"
     "  --concurrency N       calls under way at a time, the callers taking\n"
     "                        turns (as many as callers)\n"
-    "  --calls N             calls in all; or\n"
+    "  --calls N             calls in all, 0 to connect WebSockets only; or\n"
     "  --duration S          for so long (default: 10)\n"
     "  --rate R              calls per second, latency counted from the time\n"
     "                        a call was due; 0 is flat out (0)\n"
     "  --size N              size of a message (32)\n"
     "  --response_size N     size of a reply: the message, repeated\n"
     "  --expect TEXT         GET instead of POST, the reply has to be TEXT\n"
+    "  --websocket           callers are WebSockets, each to one device;\n"
+    "                        \"open C\" is printed when all of them are open\n"
+    "  --outstanding K       calls outstanding on each (1)\n"
+    "  --events N            the device of each pushes events 1 to N, as\n"
+    "                        cb-devices does: all have to come, in order\n"
     "  --deadline S          sent with each call as \"Prefer: wait=S\"\n"
     "  --wait S              sent as \"Cometa-Wait: S\": wait for the device\n"
     "  --watchdog S          a call with no answer for so long is hung\n"
@@ -48,19 +58,21 @@ static const char  usage[] =
     "  --worker PID          connect to this worker process only; /worker of\n"
     "                        the server has to answer with its process id\n"
     "  --allow_failures      errors and lost connections are no failure\n"
-    "  --hold                print \"held\" after the last call and keep the\n"
+    "  --hold                print \"held\" when all is done and keep the\n"
     "                        connections until SIGINT or SIGTERM\n"
     "  --json                the report as JSON\n"
     "\n"
-    "Exit status: 0, 1 if a reply was wrong or malformed or a call hung, 2 if\n"
-    "only calls failed, 3 if the run itself did.\n";
+    "Exit status: 0, 1 if a reply was wrong or malformed, a call hung or an\n"
+    "event was out of order or missed, 2 if only calls failed or WebSockets\n"
+    "were lost, 3 if the run itself failed.\n";
 
 enum {
     OPT_SERVER_NAME = 1, OPT_SERVER_PORT, OPT_USE_SSL, OPT_APP_ID,
     OPT_APP_SECRET, OPT_DEVICE_ID, OPT_DEVICES, OPT_URI, OPT_CALLERS,
     OPT_CONCURRENCY, OPT_CALLS, OPT_DURATION, OPT_RATE, OPT_SIZE,
     OPT_RESPONSE_SIZE, OPT_EXPECT, OPT_DEADLINE, OPT_WAIT, OPT_WATCHDOG,
-    OPT_WORKER, OPT_ALLOW_FAILURES, OPT_HOLD, OPT_JSON, OPT_HELP
+    OPT_WORKER, OPT_EACH, OPT_WEBSOCKET, OPT_OUTSTANDING, OPT_EVENTS,
+    OPT_ALLOW_FAILURES, OPT_HOLD, OPT_JSON, OPT_HELP
 };
 
 static const struct option  options[] = {
@@ -84,6 +96,10 @@ static const struct option  options[] = {
     { "wait",           required_argument, NULL, OPT_WAIT },
     { "watchdog",       required_argument, NULL, OPT_WATCHDOG },
     { "worker",         required_argument, NULL, OPT_WORKER },
+    { "each",           no_argument,       NULL, OPT_EACH },
+    { "websocket",      no_argument,       NULL, OPT_WEBSOCKET },
+    { "outstanding",    required_argument, NULL, OPT_OUTSTANDING },
+    { "events",         required_argument, NULL, OPT_EVENTS },
     { "allow_failures", no_argument,       NULL, OPT_ALLOW_FAILURES },
     { "hold",           no_argument,       NULL, OPT_HOLD },
     { "json",           no_argument,       NULL, OPT_JSON },
@@ -91,21 +107,25 @@ static const struct option  options[] = {
     { NULL, 0, NULL, 0 }
 };
 
-static cometa_callers_conf_t     conf = {
-    .first = 1, .devices = 1, .callers = 1, .size = 32
+static cometa_load_conf_t    conf = {
+    .app = "app", .first = 1, .devices = 1, .callers = 1, .outstanding = 1,
+    .size = 32, .calls = COMETA_LOAD_NO_LIMIT
 };
 
-static const char               *server_name = "127.0.0.1";
-static const char               *server_port = "80";
-static const char               *app = "app";
-static int                       use_ssl;
-static int                       allow_failures;
-static int                       hold;
-static int                       json;
+static const char            *server_name = "127.0.0.1";
+static const char            *server_port = "80";
+static int                    use_ssl;
+static int                    websocket;
+static int                    allow_failures;
+static int                    hold;
+static int                    json;
 
-static cometa_net_t              net;
-static cometa_callers_result_t   result;
-static volatile sig_atomic_t     stop;
+static cometa_net_t           net;
+static cometa_load_result_t   result;
+static volatile sig_atomic_t  stop;
+static cometa_load_t          load = {
+    .conf = &conf, .net = &net, .result = &result, .stop = &stop
+};
 
 
 static void
@@ -116,7 +136,9 @@ set_option(int option, const char *name, const char *v)
     case OPT_SERVER_NAME:       server_name = v;    break;
     case OPT_SERVER_PORT:       server_port = v;    break;
     case OPT_USE_SSL:           use_ssl = 1;        break;
-    case OPT_APP_ID:            app = v;            break;
+    case OPT_APP_ID:            conf.app = v;       break;
+    case OPT_EACH:              conf.each = 1;      break;
+    case OPT_WEBSOCKET:         websocket = 1;      break;
     case OPT_APP_SECRET:        conf.secret = v;    break;
     case OPT_URI:               conf.uri = v;       break;
     case OPT_EXPECT:            conf.expect = v;    break;
@@ -141,7 +163,15 @@ set_option(int option, const char *name, const char *v)
         break;
 
     case OPT_CALLS:
-        conf.calls = cometa_number(name, v, 1, 1000000000000);
+        conf.calls = cometa_number(name, v, 0, 1000000000000);
+        break;
+
+    case OPT_OUTSTANDING:
+        conf.outstanding = (uint32_t) cometa_number(name, v, 1, 1024);
+        break;
+
+    case OPT_EVENTS:
+        conf.events = (uint32_t) cometa_number(name, v, 1, 1000000000);
         break;
 
     case OPT_DURATION:
@@ -190,12 +220,12 @@ set_defaults(void)
 {
     char  *uri;
 
-    if (conf.calls == 0 && conf.duration == 0) {
+    if (conf.calls == COMETA_LOAD_NO_LIMIT && conf.duration == 0) {
         conf.duration = 10;
     }
 
     if (conf.concurrency == 0) {
-        conf.concurrency = conf.callers;
+        conf.concurrency = conf.callers * conf.outstanding;
     }
 
     if (conf.watchdog == 0) {
@@ -203,13 +233,40 @@ set_defaults(void)
     }
 
     if (conf.uri == NULL) {
-        if (asprintf(&uri, "/v1/applications/%s/devices/{device}/send", app)
-            < 0)
+        if (asprintf(&uri, "/v1/applications/%s/devices/{device}/send",
+                     conf.app) < 0)
         {
             cometa_die("no memory");
         }
 
         conf.uri = uri;
+    }
+}
+
+
+/* what one way of calling has and the other has not */
+
+static void
+check_options(void)
+{
+    if (!websocket) {
+        if (conf.outstanding > 1 || conf.events) {
+            cometa_die("--outstanding and --events need --websocket");
+        }
+
+        return;
+    }
+
+    if (conf.uri || conf.expect || conf.deadline || conf.wait || conf.worker) {
+        cometa_die("--uri, --expect, --deadline, --wait and --worker are not "
+                   "for --websocket");
+    }
+
+    if ((uint64_t) conf.outstanding * (conf.size + COMETA_FRAME_HEAD)
+        > COMETA_STREAM_MAX)
+    {
+        cometa_die("%u calls of %u bytes on one WebSocket are too much",
+                   conf.outstanding, conf.size);
     }
 }
 
@@ -238,6 +295,7 @@ read_options(int argc, char **argv)
         cometa_die("unknown argument \"%s\", see --help", argv[optind]);
     }
 
+    check_options();
     set_defaults();
 }
 
@@ -257,6 +315,7 @@ report_json(void)
 
     printf("{\"callers\":%u,\"calls\":%llu,\"right\":%llu,\"wrong\":%llu,"
            "\"hung\":%llu,\"malformed\":%llu,\"failed\":%llu,\"unsent\":%llu,"
+           "\"lost\":%llu,\"events\":%llu,\"disordered\":%llu,\"missed\":%llu,"
            "\"seconds\":%.3f,\"rate\":%.1f,",
            conf.callers, (unsigned long long) result.calls,
            (unsigned long long) result.right,
@@ -264,7 +323,11 @@ report_json(void)
            (unsigned long long) result.hung,
            (unsigned long long) result.malformed,
            (unsigned long long) result.failed,
-           (unsigned long long) result.unsent, result.seconds,
+           (unsigned long long) result.unsent,
+           (unsigned long long) result.lost,
+           (unsigned long long) result.events,
+           (unsigned long long) result.disordered,
+           (unsigned long long) result.missed, result.seconds,
            (double) result.right / result.seconds);
 
     printf("\"latency_us\":{\"min\":%.1f,\"mean\":%.1f,\"p50\":%.1f,"
@@ -309,6 +372,15 @@ report_table(void)
                (unsigned long long) result.errors[i].calls);
     }
 
+    if (websocket) {
+        printf("WebSockets lost %llu; events in order %llu, disordered %llu, "
+               "missed %llu\n",
+               (unsigned long long) result.lost,
+               (unsigned long long) result.events,
+               (unsigned long long) result.disordered,
+               (unsigned long long) result.missed);
+    }
+
     printf("%.3f s, %.1f right replies per second\n", result.seconds,
            (double) result.right / result.seconds);
 
@@ -331,14 +403,16 @@ on_signal(int signo)
 }
 
 
+/* what the server says meanwhile is answered: it pings its WebSockets */
+
 static void
-hold_connections(const sigset_t *unblocked)
+hold_connections(void)
 {
     printf("held\n");
     fflush(stdout);
 
     while (!stop) {
-        sigsuspend(unblocked);
+        cometa_load_turn(&load, HOLD_TURN);
     }
 }
 
@@ -346,18 +420,19 @@ hold_connections(const sigset_t *unblocked)
 static int
 verdict(void)
 {
-    if (result.wrong || result.hung || result.malformed) {
+    if (result.wrong || result.hung || result.malformed
+        || result.disordered || result.missed)
+    {
         return 1;
     }
 
-    return result.failed && !allow_failures ? 2 : 0;
+    return (result.failed || result.lost) && !allow_failures ? 2 : 0;
 }
 
 
 int
 main(int argc, char **argv)
 {
-    sigset_t          mask, unblocked;
     struct sigaction  sa;
 
     read_options(argc, argv);
@@ -377,7 +452,8 @@ main(int argc, char **argv)
                    cometa_net_descriptors());
     }
 
-    cometa_callers_run(&conf, &net, &result, &stop);
+    load.way = websocket ? cometa_sockets(&load) : cometa_callers(&load);
+    cometa_load_run(&load);
 
     if (json) {
         report_json();
@@ -388,15 +464,8 @@ main(int argc, char **argv)
 
     fflush(stdout);
 
-    /* blocked from the check of "stop" to the wait: no signal gets lost */
-
-    sigemptyset(&mask);
-    sigaddset(&mask, SIGTERM);
-    sigaddset(&mask, SIGINT);
-    sigprocmask(SIG_BLOCK, &mask, &unblocked);
-
     if (hold) {
-        hold_connections(&unblocked);
+        hold_connections();
     }
 
     return verdict();

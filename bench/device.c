@@ -16,7 +16,8 @@
 
 #define ATTACH_TIMEOUT  30000   /* ms */
 #define BACKOFF_MAX     60000   /* ms */
-#define EVENTS          256
+#define EVENTS          256     /* of epoll */
+#define PUSHES          256     /* events pushed in one turn */
 #define IDLE_WAIT       20      /* ms, when all devices are attached */
 
 #define BEGIN_ANEW      -2      /* of a step: not a failure, no backoff */
@@ -622,6 +623,66 @@ on_timer(cometa_timer_t *t)
 }
 
 
+/* a device that is not attached is waited for: no number is left out */
+
+static int
+push_event(device_t *d, uint64_t number)
+{
+    int   n;
+    char  text[64];
+
+    if (d->state != ATTACHED) {
+        return -1;
+    }
+
+    n = sprintf(text, "\007event %llu %llu",
+                (unsigned long long) conf->first + d->id,
+                (unsigned long long) number);
+    n = sprintf(frame, "%x\r\n%s\r\n", (unsigned) n, text);
+
+    counts->events++;
+
+    if (put(d, (size_t) n) != 0) {
+        lost(d);
+    }
+
+    return 0;
+}
+
+
+/* devices take turns, each numbers its events from 1 */
+
+static void
+push_events(device_t *devices)
+{
+    uint64_t         due, end;
+    static uint64_t  start;
+
+    if (start == 0) {
+        start = cometa_now();
+    }
+
+    due = (uint64_t) conf->devices * conf->events;
+    end = counts->events + PUSHES;
+
+    if (conf->event_rate > 0) {
+        end = (uint64_t) ((double) (cometa_now() - start) / 1e9
+                          * conf->event_rate);
+    }
+
+    if (due > end) {
+        due = end;
+    }
+
+    while (counts->events < due
+           && push_event(&devices[counts->events % conf->devices],
+                   counts->events / conf->devices + 1) == 0)
+    {
+        /* void */
+    }
+}
+
+
 static uint32_t
 allowed(uint64_t start)
 {
@@ -662,7 +723,8 @@ make_devices(uint32_t n)
 
 void
 cometa_devices_run(const cometa_devices_conf_t *cf, cometa_net_t *nt,
-    cometa_device_counts_t *cn, volatile sig_atomic_t *stop)
+    cometa_device_counts_t *cn, volatile sig_atomic_t *stop,
+    volatile sig_atomic_t *push)
 {
     int                  i, n;
     uint32_t             all, started;
@@ -685,8 +747,8 @@ cometa_devices_run(const cometa_devices_conf_t *cf, cometa_net_t *nt,
         }
 
         n = epoll_wait(net->epoll, events, EVENTS,
-                       counts->attached == conf->devices ? IDLE_WAIT
-                                                         : COMETA_WHEEL_TICK);
+                       counts->attached == conf->devices && !*push
+                       ? IDLE_WAIT : COMETA_WHEEL_TICK);
 
         if (n < 0 && errno != EINTR) {
             cometa_die("epoll_wait: %s", strerror(errno));
@@ -697,6 +759,10 @@ cometa_devices_run(const cometa_devices_conf_t *cf, cometa_net_t *nt,
         }
 
         cometa_wheel_run(&wheel, on_timer);
+
+        if (*push) {
+            push_events(devices);
+        }
     }
 
     for (started = 0; started < all; started++) {

@@ -22,6 +22,8 @@ typedef struct {
     uint32_t      backoff;          /* ms, doubled by every failure */
     double        rate;             /* attaches per second, 0: no limit */
     uint64_t      worker;           /* attach to this process only, 0: any */
+    uint32_t      events;           /* pushed by each device */
+    double        event_rate;       /* by all, per second; 0: no limit */
 
     /* misbehaviour: probabilities per message */
 
@@ -42,7 +44,7 @@ typedef struct {
 #define COMETA_DEVICE_COUNTERS(X)                                             \
     X(attached) X(attaches) X(failed) X(dropped) X(heartbeats) X(messages)    \
     X(bytes_down) X(bytes_up) X(late) X(twice) X(silent) X(quit)              \
-    X(elsewhere) X(wrong_worker) X(overruns) X(repeated) X(malformed)
+    X(elsewhere) X(events) X(wrong_worker) X(overruns) X(repeated) X(malformed)
 
 typedef struct {
 #define X(name)  uint64_t  name;
@@ -50,8 +52,12 @@ typedef struct {
 #undef X
 } cometa_device_counts_t;
 
-/* returns when *stop is set; "counts" may be read by others meanwhile */
+/*
+ * returns when *stop is set, pushes the events once *push is; "counts" may be
+ * read by others meanwhile
+ */
 void cometa_devices_run(const cometa_devices_conf_t *conf, cometa_net_t *net,
-    cometa_device_counts_t *counts, volatile sig_atomic_t *stop);
+    cometa_device_counts_t *counts, volatile sig_atomic_t *stop,
+    volatile sig_atomic_t *push);
 
 #endif

@@ -8,13 +8,13 @@
 #   MODULE    the module (build/ngx_cometa_module.so)
 #   BENCH     where the compiled programs are (build/bench)
 #   PORT      the first of three ports on 127.0.0.1 (free ones are found)
-#   ZONE      size of the shared memory zone (from devices and workers)
-#   PATIENCE  seconds until all devices have to be attached (120)
+#   ZONE      size of the shared memory zone (1m and 128 bytes a device)
+#   PATIENCE  seconds until all connections have to be there (600)
 #   KEEP      1: leave the temporary directory
 
 set -euo pipefail
 
-PATIENCE=${PATIENCE:-120}
+PATIENCE=${PATIENCE:-600}
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 # nginx takes a variable of the same name for its own: it must not see it
@@ -101,7 +101,7 @@ find_ports() {
 
 nginx_conf() {
     local workers=$1 connections=$2 devices=$3 extra=${4:-}
-    local zone=${ZONE:-$((16384 + devices / 4 + workers * 1024))k}
+    local zone=${ZONE:-$((1024 + devices / 8))k}
 
     cat > "$dir/nginx.conf" <<END
 load_module $dir/module.so;
@@ -146,6 +146,14 @@ http {
 
         location ~ ^/v1/applications/(?<app>[^/]+)/devices/(?<device>[^/]+)/send\$ {
             cometa_send;
+        }
+
+        location ~ ^/v1/applications/(?<app>[^/]+)/devices/(?<device>[^/]+)/websocket\$ {
+            cometa_websocket;
+        }
+
+        location ~ ^/v1/websockets/(?<device>[^/]+)/(?<key>[^/]+)\$ {
+            cometa_websocket;
         }
 
         location ~ ^/v1/applications/(?<app>[^/]+)/devices/(?<device>[^/]+)\$ {
@@ -238,11 +246,24 @@ field() {
 }
 
 
+# until_said WORD FILE PID: the program PID has printed a line that begins so
+
+until_said() {
+    local word=$1 out=$2 pid=$3 end=$((SECONDS + PATIENCE))
+
+    until grep -q "^$word" "$out"; do
+        kill -0 "$pid" 2>/dev/null || die "ended before it said \"$word\""
+        [ "$SECONDS" -lt "$end" ] || die "no \"$word\" in $PATIENCE s"
+        sleep 0.1
+    done
+}
+
+
 # devices FILE OPTION...: cb-devices in the background, until all of them
 # are attached; its output is in the file, its pid in devices_pid
 
 devices() {
-    local out=$1 end=$((SECONDS + PATIENCE))
+    local out=$1
     shift
 
     : > "$out"
@@ -251,11 +272,7 @@ devices() {
         --server_port "$PORT" --json "$@" > "$out" &
     devices_pid=$!
 
-    until grep -q '^attached' "$out"; do
-        kill -0 "$devices_pid" 2>/dev/null || die "the devices ended early"
-        [ "$SECONDS" -lt "$end" ] || die "not attached in $PATIENCE s"
-        sleep 0.1
-    done
+    until_said attached "$out" "$devices_pid"
 }
 
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Memory of one worker for each idle device, beside nginx's own idle
 # keep-alive connections (one small request made on each) in the same run,
-# plain and TLS.
+# plain and TLS; and for each idle WebSocket.
 #
 # What is counted is the resident memory of the worker: connection slots,
 # heap and the zone's records that it touched. Zero is the same nginx with as
@@ -9,14 +9,16 @@
 # enough slots. Both have 1/15 more: when less than 1/16 of all slots is free,
 # nginx closes connections that are idle or have not sent their request yet.
 #
-#   DEVICES TLS_DEVICES    16000 8000
+#   DEVICES TLS_DEVICES WEBSOCKETS    16000 8000 16000
 #   STRICT    1: fail if a figure is above its limit
 
 . "$(dirname "$0")/env.sh"
 
 DEVICES=${DEVICES:-16000}
 TLS_DEVICES=${TLS_DEVICES:-8000}
+WEBSOCKETS=${WEBSOCKETS:-16000}
 
+FEW=64                      # devices that the WebSockets share
 HEARTBEAT=5                 # s: every device has sent one when measured
 SPARE=64                    # slots and descriptors for all else
 LEAST=16                    # slots that nginx itself starts with
@@ -35,13 +37,30 @@ memory() {
 }
 
 
-# held N PORT: the server has so many connections, or the run has failed
+# held N PORT: the server has so many connections, soon, or the run has failed
 
 held() {
     local count
 
-    count=$(ss -Htn state established src "127.0.0.1:$2" | wc -l)
-    [ "$count" = "$1" ] || die "$count connections instead of $1"
+    for _ in $(seq 30); do
+        count=$(ss -Htn state established src "127.0.0.1:$2" | wc -l)
+        [ "$count" = "$1" ] && return
+        sleep 1
+    done
+
+    cat "$dir/error.log" "$dir/held" >&2
+    die "$count connections instead of $1"
+}
+
+
+# hold OPTION...: callers in the background that keep their connections; their
+# pid in held_pid
+
+hold() {
+    : > "$dir/held"
+    "${load[@]}" "$@" --concurrency 64 --hold > "$dir/held" &
+    held_pid=$!
+    until_said held "$dir/held" "$held_pid"
 }
 
 
@@ -67,7 +86,7 @@ $((($9 - $5) * 1024 / $2)) $(((${10} - $6) * 1024 / $2))"
 # measure KIND N PORT [OPTION]: zero, then keep-alive, then devices
 
 measure() {
-    local kind=$1 n=$2 port=$3 pid
+    local kind=$1 n=$2 port=$3
     shift 3
 
     start_with $((n / 15 + LEAST)) "$n"
@@ -75,25 +94,16 @@ measure() {
     nginx_stop
 
     start_with $((n + n / 15 + SPARE)) "$n"
-    : > "$dir/held"
-    "${load[@]}" "$@" --server_port "$port" --callers "$n" --calls "$n" \
-        --concurrency 64 --uri /small --expect ok --hold > "$dir/held" &
-    pid=$!
-
-    until grep -q '^held' "$dir/held"; do
-        kill -0 "$pid" 2>/dev/null || die "the callers ended early"
-        sleep 0.1
-    done
-
+    hold "$@" --server_port "$port" --callers "$n" --calls "$n" \
+        --uri /small --expect ok
     held "$n" "$port"
     note "$kind keep-alive" "$n"
-    end "$pid"
+    end "$held_pid"
     nginx_stop
 
     start_with $((n + n / 15 + SPARE)) "$n"
     devices "$dir/devices" "$@" --server_port "$port" --devices "$n" \
         --concurrency 64 --heartbeat "$HEARTBEAT" --quiet
-    pid=$devices_pid
     sleep $((HEARTBEAT + 1))
 
     held "$n" "$port"
@@ -103,8 +113,39 @@ measure() {
         || { cat "$dir/load" >&2; die "calls failed"; }
     note "$kind device, called" "$n"
 
-    end "$pid"
+    end "$devices_pid"
     [ "$(field dropped "$dir/devices")" = 0 ] || die "devices were dropped"
+    nginx_stop
+    check_log "^$" || status=1
+}
+
+
+# few_devices SLOTS: nginx with the devices that the WebSockets share
+
+few_devices() {
+    start_with "$1" "$FEW"
+    devices "$dir/devices" --devices "$FEW" --heartbeat "$HEARTBEAT" --quiet
+    sleep $((HEARTBEAT + 1))
+}
+
+
+# measure_websockets N: zero, which has the devices, then WebSockets
+
+measure_websockets() {
+    local n=$1
+
+    few_devices $((n / 15 + LEAST + FEW))
+    zero=$(memory)
+    end "$devices_pid"
+    nginx_stop
+
+    few_devices $((n + n / 15 + SPARE + FEW))
+    hold --websocket --each --devices "$FEW" --callers "$n" --calls 0
+    held $((n + FEW)) "$PORT"
+    note "WebSocket" "$n"
+
+    end "$held_pid" "$devices_pid"
+    grep -q "lost 0;" "$dir/held" || die "WebSockets were lost"
     nginx_stop
     check_log "^$" || status=1
 }
@@ -131,21 +172,23 @@ row() {
 }
 
 
-most=$((DEVICES > TLS_DEVICES ? DEVICES : TLS_DEVICES))
+most=$(printf '%s\n' "$DEVICES" "$TLS_DEVICES" "$WEBSOCKETS" \
+       | sort -n | tail -1)
 
 if [ "$(ulimit -n)" != unlimited ] && [ "$(ulimit -n)" -lt $((most + 128)) ]
 then
     die "$most connections in a process, but it may have $(ulimit -n)" \
-        "descriptors: set DEVICES and TLS_DEVICES lower"
+        "descriptors: set DEVICES, TLS_DEVICES and WEBSOCKETS lower"
 fi
 
 measure plain "$DEVICES" "$PORT"
 measure TLS "$TLS_DEVICES" $((PORT + 1)) --use_ssl
+measure_websockets "$WEBSOCKETS"
 
 read -r tls_keepalive _ <<< "${result[TLS keep-alive]}"
 
-printf 'bytes of worker memory each, %d plain and %d TLS connections\n' \
-    "$DEVICES" "$TLS_DEVICES"
+printf 'bytes of worker memory each, %d plain and %d TLS connections, %d %s\n' \
+    "$DEVICES" "$TLS_DEVICES" "$WEBSOCKETS" WebSockets
 printf '  %-24s %8s %8s %8s %8s\n' "" all private zone files
 row "plain keep-alive"
 row "plain device" 1000
@@ -153,5 +196,6 @@ row "plain device, called"
 row "TLS keep-alive"
 row "TLS device" $((tls_keepalive + 500))
 row "TLS device, called"
+row "WebSocket"
 
 exit "$status"

@@ -1,13 +1,17 @@
 #!/bin/bash
 # CPU time of the workers for one call and its reply, beside that of
-# proxy_pass to a keep-alive upstream, in turns in the same run: with one
-# worker, and with two where every call crosses from one to the other.
+# proxy_pass to a keep-alive upstream, in turns in the same run: over HTTP and
+# over WebSockets with one worker; over HTTP with two, where every call
+# crosses from one to the other.
 #
-# proxy_pass has as many upstream connections as callers. So once as many
-# devices are called, for like with like, and once all that are attached: the
-# difference is what a working set of more sockets costs.
+# proxy_pass has as many upstream connections as callers, and none of them is
+# waited for. Like with like is a device for each caller. Devices chosen at
+# random out of many show what a working set of more sockets costs, and
+# callers that wait for each other. WebSockets with more calls outstanding are
+# once as many as the callers, and once so many that as many calls are under
+# way as with proxy_pass.
 #
-#   DEVICES CALLERS SIZE ROUNDS ROUND    1000 64 32 4 3 (s)
+#   DEVICES CALLERS SIZE ROUNDS ROUND    1000 64 32 5 3 (s)
 #   STRICT    1: fail if a ratio is above its limit
 
 . "$(dirname "$0")/env.sh"
@@ -15,55 +19,81 @@
 DEVICES=${DEVICES:-1000}
 CALLERS=${CALLERS:-64}
 SIZE=${SIZE:-32}
-ROUNDS=${ROUNDS:-4}
+ROUNDS=${ROUNDS:-5}
 ROUND=${ROUND:-3}
 
+OUTSTANDING=16
+WARM=1                      # s
+
 hz=$(getconf CLK_TCK)
-few="send, $CALLERS devices"
-many="send, $DEVICES devices"
+half=$((DEVICES / 2))       # on each of two workers
+callers=$((CALLERS / 2))    # of each of two loads
+few=$(((CALLERS + OUTSTANDING - 1) / OUTSTANDING))
 status=0
 
 
 # The loads of one round, each process with a file of its own.
 
-send_one() {
-    "${load[@]}" --devices "$1" --callers "$CALLERS" "${common[@]}" \
-        > "$dir/load.1"
+# run N OPTION...
+
+run() {
+    local n=$1
+    shift
+
+    "${load[@]}" --size "$SIZE" --duration "$seconds" --json "$@" \
+        > "$dir/load.$n"
 }
 
-proxy_one() {
-    "${load[@]}" --uri /proxy --callers "$CALLERS" "${common[@]}" \
-        > "$dir/load.1"
+proxy() { run 1 --callers "$CALLERS" --uri /proxy; }
+# shellcheck disable=SC2317 # called by "measure"
+own() { run 1 --callers "$CALLERS" --devices "$CALLERS" --each; }
+any() { run 1 --callers "$CALLERS" --devices "$DEVICES"; }
+
+# websocket NUMBER OUTSTANDING
+
+websocket() {
+    run 1 --callers "$1" --devices "$1" --each --websocket --outstanding "$2"
 }
+
+
+# two "OPTION..." "OPTION...": a load from each of two workers
 
 two() {
     local first second=0
 
     # shellcheck disable=SC2086 # the options are words
-    "${load[@]}" --worker "$w1" --callers $((CALLERS / 2)) "${common[@]}" $1 \
-        > "$dir/load.1" &
+    run 1 --worker "$w1" --callers "$callers" $1 &
     first=$!
     # shellcheck disable=SC2086
-    "${load[@]}" --worker "$w2" --callers $((CALLERS / 2)) "${common[@]}" $2 \
-        > "$dir/load.2" || second=$?
+    run 2 --worker "$w2" --callers "$callers" $2 || second=$?
     wait "$first" && return "$second"
 }
 
-half=$((DEVICES / 2))
+# N devices of one worker
 
-# N devices of all, half of them on each worker
+on_one() { echo "--device_id 1 --devices $1"; }
+on_two() { echo "--device_id $((half + 1)) --devices $1"; }
 
-on_one() { echo "--device_id 1 --devices $(($1 / 2))"; }
-on_two() { echo "--device_id $((half + 1)) --devices $(($1 / 2))"; }
-
-send_crossing() { two "$(on_two "$1")" "$(on_one "$1")"; }
-send_local() { two "$(on_one "$1")" "$(on_two "$1")"; }
 proxy_two() { two "--uri /proxy" "--uri /proxy"; }
+# shellcheck disable=SC2317
+own_local() {
+    two "$(on_one "$callers") --each" "$(on_two "$callers") --each"
+}
+
+# shellcheck disable=SC2317
+own_cross() {
+    two "$(on_two "$callers") --each" "$(on_one "$callers") --each"
+}
+
+any_cross() {
+    two "$(on_two "$half")" "$(on_one "$half")"
+}
 
 
-# measure NAME LOAD...: one round; adds to the sums of the name
+# measure NAME LOAD...: one round; CPU time per call goes to the list of the
+# name
 
-declare -A ticks calls seconds
+declare -A us calls
 
 measure() {
     local name=$1 before after n=0 file
@@ -81,26 +111,34 @@ measure() {
         n=$((n + $(field right "$file")))
     done
 
-    ticks[$name]=$((${ticks[$name]:-0} + after - before))
     calls[$name]=$((${calls[$name]:-0} + n))
-    seconds[$name]=$((${seconds[$name]:-0} + ROUND))
+    us[$name]+="$(awk -v t=$((after - before)) -v hz="$hz" -v n="$n" \
+                      'BEGIN { printf "%.4f", t / hz * 1e6 / n }') "
 }
 
 
-microseconds() {
-    awk -v t="${ticks[$1]}" -v c="${calls[$1]}" -v hz="$hz" \
-        'BEGIN { printf "%.2f", t / hz * 1e6 / c }'
+median() {
+    tr -s ' ' '\n' | grep . | sort -n \
+        | awk '{ v[NR] = $1 }
+               END { printf "%.3f",
+                     (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
 }
 
 
-# row NAME BASE LIMIT
+# of each round of NAME to that of BASE
+
+ratios() {
+    paste -d ' ' <(tr ' ' '\n' <<< "${us[$1]}") <(tr ' ' '\n' <<< "${us[$2]}") \
+        | awk 'NF == 2 { printf "%.4f ", $1 / $2 }'
+}
+
+
+# row NAME BASE [LIMIT]
 
 row() {
-    local us base ratio verdict=
+    local ratio verdict=
 
-    us=$(microseconds "$1")
-    base=$(microseconds "$2")
-    ratio=$(awk -v a="$us" -v b="$base" 'BEGIN { printf "%.3f", a / b }')
+    ratio=$(ratios "$1" "$2" | median)
 
     if [ -n "${3:-}" ]; then
         verdict="limit $3: met"
@@ -111,8 +149,9 @@ row() {
         fi
     fi
 
-    printf '  %-34s %10d %10d %10s %8s  %s\n' "$1" "${calls[$1]}" \
-        $((${calls[$1]} / ${seconds[$1]})) "$us" "$ratio" "$verdict"
+    printf '  %-36s %9d %9d %8s %7s  %s\n' "$1" "${calls[$1]}" \
+        $((${calls[$1]} / (ROUNDS * ROUND))) "$(median <<< "${us[$1]}")" \
+        "$ratio" "$verdict"
 }
 
 
@@ -129,20 +168,29 @@ case_of() {
 }
 
 
+if [ "$half" -lt "$CALLERS" ]; then
+    die "DEVICES must be at least twice CALLERS"
+fi
+
 "$BENCH/cb-upstream" $((PORT + 2)) &
 upstream=$!
-common=(--size "$SIZE" --json --duration 1)
 
 case_of 1
 devices "$dir/devices" --devices "$DEVICES" --quiet
 
-send_one "$DEVICES" && proxy_one            # warm
-common=(--size "$SIZE" --json --duration "$ROUND")
+seconds=$WARM
+any && proxy && websocket "$CALLERS" 1
+seconds=$ROUND
 
 for _ in $(seq "$ROUNDS"); do
-    measure "proxy_pass" proxy_one
-    measure "$few" send_one "$CALLERS"
-    measure "$many" send_one "$DEVICES"
+    measure "proxy_pass" proxy
+    measure "send, own device" own
+    measure "send, $DEVICES devices at random" any
+    measure "$CALLERS WebSockets, 1 outstanding" websocket "$CALLERS" 1
+    measure "$CALLERS WebSockets, $OUTSTANDING outstanding" \
+        websocket "$CALLERS" "$OUTSTANDING"
+    measure "$few WebSockets, $OUTSTANDING outstanding" \
+        websocket "$few" "$OUTSTANDING"
 done
 
 end "$devices_pid"
@@ -151,35 +199,38 @@ nginx_stop
 
 case_of 2
 # shellcheck disable=SC2046 # the options are words
-devices "$dir/devices.1" --worker "$w1" $(on_one "$DEVICES") --quiet
+devices "$dir/devices.1" --worker "$w1" $(on_one "$half") --quiet
 devices_1=$devices_pid
 # shellcheck disable=SC2046
-devices "$dir/devices.2" --worker "$w2" $(on_two "$DEVICES") --quiet
+devices "$dir/devices.2" --worker "$w2" $(on_two "$half") --quiet
 devices_2=$devices_pid
 
-common=(--size "$SIZE" --json --duration 1)
-send_crossing "$DEVICES" && proxy_two       # warm
-common=(--size "$SIZE" --json --duration "$ROUND")
+seconds=$WARM
+any_cross && proxy_two
+seconds=$ROUND
 
 for _ in $(seq "$ROUNDS"); do
     measure "proxy_pass, 2 workers" proxy_two
-    measure "$few, none crossing" send_local "$CALLERS"
-    measure "$few, all crossing" send_crossing "$CALLERS"
-    measure "$many, all crossing" send_crossing "$DEVICES"
+    measure "send, own device, none crossing" own_local
+    measure "send, own device, all crossing" own_cross
+    measure "send, at random, all crossing" any_cross
 done
 
 end "$devices_1" "$devices_2" "$upstream"
 check_log "^$" || status=1
 
-printf '%d bytes each way, %d callers, %d devices, %d rounds of %s s\n' \
-    "$SIZE" "$CALLERS" "$DEVICES" "$ROUNDS" "$ROUND"
-printf '  %-34s %10s %10s %10s %8s\n' "" calls calls/s "us CPU" ratio
+printf '%d bytes each way, %d callers, medians of %d rounds of %s s\n' \
+    "$SIZE" "$CALLERS" "$ROUNDS" "$ROUND"
+printf '  %-36s %9s %9s %8s %7s\n' "" calls calls/s "us CPU" ratio
 row "proxy_pass" "proxy_pass"
-row "$few" "proxy_pass" 1.0
-row "$many" "proxy_pass" 1.0
+row "send, own device" "proxy_pass" 1.0
+row "send, $DEVICES devices at random" "proxy_pass"
+row "$CALLERS WebSockets, 1 outstanding" "proxy_pass" 0.8
+row "$CALLERS WebSockets, $OUTSTANDING outstanding" "proxy_pass" 0.5
+row "$few WebSockets, $OUTSTANDING outstanding" "proxy_pass"
 row "proxy_pass, 2 workers" "proxy_pass, 2 workers"
-row "$few, none crossing" "proxy_pass, 2 workers"
-row "$few, all crossing" "proxy_pass, 2 workers" 1.15
-row "$many, all crossing" "proxy_pass, 2 workers" 1.15
+row "send, own device, none crossing" "proxy_pass, 2 workers"
+row "send, own device, all crossing" "proxy_pass, 2 workers" 1.15
+row "send, at random, all crossing" "proxy_pass, 2 workers"
 
 exit "$status"

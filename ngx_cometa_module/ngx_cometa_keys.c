@@ -161,7 +161,7 @@ ngx_cometa_keys_bucket(u_char *key)
 }
 
 
-/* An application may hold an eighth of all keys, the oldest go first. */
+/* An application may hold a quarter of all keys, the oldest go first. */
 
 static uint32_t
 ngx_cometa_keys_alloc(uint32_t app)
@@ -179,7 +179,7 @@ ngx_cometa_keys_alloc(uint32_t app)
         ngx_cometa_keys_drop(a->oldest);
     }
 
-    if (a->n && (a->n >= head->keys / 8
+    if (a->n && (a->n >= head->keys / 4
                  || (head->keys_free == 0 && head->keys_carved == head->keys)))
     {
         ngx_cometa_keys_drop(a->oldest);

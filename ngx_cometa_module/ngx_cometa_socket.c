@@ -4,8 +4,8 @@
  *
  * Frames that arrive together are handled together, and what they lead to is
  * written together when they are done. A reply is written at once, unless
- * more calls of the socket are outstanding: then it waits for the replies of
- * the others, for a millisecond at most.
+ * more calls of the socket are outstanding: then it waits for the replies to
+ * half of them, for a few milliseconds at most.
  */
 
 #include "ngx_cometa_socket.h"
@@ -19,7 +19,7 @@
 #define NGX_COMETA_SOCKET_READS    16       /* in one go */
 #define NGX_COMETA_SOCKET_CALLS    1024     /* outstanding on one socket */
 #define NGX_COMETA_SOCKET_BATCH    16384    /* bytes that wait for no more */
-#define NGX_COMETA_SOCKET_HOLD     1        /* ms */
+#define NGX_COMETA_SOCKET_HOLD     3        /* ms */
 #define NGX_COMETA_SOCKET_LINGER   5000     /* ms, for the peer's close */
 #define NGX_COMETA_SOCKET_EXPIRE   1000     /* looked at in one go */
 
@@ -69,9 +69,11 @@ struct ngx_cometa_socket_s {
     uint32_t                   app;
     uint16_t                   outstanding; /* calls that have not ended */
     uint16_t                   queued;      /* requests, ended ones too */
+    uint16_t                   batched;     /* replies in the output */
 
     unsigned                   pinged:1;
     unsigned                   closing:1;   /* a close frame was sent */
+    unsigned                   failing:1;   /* and no answer is waited for */
     unsigned                   busy:1;      /* its handler is on the stack */
     unsigned                   dead:1;      /* to be freed by that */
 
@@ -101,6 +103,7 @@ static void ngx_cometa_socket_settle(ngx_cometa_socket_t *s);
 static ngx_int_t ngx_cometa_socket_put(ngx_cometa_socket_t *s,
     ngx_uint_t type, u_char *data, size_t len);
 static void ngx_cometa_socket_flush(ngx_cometa_socket_t *s);
+static void ngx_cometa_socket_shut(ngx_cometa_socket_t *s);
 static void ngx_cometa_socket_hold(ngx_cometa_socket_t *s);
 static void ngx_cometa_socket_held_handler(ngx_event_t *ev);
 static void ngx_cometa_socket_hear(ngx_cometa_socket_t *s);
@@ -469,6 +472,7 @@ ngx_cometa_socket_parse(ngx_cometa_socket_t *s, u_char *data, size_t len)
             ngx_log_error(NGX_LOG_INFO, s->connection->log, 0,
                           "malformed frame on a websocket: %s",
                           cometa_ws_error(rc));
+            s->failing = 1;
             ngx_cometa_socket_close(s, cometa_ws_error_code(rc));
             return;
         }
@@ -655,6 +659,7 @@ ngx_cometa_socket_reply(ngx_cometa_socket_t *s, ngx_cometa_request_t *q,
 
         ngx_queue_remove(&q->link);
         s->queued--;
+        s->batched++;
 
         if (q->reply) {
             ngx_free(q->reply);
@@ -692,7 +697,7 @@ ngx_cometa_socket_settle(ngx_cometa_socket_t *s)
         return;
     }
 
-    if (s->outstanding && !s->closing
+    if (s->outstanding > s->batched && !s->closing
         && s->output.len - s->output.pos < NGX_COMETA_SOCKET_BATCH)
     {
         ngx_cometa_socket_hold(s);
@@ -726,6 +731,7 @@ ngx_cometa_socket_put(ngx_cometa_socket_t *s, ngx_uint_t type, u_char *data,
             ngx_log_error(NGX_LOG_INFO, s->connection->log, 0,
                           "websocket is not read, %uD bytes wait",
                           s->output.len - s->output.pos);
+            s->failing = 1;
             ngx_cometa_socket_close(s, NGX_COMETA_CLOSE_AGAIN);
         }
 
@@ -759,6 +765,8 @@ ngx_cometa_socket_flush(ngx_cometa_socket_t *s)
         return;
     }
 
+    s->batched = 0;
+
     if (s->held.next) {
         ngx_queue_remove(&s->held);
         s->held.next = NULL;
@@ -787,7 +795,39 @@ ngx_cometa_socket_flush(ngx_cometa_socket_t *s)
 
     ngx_cometa_bytes_free(out);
 
+    if (s->failing) {
+        ngx_cometa_socket_shut(s);
+        return;
+    }
+
     if (ngx_handle_write_event(c->write, 0) != NGX_OK) {
+        c->error = 1;
+        ngx_cometa_socket_end(s);
+    }
+}
+
+
+/*
+ * The close frame has left, and the peer has broken the protocol or does not
+ * read: the connection ends here. What it still sends is read for a while,
+ * lest a reset overtakes the close frame.
+ */
+
+static void
+ngx_cometa_socket_shut(ngx_cometa_socket_t *s)
+{
+    ngx_connection_t  *c;
+
+    c = s->connection;
+
+#if (NGX_SSL)
+    if (c->ssl) {
+        ngx_cometa_socket_end(s);
+        return;
+    }
+#endif
+
+    if (ngx_shutdown_socket(c->fd, NGX_WRITE_SHUTDOWN) == -1) {
         c->error = 1;
         ngx_cometa_socket_end(s);
     }
@@ -1106,6 +1146,14 @@ ngx_cometa_bytes_add(ngx_cometa_bytes_t *b, u_char *data, size_t len)
 {
     size_t   size;
     u_char  *p;
+
+    /* what is behind us makes room, once it is as much as what is left */
+
+    if (b->len + len > b->size && b->pos && b->pos >= b->len - b->pos) {
+        b->len -= b->pos;
+        ngx_memmove(b->data, b->data + b->pos, b->len);
+        b->pos = 0;
+    }
 
     if (b->len + len > b->size) {
         size = ngx_max(b->len + len, ngx_max(2 * b->size, 256));

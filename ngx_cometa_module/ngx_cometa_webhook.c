@@ -601,8 +601,14 @@ ngx_cometa_webhook_headers(ngx_http_request_t *r, ngx_cometa_lane_t *lane,
 
     ngx_str_set(&type, "application/octet-stream");
 
-    if (ngx_cometa_webhook_header(r, "Content-Type", &type) != NGX_OK
-        || ngx_cometa_webhook_header(r, "Cometa-Application", &lane->key.app)
+    if (ngx_cometa_webhook_header(r, "Content-Type", &type) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    /* the first of the list */
+    r->headers_in.content_type = r->headers_in.headers.part.elts;
+
+    if (ngx_cometa_webhook_header(r, "Cometa-Application", &lane->key.app)
            != NGX_OK
         || ngx_cometa_webhook_header(r, "Cometa-Device", &lane->key.device)
            != NGX_OK

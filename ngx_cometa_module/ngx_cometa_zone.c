@@ -159,7 +159,7 @@ ngx_cometa_zone_check(ngx_shm_zone_t *shm_zone, size_t max_message,
 
 /*
  * Divides `size` bytes. Slots are enough for eight generations of workers;
- * a sixteenth goes to the counters, another one to the latencies, a quarter
+ * a sixteenth goes to the counters, another one to the latencies, half
  * of that to the keys, and the rest to the records.
  * NGX_DECLINED: too small.
  */
@@ -192,7 +192,7 @@ ngx_cometa_zone_plan(ngx_cometa_head_t *head, size_t size,
     head->apps = ngx_min(head->sets, head->latencies);
     head->apps = ngx_min(head->apps, NGX_COMETA_APPS_MAX);
 
-    head->keys = size / 64 / sizeof(ngx_cometa_otk_t);
+    head->keys = size / 32 / sizeof(ngx_cometa_otk_t);
     head->keys = ngx_max(NGX_COMETA_KEYS_MIN,
                          ngx_min(head->keys, NGX_COMETA_KEYS_MAX));
 
