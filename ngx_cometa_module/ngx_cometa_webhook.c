@@ -384,7 +384,7 @@ ngx_cometa_webhook_request(ngx_cometa_lane_t *lane)
     ngx_connection_t    *c;
     ngx_cometa_event_t  *e;
     ngx_http_request_t  *r;
-    ngx_http_cleanup_t  *cln;
+    ngx_pool_cleanup_t  *cln;
 
     e = ngx_queue_data(ngx_queue_head(&lane->events), ngx_cometa_event_t,
                        link);
@@ -406,7 +406,9 @@ ngx_cometa_webhook_request(ngx_cometa_lane_t *lane)
         goto failed;
     }
 
-    cln = ngx_http_cleanup_add(r, 0);
+    /* of the pool: it runs when the request is logged, and all is read */
+
+    cln = ngx_pool_cleanup_add(r->pool, 0);
     if (cln == NULL) {
         goto failed;
     }

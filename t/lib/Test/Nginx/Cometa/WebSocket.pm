@@ -1,0 +1,404 @@
+package Test::Nginx::Cometa::WebSocket;
+
+# A WebSocket client that may say whatever bytes it likes: its frames are made
+# field by field, and nothing is answered on its own.  What the server sends
+# is checked strictly: see take().
+
+use warnings;
+use strict;
+
+use base qw/ Exporter /;
+
+use Digest::SHA qw/ sha1_base64 /;
+use MIME::Base64 qw/ encode_base64 /;
+use Socket qw/ SOL_SOCKET SO_RCVBUF /;
+use Test::Nginx::Cometa::Caller;
+use Test::Nginx::Cometa::Stream;
+use Test::Nginx::Cometa::Workers qw/ worker_conf stream_on /;
+use Time::HiRes qw/ time /;
+
+our @EXPORT = qw/
+    websocket_conf websocket websocket_on websocket_key key_answer accept_of
+    frame ws_text ws_binary ws_close ws_ping ws_pong
+/;
+
+use constant CRLF => "\x0d\x0a";
+use constant GUID => '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
+use constant {
+    CONTINUATION => 0, TEXT => 1, BINARY => 2, CLOSE => 8, PING => 9, PONG => 10
+};
+
+my %names = (
+    TEXT, 'text', BINARY, 'binary', CLOSE, 'close', PING, 'ping', PONG, 'pong'
+);
+
+
+# worker_conf() with the two locations of WebSockets.  Option beside its own:
+# websocket, text for both of them.
+
+sub websocket_conf {
+    my (%o) = @_;
+
+    my $text = 'cometa_websocket; add_header Pid $pid always;'
+        . (defined $o{websocket} ? delete $o{websocket} : '');
+    my $device = '(?<device>[^/]+)';
+
+    $o{server} = (defined $o{server} ? $o{server} : '')
+        . " location ~ ^/v1/applications/(?<app>[^/]+)/devices/$device"
+        . "/websocket\$ { $text }\n"
+        . " location ~ ^/v1/websockets/$device/(?<key>[^/]+)\$ { $text }\n";
+
+    return worker_conf(%o);
+}
+
+
+# Keys
+
+sub key_answer {
+    my ($app, $device, %o) = @_;
+
+    return call($app, $device, undef, method => 'GET',
+        uri => "/v1/applications/$app/devices/$device/websocket", %o);
+}
+
+sub websocket_key {
+    my $r = key_answer(@_);
+    return $r->{json}{device_key} || die "no key: $r->{status} $r->{body}\n";
+}
+
+sub accept_of {
+    my ($nonce) = @_;
+    return sha1_base64($nonce . GUID) . '=';
+}
+
+
+# Opens a WebSocket.  The object then holds what response() returns: status,
+# head, headers, and body and json of a refusal.  Options:
+#
+#   app, device     ids (app1, dev1)
+#   key             (a new one)
+#   nonce           Sec-WebSocket-Key
+#   headers         { name => value or list of values }; undef: without it
+#   with            bytes sent in one packet with the handshake
+#   bytewise        all that in packets of one byte
+#   method, uri, version, stream, port, ssl, rcvbuf, timeout
+
+sub websocket {
+    my (%o) = @_;
+
+    $o{app} ||= 'app1';
+    $o{device} ||= 'dev1';
+    $o{nonce} = encode_base64(pack('N4', map { rand(2 ** 32) } 1 .. 4), '')
+        unless defined $o{nonce};
+    $o{key} = websocket_key($o{app}, $o{device},
+        map { $_ => $o{$_} } grep { exists $o{$_} } qw/ ssl port /)
+        unless defined $o{key} || defined $o{uri};
+
+    my $stream = $o{stream} || caller_stream(%o);
+    setsockopt($stream->socket(), SOL_SOCKET, SO_RCVBUF, $o{rcvbuf})
+        if $o{rcvbuf};
+
+    my $request = handshake(%o) . (defined $o{with} ? $o{with} : '');
+
+    $o{bytewise} ? $stream->write_bytes($request) : $stream->write($request);
+
+    return bless {
+        %o, stream => $stream, %{answer_to($stream, %o)}
+    }, __PACKAGE__;
+}
+
+# An answer 101 has no body, and is the last of HTTP on its connection.
+
+sub answer_to {
+    my ($stream, %o) = @_;
+
+    return response($stream, %o) unless switches($stream, $o{timeout});
+
+    my $head = $stream->take_until(CRLF . CRLF);
+
+    return {
+        status => 101, head => $head, body => '', json => {},
+        headers => Test::Nginx::Cometa::Caller::headers($head)
+    };
+}
+
+sub switches {
+    my ($stream, $timeout) = @_;
+
+    my $end = Test::Nginx::Cometa::Stream::deadline($timeout);
+
+    while (index($stream->{in}, CRLF . CRLF) < 0) {
+        $stream->fill($end) or return 0;
+    }
+
+    return $stream->{in} =~ m!\AHTTP/1\.1 101 !;
+}
+
+sub handshake {
+    my (%o) = @_;
+
+    my %headers = (
+        Host => 'localhost',
+        Upgrade => 'websocket',
+        Connection => 'Upgrade',
+        'Sec-WebSocket-Key' => $o{nonce},
+        'Sec-WebSocket-Version' => 13,
+        %{$o{headers} || {}}
+    );
+
+    my $uri = $o{uri} || "/v1/websockets/$o{device}/$o{key}";
+    my @lines = map {
+        my ($name, $value) = ($_, $headers{$_});
+        map { "$name: $_" } ref $value ? @$value : $value
+    } grep { defined $headers{$_} } sort keys %headers;
+
+    return join CRLF,
+        ($o{method} || 'GET') . " $uri HTTP/" . ($o{version} || '1.1'),
+        @lines, '', '';
+}
+
+# One that the worker with this pid serves.
+
+sub websocket_on {
+    my ($pid, %o) = @_;
+
+    my $ws = websocket(%o, stream => stream_on($pid));
+
+    die "websocket: $ws->{status}\n" if $ws->{status} != 101;
+
+    return $ws;
+}
+
+
+# Frames to the server
+
+# Options:
+#
+#   fin, rsv        bits (1, 0)
+#   mask            4 bytes (random); '': without a mask
+#   form            7, 16 or 64: the length's form (the shortest)
+#   length          another length than the payload's
+
+sub frame {
+    my ($opcode, $payload, %o) = @_;
+
+    my $fin = defined $o{fin} ? $o{fin} : 1;
+    my $mask = defined $o{mask} ? $o{mask} : pack('N', rand(2 ** 32));
+    my $length = defined $o{length} ? $o{length} : length $payload;
+    my $form = $o{form} || ($length < 126 ? 7 : $length < 65536 ? 16 : 64);
+    my $bit = length $mask ? 0x80 : 0;
+
+    my $head = pack 'C', $fin << 7 | ($o{rsv} || 0) << 4 | $opcode;
+
+    $head .= $form == 7 ? pack('C', $bit | $length)
+        : $form == 16 ? pack('Cn', $bit | 126, $length)
+        : pack('CQ>', $bit | 127, $length);
+
+    return $head . $mask . masked($payload, $mask);
+}
+
+sub masked {
+    my ($payload, $mask) = @_;
+
+    return $payload unless length $mask;
+
+    my $times = length($payload) / 4 + 1;
+
+    # as strings, even if one looks like a number
+    return "$payload" ^ substr($mask x $times, 0, length $payload);
+}
+
+sub ws_text { return frame(TEXT, @_) }
+sub ws_binary { return frame(BINARY, @_) }
+sub ws_ping { return frame(PING, @_) }
+sub ws_pong { return frame(PONG, @_) }
+
+sub ws_close {
+    my ($code, $reason) = @_;
+
+    my $payload = defined $code ? pack('n', $code) : '';
+    $payload .= $reason if defined $reason;
+
+    return frame(CLOSE, $payload);
+}
+
+sub raw {
+    my ($self, @bytes) = @_;
+    return $self->{stream}->write(join '', @bytes);
+}
+
+sub raw_bytes {
+    my ($self, @bytes) = @_;
+    return $self->{stream}->write_bytes(join '', @bytes);
+}
+
+sub text {
+    my ($self, $payload) = @_;
+    return $self->raw(ws_text($payload));
+}
+
+sub binary {
+    my ($self, $payload) = @_;
+    return $self->raw(ws_binary($payload));
+}
+
+sub socket {
+    my ($self) = @_;
+    return $self->{stream}->socket();
+}
+
+
+# Frames from the server
+
+# The next one: { type, payload }.  The type is 'none' if there was none in
+# time, 'eof' at the end of the connection, and 'wrong' if it is not as this
+# server must send it: complete, no reserved bit, no mask, its length in the
+# shortest form.
+
+sub take {
+    my ($self, $timeout) = @_;
+
+    my $stream = $self->{stream};
+    my $end = Test::Nginx::Cometa::Stream::deadline($timeout);
+
+    for ( ;; ) {
+        my ($frame, $size) = split_frame(\$stream->{in});
+
+        if ($frame) {
+            $stream->cut($size);
+            return $frame;
+        }
+
+        next if $stream->fill($end);
+
+        return { type => 'none', payload => '' } unless $stream->{eof};
+        return { type => 'eof', payload => $stream->{in} };
+    }
+}
+
+sub split_frame {
+    my ($in) = @_;
+
+    return if length $$in < 2;
+
+    my ($first, $length) = unpack 'CC', $$in;
+
+    return wrong('masked') if $length & 0x80;
+    return wrong('a fragment') unless $first & 0x80;
+    return wrong('a reserved bit') if $first & 0x70;
+
+    my $type = $names{$first & 15} or return wrong('the opcode');
+    my $head = $length == 126 ? 4 : $length == 127 ? 10 : 2;
+
+    return if length $$in < $head;
+
+    $length = unpack 'x2n', $$in if $head == 4;
+    $length = unpack 'x2Q>', $$in if $head == 10;
+
+    my $least = $head == 2 ? 0 : $head == 4 ? 126 : 65536;
+
+    return wrong('the length') if $length < $least;
+    return if length $$in < $head + $length;
+
+    return ({ type => $type, payload => substr($$in, $head, $length) },
+        $head + $length);
+}
+
+sub wrong {
+    my ($what) = @_;
+    return ({ type => 'wrong', payload => $what }, 2);
+}
+
+# The same in a few words: "text hello", "close 1000", "none".
+
+sub said {
+    my ($self, $timeout) = @_;
+
+    my $frame = $self->take($timeout);
+    my ($type, $payload) = @$frame{qw/ type payload /};
+
+    return 'close ' . close_words($payload) if $type eq 'close';
+    return length $payload ? "$type $payload" : $type;
+}
+
+sub close_words {
+    my ($payload) = @_;
+
+    return 'without code' if length $payload < 2;
+
+    my ($code, $reason) = unpack 'na*', $payload;
+    return length $reason ? "$code $reason" : $code;
+}
+
+# The next n frames; those of calls that fail come as the error's word.
+
+sub heard {
+    my ($self, $n, $timeout) = @_;
+    return join ', ', map { brief($self->said($timeout)) } 1 .. $n || 1;
+}
+
+sub brief {
+    my ($said) = @_;
+
+    return "error $1" if $said =~ /\Atext \{"msg":"\d.*","error":"(\w+)"\}\z/;
+    return $said;
+}
+
+# All until the server closes the connection, or the time is over.
+
+sub rest {
+    my ($self, $timeout) = @_;
+
+    my $end = Test::Nginx::Cometa::Stream::deadline($timeout);
+    my @said;
+
+    do {
+        push @said, brief($self->said($end - time()));
+    } until $said[-1] =~ /^(?:none|eof|wrong)/;
+
+    return join ', ', @said;
+}
+
+# True if nothing comes and the connection stays.
+
+sub quiet {
+    my ($self, $timeout) = @_;
+    return $self->said($timeout || 0.3) eq 'none';
+}
+
+# Whether it still works: a ping is answered.
+
+sub alive {
+    my ($self) = @_;
+
+    my $text = 'alive ' . int rand 1e9;
+
+    $self->raw(ws_ping($text));
+
+    return $self->said() eq "pong $text";
+}
+
+
+# The end
+
+# The close handshake, begun here.  Returns what the server says.
+
+sub goodbye {
+    my ($self, $code) = @_;
+
+    $self->raw(ws_close(defined $code ? $code : 1000));
+
+    return $self->rest();
+}
+
+sub close {
+    my ($self) = @_;
+    $self->{stream}->close();
+}
+
+sub reset {
+    my ($self) = @_;
+    $self->{stream}->reset();
+}
+
+1;
