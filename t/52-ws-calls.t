@@ -339,6 +339,8 @@ is($ws->said(), 'text re: back', 'and answers');
 # One written, three wait, the others are refused, all in order
 
 $ws->raw(map { ws_text($_) } 1 .. 7);
+wait_for(sub { figures('app1')->{queued} >= 3 });
+sleep(0.2);
 is(answers($d, 4), '1 2 3 4', 'a full queue: what it holds');
 is($ws->heard(7), numbered(1 .. 4) . ', error device_busy' x 3,
     'a full queue: the others are refused in their turn');
