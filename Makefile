@@ -17,7 +17,7 @@ PORT      ?= 8080
 FUZZ_TIME ?= 60
 T         ?= t
 CPUS      := $(shell nproc)
-J         ?= $(CPUS)
+J         ?= $(shell echo $$((2 * $(CPUS))))
 
 tools := t/tools
 here  := $(CURDIR)

@@ -290,6 +290,10 @@ ngx_cometa_stats_latency(uint32_t app, uint64_t us)
     ngx_cometa_window_t   *w;
     ngx_cometa_latency_t  *l;
 
+#ifdef NGX_COMETA_NO_STATS
+    return;
+#endif
+
     l = ngx_cometa_sets_own(&ngx_cometa_latencies, app);
 
     __atomic_fetch_add(&l->sum, us, __ATOMIC_RELAXED);

@@ -61,11 +61,22 @@ ngx_int_t ngx_cometa_stats_start(ngx_cycle_t *cycle, ngx_msec_t window);
 uint32_t ngx_cometa_app(ngx_str_t *name, ngx_uint_t create);
 
 
-/* Atomic, for where the zone is too small for all sets some are shared. */
+/*
+ * Atomic, for where the zone is too small for all sets some are shared. The
+ * other form is there to measure what counting costs.
+ */
+
+#ifdef NGX_COMETA_NO_STATS
+
+#define ngx_cometa_stats_add(app, field, n)  (void) (app), (void) (n)
+
+#else
 
 #define ngx_cometa_stats_add(app, field, n)                                   \
     (void) __atomic_fetch_add(&ngx_cometa_stats(app)->field, (uint64_t) (n),  \
                               __ATOMIC_RELAXED)
+
+#endif
 
 
 #endif /* _NGX_COMETA_STATS_H_INCLUDED_ */

@@ -60,10 +60,26 @@ struct ngx_cometa_lane_s {
 };
 
 
+/* What is still to be logged. */
+
+typedef struct {
+    ngx_uint_t                  dropped;
+    ngx_uint_t                  failed;
+    ngx_uint_t                  status;
+    ngx_event_t                 timer;
+} ngx_cometa_report_t;
+
+
 static ngx_cometa_lane_t *ngx_cometa_lane_get(ngx_cometa_device_t *dev);
 static void ngx_cometa_lane_wait(ngx_cometa_lane_t *lane);
 static void ngx_cometa_lane_timer(ngx_event_t *ev);
 static void ngx_cometa_webhook_drop(uint32_t app);
+static void ngx_cometa_webhook_fail(ngx_cometa_lane_t *lane,
+    ngx_cometa_event_t *e, ngx_uint_t status);
+static void ngx_cometa_webhook_tell(void);
+static void ngx_cometa_webhook_report_handler(ngx_event_t *ev);
+static void ngx_cometa_lane_drop(ngx_cometa_lane_t *lane);
+static void ngx_cometa_webhook_remove(ngx_cometa_event_t *e);
 static void ngx_cometa_webhook_run(ngx_event_t *ev);
 static void ngx_cometa_webhook_send(ngx_cometa_lane_t *lane);
 static void ngx_cometa_webhook_done(ngx_cometa_lane_t *lane,
@@ -95,6 +111,9 @@ static ngx_uint_t    ngx_cometa_webhook_queued;
 static size_t        ngx_cometa_webhook_bytes;
 static ngx_uint_t    ngx_cometa_webhook_running;
 static ngx_event_t   ngx_cometa_webhook_event;
+static ngx_uint_t    ngx_cometa_webhook_abandoned;
+
+static ngx_cometa_report_t  ngx_cometa_webhook_report;
 
 
 ngx_int_t
@@ -110,7 +129,13 @@ ngx_cometa_webhook_start(ngx_cycle_t *cycle)
 
     ngx_cometa_webhook_event.handler = ngx_cometa_webhook_run;
     ngx_cometa_webhook_event.log = cycle->log;
-    ngx_cometa_webhook_event.data = &ngx_cometa_lanes_ready;
+    ngx_cometa_webhook_event.data = &ngx_cometa_webhook_event;
+
+    ngx_cometa_webhook_report.timer.handler =
+                                         ngx_cometa_webhook_report_handler;
+    ngx_cometa_webhook_report.timer.log = cycle->log;
+    ngx_cometa_webhook_report.timer.data = &ngx_cometa_webhook_report.timer;
+    ngx_cometa_webhook_report.timer.cancelable = 1;
 
     return NGX_OK;
 }
@@ -132,7 +157,8 @@ ngx_cometa_webhook_push(ngx_cometa_webhook_conf_t *conf,
 
     size = sizeof(ngx_cometa_event_t) + len;
 
-    if (ngx_cometa_webhook_queued == NGX_COMETA_WEBHOOK_QUEUE
+    if (ngx_cometa_webhook_abandoned
+        || ngx_cometa_webhook_queued == NGX_COMETA_WEBHOOK_QUEUE
         || ngx_cometa_webhook_bytes + size > NGX_COMETA_WEBHOOK_BYTES)
     {
         ngx_cometa_webhook_drop(dev->app);
@@ -247,25 +273,158 @@ ngx_cometa_lane_timer(ngx_event_t *ev)
 }
 
 
-/* One line a second at most. */
-
 static void
 ngx_cometa_webhook_drop(uint32_t app)
 {
-    static time_t      last;
-    static ngx_uint_t  n;
-
     ngx_cometa_stats_add(app, webhook_dropped, 1);
-    n++;
 
-    if (last == ngx_time()) {
+    ngx_cometa_webhook_report.dropped++;
+    ngx_cometa_webhook_tell();
+}
+
+
+static void
+ngx_cometa_webhook_fail(ngx_cometa_lane_t *lane, ngx_cometa_event_t *e,
+    ngx_uint_t status)
+{
+    ngx_cometa_stats_add(e->app, webhook_failed, 1);
+
+    if (ngx_cometa_webhook_abandoned) {
+        return;
+    }
+
+    ngx_cometa_webhook_report.failed++;
+    ngx_cometa_webhook_report.status = status;
+    ngx_cometa_webhook_tell();
+}
+
+
+/* A line at once, and then one a second with what has come since. */
+
+static void
+ngx_cometa_webhook_tell(void)
+{
+    ngx_cometa_report_t  *report;
+
+    report = &ngx_cometa_webhook_report;
+
+    if (report->timer.timer_set) {
+        return;
+    }
+
+    if (report->dropped) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "cometa_webhook: queue is full, %ui events dropped",
+                      report->dropped);
+    }
+
+    if (report->failed) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "cometa_webhook: %ui events failed, the last one with "
+                      "status %ui", report->failed, report->status);
+    }
+
+    report->dropped = 0;
+    report->failed = 0;
+
+    ngx_add_timer(&report->timer, 1000);
+}
+
+
+static void
+ngx_cometa_webhook_report_handler(ngx_event_t *ev)
+{
+    if (ngx_cometa_webhook_report.dropped || ngx_cometa_webhook_report.failed)
+    {
+        ngx_cometa_webhook_tell();
+    }
+}
+
+
+ngx_uint_t
+ngx_cometa_webhook_count(void)
+{
+    return ngx_cometa_webhook_queued;
+}
+
+
+void
+ngx_cometa_webhook_abandon(void)
+{
+    ngx_uint_t          i;
+    ngx_queue_t        *q, *next;
+    ngx_connection_t   *c;
+    ngx_cometa_lane_t  *lane;
+
+    if (ngx_cometa_webhook_queued == 0 || ngx_cometa_webhook_abandoned) {
         return;
     }
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "cometa_webhook: queue is full, %ui events dropped", n);
-    last = ngx_time();
-    n = 0;
+                  "cometa_webhook: %ui events are lost, for the worker "
+                  "process ends", ngx_cometa_webhook_queued);
+
+    ngx_cometa_webhook_abandoned = 1;
+
+    for (i = 0; i < NGX_COMETA_WEBHOOK_TABLE; i++) {
+
+        for (q = ngx_queue_head(&ngx_cometa_lanes[i]);
+             q != ngx_queue_sentinel(&ngx_cometa_lanes[i]);
+             q = next)
+        {
+            next = ngx_queue_next(q);
+            lane = ngx_queue_data(q, ngx_cometa_lane_t, link);
+
+            if (lane->request) {
+                c = lane->request->connection;
+
+                ngx_http_finalize_request(lane->request, NGX_ERROR);
+                ngx_http_run_posted_requests(c);
+                continue;
+            }
+
+            if (lane->timer.timer_set) {
+                ngx_del_timer(&lane->timer);
+
+            } else {
+                ngx_queue_remove(&lane->ready);
+            }
+
+            ngx_cometa_lane_drop(lane);
+        }
+    }
+}
+
+
+/* Gives up all events of a lane, and the lane. */
+
+static void
+ngx_cometa_lane_drop(ngx_cometa_lane_t *lane)
+{
+    ngx_cometa_event_t  *e;
+
+    while (!ngx_queue_empty(&lane->events)) {
+        e = ngx_queue_data(ngx_queue_head(&lane->events), ngx_cometa_event_t,
+                           link);
+        ngx_cometa_webhook_fail(lane, e, 0);
+        ngx_cometa_webhook_remove(e);
+    }
+
+    ngx_queue_remove(&lane->link);
+    ngx_free(lane);
+}
+
+
+static void
+ngx_cometa_webhook_remove(ngx_cometa_event_t *e)
+{
+    ngx_cometa_stats_add(e->app, webhook_queued, -1);
+
+    ngx_cometa_webhook_queued--;
+    ngx_cometa_webhook_bytes -= sizeof(ngx_cometa_event_t) + e->len;
+
+    ngx_queue_remove(&e->link);
+    ngx_free(e);
 }
 
 
@@ -326,6 +485,11 @@ ngx_cometa_webhook_done(ngx_cometa_lane_t *lane, ngx_uint_t status)
     e = ngx_queue_data(ngx_queue_head(&lane->events), ngx_cometa_event_t,
                        link);
 
+    if (ngx_cometa_webhook_abandoned) {
+        ngx_cometa_lane_drop(lane);
+        return;
+    }
+
     if (status < 200 || status >= 300) {
 
         /* what the upstream understood and refused, it will refuse again */
@@ -340,23 +504,13 @@ ngx_cometa_webhook_done(ngx_cometa_lane_t *lane, ngx_uint_t status)
             goto next;
         }
 
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "cometa_webhook: event of \"%V/%V\" failed after %ud "
-                      "tries, the last one with %ui", &lane->key.app,
-                      &lane->key.device, (unsigned) e->tries, status);
-        ngx_cometa_stats_add(e->app, webhook_failed, 1);
+        ngx_cometa_webhook_fail(lane, e, status);
 
     } else {
         ngx_cometa_stats_add(e->app, webhook_sent, 1);
     }
 
-    ngx_cometa_stats_add(e->app, webhook_queued, -1);
-
-    ngx_cometa_webhook_queued--;
-    ngx_cometa_webhook_bytes -= sizeof(ngx_cometa_event_t) + e->len;
-
-    ngx_queue_remove(&e->link);
-    ngx_free(e);
+    ngx_cometa_webhook_remove(e);
 
     if (ngx_queue_empty(&lane->events)) {
         ngx_queue_remove(&lane->link);
@@ -716,8 +870,7 @@ ngx_cometa_webhook_handler(ngx_event_t *ev)
 
     if (c->close) {
         /* worker_shutdown_timeout */
-        ngx_http_finalize_request(r, NGX_ERROR);
-        ngx_http_run_posted_requests(c);
+        ngx_cometa_webhook_abandon();
         return;
     }
 

@@ -37,4 +37,11 @@ void ngx_cometa_webhook_push(ngx_cometa_webhook_conf_t *conf,
     u_char *data, size_t len);
 
 
+/* How many events wait or are being sent. */
+ngx_uint_t ngx_cometa_webhook_count(void);
+
+/* The process ends: all of them have failed, running ones too. */
+void ngx_cometa_webhook_abandon(void);
+
+
 #endif /* _NGX_COMETA_WEBHOOK_H_INCLUDED_ */

@@ -284,6 +284,7 @@ ngx_cometa_websocket_switch(ngx_http_request_t *r, ngx_str_t *key)
     /* "Connection: upgrade" comes with the status; no timeout, no reuse */
 
     r->headers_out.status = NGX_HTTP_SWITCHING_PROTOCOLS;
+    ngx_str_set(&r->headers_out.status_line, "101 Switching Protocols");
     r->keepalive = 0;
 
     rc = ngx_http_send_header(r);

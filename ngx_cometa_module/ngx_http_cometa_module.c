@@ -13,6 +13,7 @@
 #define NGX_COMETA_JOIN_WAIT    5000    /* ms, between tries for a slot */
 #define NGX_COMETA_DRAIN_WAIT   1000    /* ms, for workers to succeed us */
 #define NGX_COMETA_DRAIN_LOOK   500     /* ms, between looks for them */
+#define NGX_COMETA_DRAIN_EVENTS 5000    /* ms, for events to the webhook */
 #define NGX_COMETA_DRAIN_STEP   10      /* ms, between batches of devices */
 #define NGX_COMETA_DRAIN_BATCH  500
 
@@ -1274,7 +1275,9 @@ ngx_cometa_exiting(ngx_event_t *ev)
     drain.log = ev->log;
     drain.data = &drain;
 
-    if (ngx_cometa_device_count() || ngx_cometa_socket_count()) {
+    if (ngx_cometa_device_count() || ngx_cometa_socket_count()
+        || ngx_cometa_webhook_count())
+    {
         ngx_add_timer(&drain, NGX_COMETA_DRAIN_WAIT);
     }
 }
@@ -1283,13 +1286,26 @@ ngx_cometa_exiting(ngx_event_t *ev)
 static void
 ngx_cometa_drain(ngx_event_t *ev)
 {
-    if (ngx_cometa_device_count() == 0 && ngx_cometa_socket_count() == 0) {
+    static ngx_msec_t  since;
+
+    if (ngx_cometa_device_count() == 0 && ngx_cometa_socket_count() == 0
+        && ngx_cometa_webhook_count() == 0)
+    {
         return;
     }
 
     if (ngx_cometa_slot_successor()) {
         ngx_add_timer(ev, NGX_COMETA_DRAIN_LOOK);
+        since = 0;
         return;
+    }
+
+    if (since == 0) {
+        since = ngx_current_msec;
+    }
+
+    if (ngx_current_msec - since >= NGX_COMETA_DRAIN_EVENTS) {
+        ngx_cometa_webhook_abandon();
     }
 
     (void) ngx_cometa_socket_release(NGX_COMETA_DRAIN_BATCH);

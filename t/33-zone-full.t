@@ -99,8 +99,8 @@ sub records {
 
     my ($k) = $zone =~ /(\d+)/;
 
-    # 5/64 for counters and keys, 54k for what is fixed, 100 bytes a device
-    return int(0.95 * ($k * 59 / 64 - 54) * 1024 / 100);
+    # 5/32 for counters and keys, 54k for what is fixed, 100 bytes a device
+    return int(0.95 * ($k * 27 / 32 - 54) * 1024 / 100);
 }
 
 ###############################################################################
