@@ -26,7 +26,8 @@ const FLAGS = [
 let browser;
 let page;
 let complaints;     /* of the page: none is wanted */
-let bell;           /* a device */
+let devices;
+let bell;           /* one of them */
 
 
 before(async () => {
@@ -34,18 +35,24 @@ before(async () => {
         executablePath: CHROMIUM, args: FLAGS, chromiumSandbox: false
     });
 
-    for (let n = 1; n <= LAMPS; n++) {
-        await Device.attach(SERVER, `lamp-${String(n).padStart(3, '0')}`,
-            `lamp, ${n} W`, obey);
-    }
-
     bell = await Device.attach(SERVER, 'bell', 'bell', obey);
+    devices = [bell];
+
+    for (let n = 1; n <= LAMPS; n++) {
+        devices.push(await Device.attach(SERVER, lamp(n), `lamp, ${n} W`,
+            obey));
+    }
 }, { timeout: 30000 });
 
 after(async () => {
     await browser?.close();
-    setImmediate(() => process.exit());     /* the devices would stay */
+    devices?.forEach((device) => device.leave());
 });
+
+
+function lamp(n) {
+    return `lamp-${String(n).padStart(3, '0')}`;
+}
 
 
 /* Devices answer with the message itself, but for some words. */
@@ -155,8 +162,7 @@ async function during(act, perSecond, milliseconds = () => 30) {
     const timer = setInterval(() => {
         const n = 1 + calls.length % LAMPS;
 
-        calls.push(call(SERVER, `lamp-${String(n).padStart(3, '0')}`,
-            `slow ${milliseconds(n)}`));
+        calls.push(call(SERVER, lamp(n), `slow ${milliseconds(n)}`));
     }, 1000 / perSecond);
 
     try {
@@ -227,7 +233,7 @@ check('the figures are those of the API', async () => {
     bell.event('pressed');
 
     await login();
-    await text('#events-total', '2 so far');
+    await text('#events-total', '2 in all');
 
     await openWebSockets(2);
     await until(async () => await number('#websockets') === 2);
@@ -237,9 +243,10 @@ check('the figures are those of the API', async () => {
     assert.equal(told.num_devices, String(LAMPS + 1));
     assert.equal(await number('#num-devices'), Number(told.num_devices));
     await text('#attaches', `${told.attached_total} attached, 0 left`);
-    await text('#calls-total', `${told.messages} answered so far`);
-    await text('#failed-total', '4 failed so far');
-    await text('#late', '1 late replies, 0 malformed');
+    await text('#calls-total', `${told.messages} answered`);
+    await text('#failed-total', '4 in all');
+    await text('#late', 'Late replies: 1.');
+    await text('#late', 'messages of devices: 0.');
     assert.equal(told.messages, '12');
 
     assert.deepEqual(await bars('errors'),
@@ -621,11 +628,11 @@ async function simulate() {
 
     while (Date.now() < end) {
         const wave = 1 + Math.sin(Date.now() / 6000);
-        const n = String(Math.ceil(Math.random() * LAMPS)).padStart(3, '0');
+        const id = lamp(Math.ceil(Math.random() * LAMPS));
         const slow = 4 + 10 * wave + 40 * Math.random() ** 8;
 
         calls.push(Math.random() < 0.97
-            ? call(SERVER, `lamp-${n}`, `slow ${slow}`)
+            ? call(SERVER, id, `slow ${slow}`)
             : call(SERVER, 'nobody', 'hello'));
 
         if (Math.random() < 0.1 * wave) {

@@ -66,7 +66,7 @@ class Device {
 
     again() {
         if (!this.left) {
-            setTimeout(() => this.open(), RETRY);
+            setTimeout(() => this.left || this.open(), RETRY);
         }
     }
 
