@@ -46,6 +46,11 @@ ngx_cometa_event_data(ngx_cometa_device_t *dev, u_char *data, size_t len)
     /* taken over, and its record is another device's by now */
 
     if ((uint32_t) key.hash != dev->hash) {
+
+        if (dev->conf->webhook) {
+            ngx_cometa_stats_add(dev->app, webhook_dropped, 1);
+        }
+
         return;
     }
 

@@ -471,12 +471,22 @@ ngx_cometa_http_allow(ngx_http_request_t *r)
     static ngx_str_t  get = ngx_string("GET, HEAD");
     static ngx_str_t  post = ngx_string("POST");
     static ngx_str_t  both = ngx_string("GET, HEAD, POST");
+    static ngx_str_t  upgrade = ngx_string("GET");
+    static ngx_str_t  some = ngx_string("GET, POST");
 
     ngx_uint_t              posts;
     ngx_cometa_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
     posts = lcf->handlers & (NGX_COMETA_ATTACH|NGX_COMETA_SEND);
+
+    if (lcf->handlers == NGX_COMETA_SOCKET) {
+        return &upgrade;
+    }
+
+    if (posts && lcf->handlers == (posts|NGX_COMETA_SOCKET)) {
+        return &some;
+    }
 
     if (posts == lcf->handlers) {
         return &post;

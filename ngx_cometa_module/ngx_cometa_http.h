@@ -84,6 +84,9 @@ typedef struct {
 extern ngx_module_t  ngx_http_cometa_module;
 
 
+/* The handler of all locations, and those it chooses from. */
+
+ngx_int_t ngx_cometa_handler(ngx_http_request_t *r);
 ngx_int_t ngx_cometa_attach_handler(ngx_http_request_t *r);
 ngx_int_t ngx_cometa_send_handler(ngx_http_request_t *r);
 ngx_int_t ngx_cometa_websocket_handler(ngx_http_request_t *r);

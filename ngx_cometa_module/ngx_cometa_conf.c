@@ -1,0 +1,457 @@
+
+/*
+ * The configuration, in the process that reads it. Every refusal names the
+ * location or the parameter, and the mend.
+ */
+
+#include "ngx_cometa_conf.h"
+#include "ngx_cometa_webhook.h"
+
+
+static char *ngx_cometa_check_loc_conf(ngx_conf_t *cf, ngx_cometa_loc_conf_t
+    *conf);
+static ngx_int_t ngx_cometa_default_value(ngx_conf_t *cf, char *name,
+    ngx_http_complex_value_t **value);
+static ngx_int_t ngx_cometa_init_devices(ngx_conf_t *cf, ngx_cometa_loc_conf_t
+    *conf);
+static ngx_int_t ngx_cometa_init_webhook(ngx_conf_t *cf, ngx_cometa_loc_conf_t
+    *conf);
+static ngx_int_t ngx_cometa_init_sockets(ngx_conf_t *cf, ngx_cometa_loc_conf_t
+    *conf);
+
+
+void *
+ngx_cometa_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_cometa_main_conf_t  *mcf;
+
+    mcf = ngx_pcalloc(cf->pool, sizeof(ngx_cometa_main_conf_t));
+    if (mcf == NULL) {
+        return NULL;
+    }
+
+    mcf->stats_window = NGX_CONF_UNSET_MSEC;
+
+    return mcf;
+}
+
+
+char *
+ngx_cometa_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_cometa_main_conf_t *mcf = conf;
+
+    ngx_conf_init_msec_value(mcf->stats_window, 15000);
+
+    if (mcf->stats_window < 100 || mcf->stats_window > 86400000) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"cometa_stats_window\" must be between 100ms "
+                           "and 1d");
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+void *
+ngx_cometa_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_cometa_loc_conf_t  *conf;
+
+    conf = ngx_pcalloc(cf->pool, sizeof(ngx_cometa_loc_conf_t));
+    if (conf == NULL) {
+        return NULL;
+    }
+
+    /*
+     * set by ngx_pcalloc():
+     *
+     *     conf->handlers = 0;
+     *     conf->application = NULL;
+     *     conf->device = NULL;
+     *     conf->app_name = NULL;
+     *     conf->secret = NULL;
+     *     conf->device_secret = NULL;
+     *     conf->websocket_key = NULL;
+     *     conf->webhook = { 0, NULL };
+     *     conf->webhook_events = 0;
+     *     conf->devices = NULL;
+     *     conf->sockets = NULL;
+     */
+
+    conf->guarded = NGX_CONF_UNSET;
+    conf->heartbeat = NGX_CONF_UNSET_MSEC;
+    conf->heartbeat_timeout = NGX_CONF_UNSET_MSEC;
+    conf->send_timeout = NGX_CONF_UNSET_MSEC;
+    conf->send_timeout_max = NGX_CONF_UNSET_MSEC;
+    conf->send_wait = NGX_CONF_UNSET_MSEC;
+    conf->queue = NGX_CONF_UNSET_UINT;
+    conf->max_message = NGX_CONF_UNSET_SIZE;
+    conf->takeover = NGX_CONF_UNSET;
+    conf->websocket_key_timeout = NGX_CONF_UNSET_MSEC;
+    conf->websocket_timeout = NGX_CONF_UNSET_MSEC;
+
+    return conf;
+}
+
+
+char *
+ngx_cometa_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_cometa_loc_conf_t  *prev = parent;
+    ngx_cometa_loc_conf_t  *conf = child;
+
+    ngx_cometa_main_conf_t    *mcf;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    if (conf->application == NULL) {
+        conf->application = prev->application;
+    }
+
+    if (conf->device == NULL) {
+        conf->device = prev->device;
+    }
+
+    if (conf->app_name == NULL) {
+        conf->app_name = prev->app_name;
+    }
+
+    if (conf->device_secret == NULL) {
+        conf->device_secret = prev->device_secret;
+    }
+
+    if (conf->websocket_key == NULL) {
+        conf->websocket_key = prev->websocket_key;
+    }
+
+    if (conf->webhook.data == NULL) {
+        conf->webhook = prev->webhook;
+        conf->webhook_events = prev->webhook_events;
+    }
+
+    /* "off" and a value are one directive: they are inherited together */
+
+    if (conf->guarded == NGX_CONF_UNSET) {
+        conf->secret = prev->secret;
+        conf->guarded = (prev->guarded == NGX_CONF_UNSET) ? 0
+                                                          : prev->guarded;
+    }
+
+    /* so are the two times of these */
+
+    if (conf->heartbeat == NGX_CONF_UNSET_MSEC) {
+        conf->heartbeat_timeout = prev->heartbeat_timeout;
+    }
+
+    ngx_conf_merge_msec_value(conf->heartbeat, prev->heartbeat, 60000);
+
+    if (conf->heartbeat_timeout == NGX_CONF_UNSET_MSEC) {
+        conf->heartbeat_timeout = conf->heartbeat / 2 * 3;
+    }
+
+    if (conf->send_timeout == NGX_CONF_UNSET_MSEC) {
+        conf->send_timeout_max = prev->send_timeout_max;
+    }
+
+    ngx_conf_merge_msec_value(conf->send_timeout, prev->send_timeout, 30000);
+
+    if (conf->send_timeout_max == NGX_CONF_UNSET_MSEC) {
+        conf->send_timeout_max = ngx_max(conf->send_timeout, 300000);
+    }
+
+    ngx_conf_merge_msec_value(conf->send_wait, prev->send_wait, 0);
+    ngx_conf_merge_uint_value(conf->queue, prev->queue, 16);
+    ngx_conf_merge_value(conf->takeover, prev->takeover, 1);
+    ngx_conf_merge_msec_value(conf->websocket_key_timeout,
+                              prev->websocket_key_timeout, 60000);
+    ngx_conf_merge_msec_value(conf->websocket_timeout,
+                              prev->websocket_timeout, 60000);
+
+    if (conf->websocket_timeout < 2 || conf->websocket_timeout > 86400000) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"cometa_websocket_timeout\" must be between 2ms "
+                           "and 1d");
+        return NGX_CONF_ERROR;
+    }
+
+    conf->max_given = (conf->max_message != NGX_CONF_UNSET_SIZE)
+                      || prev->max_given;
+
+    ngx_conf_merge_size_value(conf->max_message, prev->max_message, 65536);
+
+    if (conf->max_message == 0 || conf->max_message > 16 * 1024 * 1024) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"cometa_max_message_size\" must be between 1 "
+                           "and 16m");
+        return NGX_CONF_ERROR;
+    }
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cometa_module);
+    mcf->max_message = ngx_max(mcf->max_message, conf->max_message);
+
+    /* "if" and "limit_except" in a location keep its handlers */
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->noname && conf->handlers == 0 && prev->handlers) {
+        conf->handlers = prev->handlers;
+        conf->prometheus = prev->prometheus;
+        clcf->handler = ngx_cometa_handler;
+    }
+
+    if (conf->handlers == 0) {
+        return NGX_CONF_OK;
+    }
+
+    return ngx_cometa_check_loc_conf(cf, conf);
+}
+
+
+/* What a location with a handler must have, and must not. */
+
+static char *
+ngx_cometa_check_loc_conf(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
+{
+    ngx_cometa_main_conf_t    *mcf;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cometa_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (mcf->zone == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "location \"%V\" has a cometa handler, but there "
+                           "is no \"cometa_zone\": add \"cometa_zone "
+                           "zone=cometa:32m;\" to the http block",
+                           &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if ((conf->handlers & NGX_COMETA_ATTACH)
+        && (conf->handlers & NGX_COMETA_SEND))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"cometa_attach\" and \"cometa_send\" both serve "
+                           "POST: location \"%V\" can have one of them",
+                           &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_cometa_default_value(cf, "app", &conf->application) != NGX_OK
+        || ngx_cometa_default_value(cf, "device", &conf->device) != NGX_OK
+        || ngx_cometa_default_value(cf, "key", &conf->websocket_key)
+           != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    /* where a WebSocket is opened its key is enough */
+
+    if ((conf->handlers & ~NGX_COMETA_ATTACH)
+        && !(conf->handlers == NGX_COMETA_SOCKET && conf->websocket_key)
+        && conf->secret == NULL && !conf->guarded)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "location \"%V\" needs \"cometa_secret\": the "
+                           "secret of the application, usually a variable "
+                           "from a map, or \"off\" if another module guards "
+                           "the location", &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->max_given
+        && clcf->client_max_body_size
+        && (off_t) conf->max_message > clcf->client_max_body_size)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"cometa_max_message_size\" of location \"%V\" is "
+                           "more than its \"client_max_body_size\", lower "
+                           "the one or raise the other", &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if ((conf->handlers & NGX_COMETA_ATTACH)
+        && clcf->chunked_transfer_encoding == 0)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"cometa_attach\" needs "
+                           "\"chunked_transfer_encoding on\" in location "
+                           "\"%V\"", &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (conf->application == NULL
+        && !conf->prometheus
+        && !(conf->handlers == NGX_COMETA_SOCKET && conf->websocket_key))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "location \"%V\" needs \"cometa_application\", or "
+                           "a regular expression with (?<app>...)",
+                           &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if ((conf->handlers & ~NGX_COMETA_STATS) && conf->device == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "location \"%V\" needs \"cometa_device\", or a "
+                           "regular expression with (?<device>...)",
+                           &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if ((conf->handlers & NGX_COMETA_ATTACH)
+        && ngx_cometa_init_devices(cf, conf) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    if ((conf->handlers & NGX_COMETA_SOCKET)
+        && ngx_cometa_init_sockets(cf, conf) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/*
+ * $app and $device are the defaults wherever the configuration defines them,
+ * as a rule by a named capture: all of it has been read by now.
+ */
+
+static ngx_int_t
+ngx_cometa_default_value(ngx_conf_t *cf, char *name,
+    ngx_http_complex_value_t **value)
+{
+    size_t                              len;
+    ngx_str_t                           text;
+    ngx_uint_t                          i;
+    ngx_hash_key_t                     *key;
+    ngx_http_core_main_conf_t          *cmcf;
+    ngx_http_compile_complex_value_t    ccv;
+
+    if (*value) {
+        return NGX_OK;
+    }
+
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    key = cmcf->variables_keys->keys.elts;
+    len = ngx_strlen(name);
+
+    for (i = 0; i < cmcf->variables_keys->keys.nelts; i++) {
+        if (key[i].key.len == len
+            && ngx_strncmp(key[i].key.data, name, len) == 0)
+        {
+            break;
+        }
+    }
+
+    if (i == cmcf->variables_keys->keys.nelts) {
+        return NGX_OK;
+    }
+
+    text.data = ngx_pnalloc(cf->pool, len + 1);
+    *value = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
+
+    if (text.data == NULL || *value == NULL) {
+        return NGX_ERROR;
+    }
+
+    text.len = ngx_sprintf(text.data, "$%s", name) - text.data;
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+    ccv.cf = cf;
+    ccv.value = &text;
+    ccv.complex_value = *value;
+
+    return ngx_http_compile_complex_value(&ccv);
+}
+
+
+static ngx_int_t
+ngx_cometa_init_devices(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
+{
+    ngx_cometa_device_conf_t  *devices;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    devices = ngx_pcalloc(cf->pool, sizeof(ngx_cometa_device_conf_t));
+    if (devices == NULL) {
+        return NGX_ERROR;
+    }
+
+    devices->heartbeat = conf->heartbeat;
+    devices->timeout = conf->heartbeat_timeout;
+    devices->body_timeout = ngx_min(clcf->client_body_timeout, 86400000);
+    devices->max_message = conf->max_message;
+
+    ngx_cometa_device_conf_init(devices, clcf->error_log);
+
+    conf->devices = devices;
+
+    return conf->webhook.len ? ngx_cometa_init_webhook(cf, conf) : NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cometa_init_webhook(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
+{
+    u_char                     *p;
+    ngx_http_core_srv_conf_t   *cscf;
+    ngx_cometa_webhook_conf_t  *webhook;
+
+    cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+
+    webhook = ngx_pcalloc(cf->pool, sizeof(ngx_cometa_webhook_conf_t));
+    if (webhook == NULL) {
+        return NGX_ERROR;
+    }
+
+    webhook->uri = conf->webhook;
+    webhook->events = conf->webhook_events;
+    webhook->ctx = cscf->ctx;
+
+    p = (u_char *) ngx_strchr(webhook->uri.data, '?');
+
+    if (p) {
+        webhook->args.data = p + 1;
+        webhook->args.len = webhook->uri.data + webhook->uri.len - (p + 1);
+        webhook->uri.len = p - webhook->uri.data;
+    }
+
+    conf->devices->webhook = webhook;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cometa_init_sockets(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
+{
+    ngx_cometa_socket_conf_t  *sockets;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    sockets = ngx_pcalloc(cf->pool, sizeof(ngx_cometa_socket_conf_t));
+    if (sockets == NULL) {
+        return NGX_ERROR;
+    }
+
+    sockets->timeout = conf->websocket_timeout;
+    sockets->send_timeout = conf->send_timeout;
+    sockets->queue = conf->queue;
+    sockets->max_message = conf->max_message;
+    sockets->max_output = 262144 + 4 * conf->max_message;
+
+    ngx_cometa_socket_conf_init(sockets, clcf->error_log);
+
+    conf->sockets = sockets;
+
+    return NGX_OK;
+}

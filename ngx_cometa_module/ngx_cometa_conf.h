@@ -1,0 +1,30 @@
+
+/*
+ * The configuration: what the directives do, what locations inherit, and what
+ * may stand together.
+ */
+
+#ifndef _NGX_COMETA_CONF_H_INCLUDED_
+#define _NGX_COMETA_CONF_H_INCLUDED_
+
+
+#include "ngx_cometa_http.h"
+
+
+/* As a module's context and its commands have them. */
+
+void *ngx_cometa_create_main_conf(ngx_conf_t *cf);
+char *ngx_cometa_init_main_conf(ngx_conf_t *cf, void *conf);
+void *ngx_cometa_create_loc_conf(ngx_conf_t *cf);
+char *ngx_cometa_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
+char *ngx_cometa_zone_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_cometa_handler_directive(ngx_conf_t *cf, ngx_command_t *cmd, void
+    *conf);
+char *ngx_cometa_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd, void
+    *conf);
+char *ngx_cometa_webhook_directive(ngx_conf_t *cf, ngx_command_t *cmd, void
+    *conf);
+char *ngx_cometa_time_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+
+#endif /* _NGX_COMETA_CONF_H_INCLUDED_ */

@@ -1,0 +1,189 @@
+
+/*
+ * The life of a worker process: starts all floors, hands mail to the one it
+ * is for, and lets go of devices when nginx stops.
+ */
+
+#include "ngx_cometa_process.h"
+#include "ngx_cometa_event.h"
+#include "ngx_cometa_interest.h"
+#include "ngx_cometa_webhook.h"
+
+
+#define NGX_COMETA_JOIN_WAIT    5000    /* ms, between tries for a slot */
+#define NGX_COMETA_DRAIN_WAIT   1000    /* ms, for workers to succeed us */
+#define NGX_COMETA_DRAIN_LOOK   500     /* ms, between looks for them */
+#define NGX_COMETA_DRAIN_EVENTS 5000    /* ms, for events to the webhook */
+#define NGX_COMETA_DRAIN_STEP   10      /* ms, between batches of devices */
+#define NGX_COMETA_DRAIN_BATCH  500
+
+
+static ngx_int_t ngx_cometa_join(ngx_cycle_t *cycle);
+static void ngx_cometa_rejoin(ngx_event_t *ev);
+static void ngx_cometa_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t
+    len);
+static void ngx_cometa_deaths(void);
+static void ngx_cometa_exiting(ngx_event_t *ev);
+static void ngx_cometa_drain(ngx_event_t *ev);
+
+
+ngx_int_t
+ngx_cometa_init_process(ngx_cycle_t *cycle)
+{
+    ngx_cometa_main_conf_t  *mcf;
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return NGX_OK;
+    }
+
+    mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_cometa_module);
+
+    if (mcf == NULL || mcf->zone == NULL) {
+        return NGX_OK;
+    }
+
+    return ngx_cometa_join(cycle);
+}
+
+
+/* Without a slot the worker serves all but cometa's requests, and tries on. */
+
+static ngx_int_t
+ngx_cometa_join(ngx_cycle_t *cycle)
+{
+    static ngx_event_t  retry;
+
+    ngx_cometa_main_conf_t  *mcf;
+
+    mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_cometa_module);
+
+    if (ngx_cometa_zone_claim(mcf->zone->data, cycle->log) != NGX_OK) {
+        retry.handler = ngx_cometa_rejoin;
+        retry.data = cycle;
+        retry.log = cycle->log;
+        retry.cancelable = 1;
+
+        ngx_add_timer(&retry, NGX_COMETA_JOIN_WAIT);
+
+        return NGX_OK;
+    }
+
+    ngx_cometa_line_start();
+    ngx_cometa_event_start();
+
+    if (ngx_cometa_stats_start(cycle, mcf->stats_window) != NGX_OK
+        || ngx_cometa_device_start(cycle) != NGX_OK
+        || ngx_cometa_interest_start(cycle) != NGX_OK
+        || ngx_cometa_call_init_process(cycle) != NGX_OK
+        || ngx_cometa_socket_start(cycle) != NGX_OK
+        || ngx_cometa_webhook_start(cycle) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_cometa_mailbox_open(cycle, ngx_cometa_deliver,
+                                   ngx_cometa_deaths, ngx_cometa_exiting);
+}
+
+
+static void
+ngx_cometa_rejoin(ngx_event_t *ev)
+{
+    if (!ngx_exiting) {
+        (void) ngx_cometa_join(ev->data);
+    }
+}
+
+
+void
+ngx_cometa_exit_process(ngx_cycle_t *cycle)
+{
+    if (ngx_cometa_zone.claimed) {
+        ngx_cometa_mailbox_close();
+        ngx_cometa_zone_release();
+    }
+}
+
+
+static void
+ngx_cometa_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
+{
+    if (mail->type <= NGX_COMETA_MAIL_WATCH) {
+        ngx_cometa_line_deliver(mail, body, len);
+        return;
+    }
+
+    if (mail->type <= NGX_COMETA_MAIL_ONLINE) {
+        ngx_cometa_call_deliver(mail, body, len);
+    }
+
+    if (mail->type >= NGX_COMETA_MAIL_ONLINE) {
+        ngx_cometa_socket_deliver(mail, body, len);
+    }
+}
+
+
+static void
+ngx_cometa_deaths(void)
+{
+    ngx_cometa_line_deaths();
+    ngx_cometa_call_deaths();
+}
+
+
+/*
+ * This worker leaves. After a reload its devices stay, callable from the new
+ * workers, until they leave themselves. If there is nobody to succeed it,
+ * nginx stops: then they are told to go, so that it does not wait for them.
+ */
+
+static void
+ngx_cometa_exiting(ngx_event_t *ev)
+{
+    static ngx_event_t  drain;
+
+    ngx_cometa_zone.slots[ngx_cometa_zone.slot].draining = 1;
+
+    drain.handler = ngx_cometa_drain;
+    drain.log = ev->log;
+    drain.data = &drain;
+
+    if (ngx_cometa_device_count() || ngx_cometa_socket_count()
+        || ngx_cometa_webhook_count())
+    {
+        ngx_add_timer(&drain, NGX_COMETA_DRAIN_WAIT);
+    }
+}
+
+
+static void
+ngx_cometa_drain(ngx_event_t *ev)
+{
+    static ngx_msec_t  since;
+
+    if (ngx_cometa_device_count() == 0 && ngx_cometa_socket_count() == 0
+        && ngx_cometa_webhook_count() == 0)
+    {
+        return;
+    }
+
+    if (ngx_cometa_slot_successor()) {
+        ngx_add_timer(ev, NGX_COMETA_DRAIN_LOOK);
+        since = 0;
+        return;
+    }
+
+    if (since == 0) {
+        since = ngx_current_msec;
+    }
+
+    if (ngx_current_msec - since >= NGX_COMETA_DRAIN_EVENTS) {
+        ngx_cometa_webhook_abandon();
+    }
+
+    (void) ngx_cometa_socket_release(NGX_COMETA_DRAIN_BATCH);
+    (void) ngx_cometa_device_release(NGX_COMETA_DRAIN_BATCH);
+
+    ngx_add_timer(ev, NGX_COMETA_DRAIN_STEP);
+}

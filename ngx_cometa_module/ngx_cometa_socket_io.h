@@ -1,0 +1,98 @@
+
+/*
+ * What the two files of a WebSocket share: its frames are in
+ * ngx_cometa_socket_io.c, its life in ngx_cometa_socket.c. For nobody else.
+ */
+
+#ifndef _NGX_COMETA_SOCKET_IO_H_INCLUDED_
+#define _NGX_COMETA_SOCKET_IO_H_INCLUDED_
+
+
+#include "ngx_cometa_socket.h"
+
+
+#define NGX_COMETA_CLOSE_NORMAL    1000
+#define NGX_COMETA_CLOSE_AWAY      1001
+#define NGX_COMETA_CLOSE_AGAIN     1013
+
+
+/* Bytes that grow: a message not complete, or output not written. */
+
+typedef struct {
+    u_char                    *data;
+    uint32_t                   pos;
+    uint32_t                   len;
+    uint32_t                   size;
+} ngx_cometa_bytes_t;
+
+
+struct ngx_cometa_socket_s {
+    ngx_connection_t          *connection;  /* NULL: not open yet */
+    ngx_cometa_socket_conf_t  *conf;
+    ngx_queue_t                link;        /* in the table */
+    ngx_queue_t                life;        /* in a queue of conf */
+    ngx_queue_t                held;        /* to be flushed soon */
+    ngx_queue_t                requests;
+    ngx_cometa_key_t           key;
+    cometa_ws_t                ws;
+
+    ngx_cometa_bytes_t         message;
+    ngx_cometa_bytes_t         control;
+    ngx_cometa_bytes_t         output;
+
+    uint32_t                   heard;       /* ms */
+    uint32_t                   app;
+    uint16_t                   outstanding; /* calls that have not ended */
+    uint16_t                   queued;      /* requests, ended ones too */
+    uint16_t                   batched;     /* replies in the output */
+
+    unsigned                   pinged:1;
+    unsigned                   closing:1;   /* a close frame was sent */
+    unsigned                   failing:1;   /* and no answer is waited for */
+    unsigned                   busy:1;      /* its handler is on the stack */
+    unsigned                   dead:1;      /* to be freed by that */
+
+    u_char                     addr[sizeof(struct sockaddr_in6)]
+                                   __attribute__((aligned(4)));
+};
+
+
+/* In ngx_cometa_socket_io.c */
+
+ngx_int_t ngx_cometa_socket_io_start(ngx_cycle_t *cycle);
+void ngx_cometa_socket_read_handler(ngx_event_t *rev);
+void ngx_cometa_socket_write_handler(ngx_event_t *wev);
+void ngx_cometa_socket_read(ngx_cometa_socket_t *s);
+void ngx_cometa_socket_parse(ngx_cometa_socket_t *s, u_char *data,
+    size_t len);
+
+/* Writes now what nothing can be gained for by waiting; or all. */
+void ngx_cometa_socket_settle(ngx_cometa_socket_t *s);
+void ngx_cometa_socket_flush(ngx_cometa_socket_t *s);
+
+/*
+ * Adds a frame to the output. NGX_ERROR: the peer does not read, or there is
+ * no memory; the socket is closing or gone, and its requests are.
+ */
+ngx_int_t ngx_cometa_socket_put(ngx_cometa_socket_t *s, ngx_uint_t type,
+    u_char *data, size_t len);
+
+void ngx_cometa_socket_drop_requests(ngx_cometa_socket_t *s);
+ngx_int_t ngx_cometa_bytes_add(ngx_cometa_bytes_t *b, u_char *data,
+    size_t len);
+void ngx_cometa_bytes_free(ngx_cometa_bytes_t *b);
+
+
+/* In ngx_cometa_socket.c */
+
+/* Closes the connection, now or when the handler of the socket returns. */
+void ngx_cometa_socket_end(ngx_cometa_socket_t *s);
+
+/* Our side of the close handshake. */
+void ngx_cometa_socket_close(ngx_cometa_socket_t *s, ngx_uint_t code);
+
+void ngx_cometa_socket_hear(ngx_cometa_socket_t *s);
+void ngx_cometa_socket_log(ngx_cometa_socket_t *s);
+
+
+#endif /* _NGX_COMETA_SOCKET_IO_H_INCLUDED_ */
