@@ -19,6 +19,11 @@ T         ?= t
 CPUS      := $(shell nproc)
 J         ?= $(shell echo $$((2 * $(CPUS))))
 
+# What tests need beside packages that are installed.
+
+unpacked := build/node/installed build/prometheus/installed \
+            build/libnginx-mod-stream/installed
+
 tools := t/tools
 here  := $(CURDIR)
 empty :=
@@ -38,7 +43,7 @@ flags    = --with-compat --with-debug --with-threads \
            --with-http_ssl_module --with-http_v2_module \
            --with-http_stub_status_module --with-http_realip_module \
            --with-http_auth_request_module \
-           --with-stream --with-stream_realip_module
+           --with-stream --with-stream_ssl_module --with-stream_realip_module
 goals   := binary $(if $(SANITIZE),,modules)
 nginx   := $(here)/$(B)/src/objs/nginx
 else
@@ -89,6 +94,7 @@ help:
 	@echo 'make bench-websocket     calls and events over 4,000 WebSockets'
 	@echo 'make bench-webhook       events to an upstream that fails at times'
 	@echo 'make bench-memory        memory of an idle device'
+	@echo 'make bench-stats         what counting costs'
 	@echo 'make bench-relay         CPU time of a call beside proxy_pass'
 	@echo 'make chaos      misbehaving devices and workers that are killed'
 	@echo 'make nginx-src  fetches the nginx source of Debian SUITE=trixie'
@@ -151,7 +157,7 @@ build/debian/version: deps-build
 build/debian-%/version: | deps-suite
 	@$(tools)/nginx-suite.sh $*
 
-deps: deps-build deps-test build/node/installed build/prometheus/installed
+deps: deps-build deps-test $(unpacked)
 
 deps-build:
 	@$(tools)/deps.sh build $(if $(findstring clang,$(CC)),clang)
@@ -167,10 +173,14 @@ build/node/installed: t/node/package.json t/node/package-lock.json \
 	@cd $(@D) && npm ci --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
-# Prometheus is unpacked, never installed: the package would start a server.
+# Packages that are unpacked, never installed: some would start a server.
 
-build/prometheus/installed: $(tools)/prometheus.sh
-	@$(tools)/prometheus.sh
+ifeq ($(B),build/debian-$(cc))
+mods := $(here)/build/libnginx-mod-stream/usr/lib/nginx/modules
+endif
+
+build/%/installed: | $(tools)/unpack.sh
+	@$(tools)/unpack.sh $*
 
 nginx-src: deps-build
 	@$(tools)/nginx-src.sh $(or $(SUITE),trixie)
@@ -181,8 +191,9 @@ nginx-src: deps-build
 run: build deps-run build/node/installed
 	@$(tools)/run.sh $(nginx) $(here)/$(module) $(PORT)
 
-test: build deps-test build/node/installed build/prometheus/installed
+test: build deps-test $(unpacked)
 	@PATH=$(here)/build/prometheus/usr/bin:$$PATH \
+	    TEST_NGINX_MODULES='$(mods)' \
 	    TEST_NGINX_BINARY=$(nginx) TEST_NGINX_GLOBALS='$(load)' \
 	    prove -I t/lib -j $(J) $(T)
 

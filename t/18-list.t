@@ -281,7 +281,7 @@ sub read_lists {
 # A caller that does not read: its lists are made as it takes them.
 
 {
-    my $stream = caller_stream(rcvbuf => 4096);
+    my $stream = caller_stream(rcvbuf => 65536);
     $stream->write(call_request('app2', undef, undef, method => 'GET',
         uri => '/v1/applications/app2/devices') x 20);
     sleep(0.5);
@@ -294,7 +294,7 @@ sub read_lists {
         1 .. 20;
     is(scalar @wrong, 0, 'all lists are whole');
 
-    $stream = caller_stream(rcvbuf => 4096);
+    $stream = caller_stream(rcvbuf => 65536);
     $stream->write(call_request('app2', undef, undef, method => 'GET',
         uri => '/v1/applications/app2/devices') x 20);
     sleep(0.1);

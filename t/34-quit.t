@@ -171,7 +171,7 @@ for my $n (1, 4) {
     is(num_devices(), 1, 'one device');
 
     # a device that does not read does not hold the end up
-    my $deaf = device(device => 'deaf', rcvbuf => 4096);
+    my $deaf = device(device => 'deaf', rcvbuf => 65536);
     call_start('app1', 'deaf', 'x' x 60000);
     my $pid = master($t);
     my $start = time();

@@ -398,7 +398,7 @@ for my $way (qw/ close reset half_close /) {
     my $reply = join '', map { chr int rand 256 } 1 .. 65536;
 
     my @slow = map {
-        my $call = call_start('app1', 'fast', 'x', rcvbuf => 4096);
+        my $call = call_start('app1', 'fast', 'x', rcvbuf => 65536);
         $d->read_chunk();
         $d->send_chunk($reply);
         $call

@@ -41,7 +41,7 @@ my $other = device_on($here, device => 'other');
 
 sub deaf {
     my (%o) = @_;
-    return device_on($here, device => 'deaf', rcvbuf => 4096, %o);
+    return device_on($here, device => 'deaf', rcvbuf => 65536, %o);
 }
 
 sub start {
@@ -185,7 +185,7 @@ for my $form (qw/ A B /) {
 
     for my $round (0 .. 4) {
         my @devices = map {
-            device_on($here, device => "m$_", rcvbuf => 4096)
+            device_on($here, device => "m$_", rcvbuf => 65536)
         } 1 .. 8;
 
         # one that took over is written to a moment later

@@ -52,7 +52,7 @@ sub module_file {
     my $bin = dirname(realpath($Test::Nginx::NGINX));
 
     # an nginx may be unpacked elsewhere than it was made for
-    my @places = ("$bin/../lib/nginx/modules",
+    my @places = ($ENV{TEST_NGINX_MODULES} || (), "$bin/../lib/nginx/modules",
         "$bin/root/usr/lib/nginx/modules", $path || ());
 
     my ($file) = grep { -e } map { "$_/$name" } @places;

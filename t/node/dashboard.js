@@ -604,7 +604,8 @@ check('nothing from elsewhere, and it may not be framed', async () => {
 if (SCREENSHOT) {
     check('a screenshot', async () => {
         await login();
-        await simulate();
+        const guests = await simulate();
+
         await page.getByLabel('The id begins with').fill('lamp-01');
         await page.getByRole('button', { name: 'lamp-013' }).click();
         await page.getByRole('textbox', { name: 'Message' }).fill('status');
@@ -613,11 +614,12 @@ if (SCREENSHOT) {
         await page.evaluate(() => scrollTo(0, 0));
         await until(async () => (await ids()).length === 10);
         await page.screenshot({ path: SCREENSHOT, fullPage: true });
+        guests.forEach((guest) => guest.leave());
     }, { viewport: { width: 1280, height: 800 } });
 }
 
 
-/* Traffic that goes up and down, with devices that come and go. */
+/* Traffic that goes up and down; resolves to the devices that came with it. */
 
 async function simulate() {
     const end = Date.now() + SIMULATED;
@@ -650,7 +652,8 @@ async function simulate() {
     }
 
     await Promise.all(calls);
-    guests.forEach((guest) => guest.leave());
+
+    return guests;
 }
 
 

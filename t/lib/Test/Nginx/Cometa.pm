@@ -209,6 +209,9 @@ sub answer_daemon {
 sub answer_all {
     my ($d, $reply) = @_;
 
+    # asked first, for it may read what has to be answered then
+    my $gone = $d->gone();
+
     while (defined(my $payload = $d->read_chunk(0))) {
         return 0 if $payload eq '';
 
@@ -216,7 +219,7 @@ sub answer_all {
         $d->send_chunk($answer) if defined $answer;
     }
 
-    return !$d->gone();
+    return !$gone;
 }
 
 sub device {

@@ -24,11 +24,12 @@ sub new {
     my $port = port($o{port} || ($o{ssl} ? 8443 : 8080));
     my $socket = IO::Socket::INET->new(
         Proto => 'tcp',
-        PeerAddr => "127.0.0.1:$port",
-        $o{rcvbuf} ? (Sockopts => [[SO_RCVBUF, $o{rcvbuf}]]) : ()
+        PeerAddr => "127.0.0.1:$port"
     ) or die "Can't connect to port $port: $!\n";
 
     setsockopt($socket, IPPROTO_TCP, TCP_NODELAY, 1);
+
+    setsockopt($socket, SOL_SOCKET, SO_RCVBUF, $o{rcvbuf}) if $o{rcvbuf};
 
     $socket = start_tls($socket) if $o{ssl};
 
