@@ -208,6 +208,15 @@ sub near {
         or diag("$have, not $want within $slack");
 }
 
+sub quantiles_are {
+    my ($f, $want, $name) = @_;
+
+    is(join(', ', map {
+        my ($is, $should) = ($f->{"latency_$_"}, $want->{$_});
+        abs($is - $should) > 0.05 * $should ? "$_: $is, not $should" : ()
+    } sort keys %quantiles), '', $name);
+}
+
 # npm's hdr-histogram-js, where the tests with Node.js have it.
 
 sub hdr_histogram {
@@ -287,11 +296,8 @@ sub distribution {
     near($f->{latency_max}, $samples->[-1] + 1, 1, "$in: maximum");
     near($f->{std_deviation}, deviation(@$samples), 1, "$in: deviation");
 
-    is(join(' ', grep {
-        my $want = exact($quantiles{$_}, @$samples);
-        abs($f->{"latency_$_"} - $want) > 0.05 * $want
-            and diag("$_: " . $f->{"latency_$_"} . ", not $want")
-    } sort keys %quantiles), '', "$in: quantiles within 5 %");
+    quantiles_are($f, { map { $_ => exact($quantiles{$_}, @$samples) }
+        keys %quantiles }, "$in: quantiles within 5 %");
 
     ok($f->{latency_min} >= $delays[0] && $f->{latency_max} >= $delays[-1],
         "$in: none is shorter than the device waits");
@@ -309,13 +315,8 @@ sub distribution {
     SKIP: {
         skip 'no hdr-histogram-js in build/node', 1 unless $hdr;
 
-        my $theirs = hdr_quantiles(@$samples);
-
-        is(join(' ', grep {
-            my $want = $theirs->{$_};
-            abs($f->{"latency_$_"} - $want) > 0.05 * $want
-                and diag("$_: " . $f->{"latency_$_"} . ", not $want")
-        } sort keys %quantiles), '', "$in: within 5 % of hdr-histogram-js");
+        quantiles_are($f, hdr_quantiles(@$samples),
+            "$in: within 5 % of hdr-histogram-js");
     }
 }
 
