@@ -328,6 +328,9 @@ ngx_cometa_webhook_abandon(void)
             if (lane->request) {
                 c = lane->request->connection;
 
+                /* the upstream's end, among its cleanups, drops one */
+                lane->request->main->count++;
+
                 ngx_http_finalize_request(lane->request, NGX_ERROR);
                 ngx_http_run_posted_requests(c);
                 continue;

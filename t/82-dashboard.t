@@ -39,7 +39,9 @@ my $dir = $t->testdir();
 
 $t->write_file_expand('nginx.conf', quickstart());
 copy("$examples/cometa_api.conf", $dir) or die "cometa_api.conf: $!\n";
-pages("$examples/dashboard", "$dir/html/dashboard");
+mkdir "$dir/html" or die "html: $!\n";
+symlink "$examples/dashboard", "$dir/html/dashboard" or die "dashboard: $!\n";
+symlink $uplot, "$dir/html/uplot" or die "uplot: $!\n";
 
 $t->run();
 
@@ -69,16 +71,6 @@ sub quickstart {
     $conf =~ s/^(\s*)demo +demo-secret;/$&\n$1empty empty-secret;/m;
 
     return "%%TEST_GLOBALS%%\ndaemon off;\nworker_shutdown_timeout 1s;\n$conf";
-}
-
-# The pages with the library of their charts beside them.
-
-sub pages {
-    my ($from, $to) = @_;
-
-    mkdir for "$dir/html", $to;
-    copy($_, $to) or die "$_: $!\n" for glob "$from/*.*";
-    symlink $uplot, "$to/uplot" or die "uplot: $!\n";
 }
 
 ###############################################################################
