@@ -13,7 +13,7 @@ ngx_cometa_error_t  ngx_cometa_errors[] = {
     { 400, ngx_string("400 Bad Request"),
            ngx_string("invalid_device_id"), 0, 0 },
     { 400, ngx_string("400 Bad Request"), ngx_string("bad_request"), 0, 0 },
-    { 400, ngx_string("400 Bad Request"), ngx_string("empty_message"), 0, 1 },
+    { 400, ngx_string("400 Bad Request"), ngx_string("empty_message"), 0, 0 },
     { 401, ngx_string("401 Unauthorized"), ngx_string("unauthorized"), 0, 0 },
     { 403, ngx_string("403 Forbidden"), ngx_string("forbidden"), 0, 0 },
     { 403, ngx_string("403 Forbidden"), ngx_string("invalid_key"), 0, 0 },

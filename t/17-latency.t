@@ -13,6 +13,7 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
 use Cwd qw/ abs_path /;
+use File::Spec;
 use IO::Select;
 use JSON::PP qw//;
 use List::Util qw/ max min sum /;

@@ -13,8 +13,7 @@ use Test::More;
 BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
-use IO::Select;
-use List::Util qw/ max min /;
+use POSIX qw//;
 use Test::Nginx;
 use Test::Nginx::Cometa;
 use Time::HiRes qw/ sleep time /;
@@ -104,9 +103,9 @@ sub attach_many {
     return @streams;
 }
 
-# The longest of these calls in a row, ms.
+# What half and what nine tenths of n calls in a row stay below, ms.
 
-sub slowest {
+sub waits {
     my ($stream, $d, $n) = @_;
 
     my @times;
@@ -119,7 +118,7 @@ sub slowest {
 
     @times = sort { $a <=> $b } @times;
 
-    return wantarray ? @times[$#times / 2, $#times] : $times[-1];
+    return @times[0.5 * $n, 0.9 * $n];
 }
 
 ###############################################################################
@@ -214,29 +213,34 @@ my @streams = attach_many('app2', @many);
         . ": @many[-2, -1]", 'the last ones');
 }
 
-# Calls beside lists: on one worker, as many lists as it can make.  What the
-# slowest call waits without them is the machine's.
+# Calls beside lists: on one worker, as many lists as it can make.  What calls
+# wait for without them is the machine's; it may be busy with other things, so
+# there is more than one try.
 
 {
     my $stream = caller_stream();
     my $pid = stats('app1', stream => $stream)->{headers}{pid};
     my $d = same_worker(sub { device(device => 'call') }, $pid);
+    my ($median, $most);
 
-    my ($median, $alone) = slowest($stream, $d, 300);
+    for (1 .. 3) {
+        my @alone = waits($stream, $d, 300);
 
-    my @readers = map { same_worker(undef, $pid) } 1 .. 4;
+        $t->run_daemon(\&read_lists, same_worker(undef, $pid)) for 1 .. 4;
+        sleep(0.3);
+        my @beside = waits($stream, $d, 300);
+        $t->stop_daemons();
 
-    $t->run_daemon(\&read_lists, $_) for @readers;
-    sleep(0.3);
-    my ($busy, $beside) = slowest($stream, $d, 300);
-    $t->stop_daemons();
+        diag(sprintf 'calls: median %.2f ms, 90 %% %.2f ms; beside lists: '
+            . '%.2f ms, %.2f ms', @alone, @beside);
 
-    diag(sprintf 'calls: median %.2f ms, slowest %.2f ms; beside lists: '
-        . '%.2f ms, %.2f ms', $median, $alone, $busy, $beside);
+        ($median, $most) = map { $beside[$_] - $alone[$_] } 0, 1;
+        last if $median < 10 && $most < 20;
+    }
 
     # four lists that are made in turns, a slice each
-    cmp_ok($busy, '<', $median + 20, 'the usual call beside lists');
-    cmp_ok($beside, '<', $alone + 100, 'the slowest one');
+    cmp_ok($median, '<', 10, 'the usual call beside lists');
+    cmp_ok($most, '<', 20, 'and most of them');
 
     $d->close();
 }
@@ -269,6 +273,9 @@ sub read_lists {
     my ($stream) = @_;
 
     my $n = 0;
+
+    # the readers must not take the processor from the server
+    POSIX::nice(19);
 
     for ( ;; ) {
         $stream->write(call_request('app2', undef, undef, method => 'GET',
