@@ -25,7 +25,7 @@ select STDOUT; $| = 1;
 
 use constant CALLS => 1000;         # of the load
 
-my @workers = (1, 8);
+my @workers = (1, $ENV{COMETA_WORKERS} || 8);
 
 # A killed worker is an [alert] in the log; the last test says that there is
 # nothing else.

@@ -79,8 +79,15 @@ sub pairs {
 
 is(pairs(sub { "from $_[0] to $_[1]" }), '', 'from each to each');
 
-my @hops = map { m!\A(\w+ \d+) .*/send\z! } split /\n/,
-    $t->read_file('hop.log');
+# the last line is written when its answer has been read already
+
+my @hops;
+wait_for(sub {
+    @hops = map { m!\A(\w+ \d+) .*/send\z! } split /\n/,
+        $t->read_file('hop.log');
+    return @hops == $n * $n;
+});
+
 is(scalar(grep { $_ eq 'local 200' } @hops), $n, 'local hops are logged');
 is(scalar(grep { $_ eq 'remote 200' } @hops), $n * ($n - 1),
     'remote hops are logged');
