@@ -95,6 +95,7 @@ help:
 	@echo 'make bench-webhook       events to an upstream that fails at times'
 	@echo 'make bench-memory        memory of an idle device'
 	@echo 'make bench-stats         what counting costs'
+	@echo 'make bench-list          what calls feel of a list of 1,000,000 ids'
 	@echo 'make bench-relay         CPU time of a call beside proxy_pass'
 	@echo 'make chaos      misbehaving devices and workers that are killed'
 	@echo 'make nginx-src  fetches the nginx source of Debian SUITE=trixie'

@@ -35,7 +35,8 @@ lists() {
         my ($s, $n, $bytes) = (undef, 0, 0);
 
         for (1 .. 5000) {
-            $s = IO::Socket::INET->new("127.0.0.1:$port") or die "$!\n";
+            $s = IO::Socket::INET->new(PeerAddr => "127.0.0.1:$port",
+                LocalAddr => "127.201.0.1") or die "$!\n";
             print $s "GET /worker HTTP/1.1\r\nHost: l\r\n\r\n";
             my $said = "";
             sysread $s, $said, 4096, length $said until $said =~ /\n\d+\n$/;
