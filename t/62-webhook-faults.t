@@ -89,9 +89,18 @@ EOF
 
 # One that takes connections and never answers; and a port where nobody is.
 
-my $deaf = IO::Socket::INET->new(
+# the port may be the near end of somebody's connection for a moment
+
+my ($deaf);
+
+for (1 .. 100) {
+    $deaf = IO::Socket::INET->new(ReuseAddr => 1,
     Proto => 'tcp', LocalAddr => '127.0.0.1:' . port(8082), Listen => 1024
-) or die "Can't listen: $!\n";
+) and last;
+    sleep(0.1);
+}
+
+$deaf or die "Can't listen: $!\n";
 $deaf->blocking(0);
 
 my $locations = <<'EOF';
