@@ -28,10 +28,12 @@ my $large = 'x' x 60000;
 
 my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(46);
 
-# Small socket buffers, so that a message does not fit in.
+# Small socket buffers, so that a message does not fit in; mailboxes that hold
+# all messages at once.
 
 $t->write_file_expand('nginx.conf', worker_conf(workers => $n,
-    listen => 'reuseport sndbuf=8192', http => 'cometa_queue 8;',
+    listen => 'reuseport sndbuf=8192',
+    http => 'cometa_queue 8; cometa_max_message_size 256k;',
     send => 'cometa_send_timeout 1s;'));
 $t->run();
 
