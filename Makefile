@@ -250,7 +250,7 @@ bench_env := PATH=$(dir $(nginx)):$$PATH MODULE=$(here)/$(module)
 bench: bench-correctness bench-websocket bench-webhook bench-memory \
        bench-relay chaos
 
-bench-%: build deps-bench
+bench-%: build deps-bench build/node/installed
 	@$(bench_env) bench/$*.sh
 
 chaos: build deps-bench

@@ -10,6 +10,7 @@ cd "$(dirname "$0")"
 out=${BENCH:-../build/bench}
 warn="-std=gnu11 -Wall -Wextra -Werror"
 common="stream.c http.c util.c"
+module=../ngx_cometa_module
 
 mkdir -p "$out"
 
@@ -25,6 +26,7 @@ compile() {
     mv "$out/$program.$$" "$out/$program"
 }
 
-compile cb-devices device.c wheel.c
-compile cb-load load.c caller.c socket.c frame.c wheel.c histogram.c
+compile cb-devices options.c progress.c device.c memory.c wheel.c
+compile cb-load options.c load.c caller.c socket.c frame.c wheel.c \
+    histogram.c "$module/cometa_histogram.c"
 compile cb-upstream

@@ -5,7 +5,6 @@
 
 #define _GNU_SOURCE
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,8 @@
 #include <unistd.h>
 
 #include "device.h"
+#include "options.h"
+#include "progress.h"
 #include "util.h"
 
 /* descriptors a process needs beside those of its devices */
@@ -28,15 +29,8 @@ static const char  usage[] =
     "attach again when they are dropped. When all are attached the line\n"
     "\"attached N\" is printed; SIGINT or SIGTERM ends it with a summary.\n"
     "\n"
-    "  --server_name NAME    server (127.0.0.1)\n"
-    "  --server_port PORT    its port (80)\n"
-    "  --use_ssl             TLS; the certificate is not checked\n"
-    "  --app_id ID           application (app)\n"
-    "  --app_secret SECRET   presented with every attach\n"
-    "  --device_id N         numeric id of the first device (1)\n"
-    "  --devices N           number of devices (1)\n"
+    COMETA_COMMON_USAGE
     "  --heartbeat S         interval of heartbeats (60)\n"
-    "  --response_size N     size of an answer: the message, repeated\n"
     "  --echo                the answer is the message (default)\n"
     "  --rate R              attaches per second, 0 for no limit (0)\n"
     "  --concurrency N       attaches under way at a time (256)\n"
@@ -46,9 +40,8 @@ static const char  usage[] =
     "                        DEVICE 1\" to \"event DEVICE N\", all by turns\n"
     "  --event_rate R        events per second, 0 for no limit (0)\n"
     "  --processes N         processes (as many as descriptors ask for)\n"
-    "  --worker PID          attach to this worker process only; /worker of\n"
-    "                        the server has to answer with its process id\n"
-    "  --json                the summary as JSON\n"
+    "  --attach_log FILE     how many are attached after how many seconds, as\n"
+    "                        CSV: a line a second while the number changes\n"
     "  --quiet               no progress\n"
     "\n"
     "Misbehaviour, as probabilities per message:\n"
@@ -62,62 +55,27 @@ static const char  usage[] =
     "Exit status: 0, 1 if the server broke the protocol or not all devices\n"
     "ever attached, 3 if the run itself failed.\n";
 
-enum {
-    OPT_SERVER_NAME = 1, OPT_SERVER_PORT, OPT_USE_SSL, OPT_APP_ID,
-    OPT_APP_SECRET, OPT_DEVICE_ID, OPT_DEVICES, OPT_HEARTBEAT,
-    OPT_RESPONSE_SIZE, OPT_ECHO, OPT_RATE, OPT_CONCURRENCY, OPT_BACKOFF,
-    OPT_PROCESSES, OPT_WORKER, OPT_EVENTS, OPT_EVENT_RATE, OPT_JSON,
-    OPT_QUIET, OPT_LATE, OPT_LATE_MAX,
-    OPT_TWICE, OPT_SILENT, OPT_QUIT, OPT_ELSEWHERE, OPT_CHAOS, OPT_HELP
-};
-
-static const struct option  options[] = {
-    { "server_name",   required_argument, NULL, OPT_SERVER_NAME },
-    { "server_port",   required_argument, NULL, OPT_SERVER_PORT },
-    { "use_ssl",       no_argument,       NULL, OPT_USE_SSL },
-    { "app_id",        required_argument, NULL, OPT_APP_ID },
-    { "app_secret",    required_argument, NULL, OPT_APP_SECRET },
-    { "device_id",     required_argument, NULL, OPT_DEVICE_ID },
-    { "devices",       required_argument, NULL, OPT_DEVICES },
-    { "heartbeat",     required_argument, NULL, OPT_HEARTBEAT },
-    { "response_size", required_argument, NULL, OPT_RESPONSE_SIZE },
-    { "echo",          no_argument,       NULL, OPT_ECHO },
-    { "rate",          required_argument, NULL, OPT_RATE },
-    { "concurrency",   required_argument, NULL, OPT_CONCURRENCY },
-    { "backoff",       required_argument, NULL, OPT_BACKOFF },
-    { "processes",     required_argument, NULL, OPT_PROCESSES },
-    { "worker",        required_argument, NULL, OPT_WORKER },
-    { "events",        required_argument, NULL, OPT_EVENTS },
-    { "event_rate",    required_argument, NULL, OPT_EVENT_RATE },
-    { "json",          no_argument,       NULL, OPT_JSON },
-    { "quiet",         no_argument,       NULL, OPT_QUIET },
-    { "late",          required_argument, NULL, OPT_LATE },
-    { "late_max",      required_argument, NULL, OPT_LATE_MAX },
-    { "twice",         required_argument, NULL, OPT_TWICE },
-    { "silent",        required_argument, NULL, OPT_SILENT },
-    { "quit",          required_argument, NULL, OPT_QUIT },
-    { "elsewhere",     required_argument, NULL, OPT_ELSEWHERE },
-    { "chaos",         no_argument,       NULL, OPT_CHAOS },
-    { "help",          no_argument,       NULL, OPT_HELP },
-    { NULL, 0, NULL, 0 }
-};
-
 static cometa_devices_conf_t    conf = {
     .app = "app", .first = 1, .devices = 1, .heartbeat = 60,
     .concurrency = 256, .backoff = 1000, .late_max = 1500
 };
 
-static const char              *server_name = "127.0.0.1";
-static const char              *server_port = "80";
-static int                      use_ssl;
-static int                      json;
+static cometa_target_t          target = COMETA_TARGET_INIT;
+static const char              *attach_log;
 static int                      quiet;
-static unsigned                 processes;
+static uint32_t                 processes;
 
 static cometa_net_t             net;
 static cometa_device_counts_t  *shared;     /* one a process */
 static pid_t                   *children;
 static volatile sig_atomic_t    stop, push;
+
+
+static void
+set_echo(void)
+{
+    conf.response_size = 0;
+}
 
 
 static void
@@ -131,123 +89,27 @@ set_chaos(void)
 }
 
 
-static void
-set_misbehaviour(int option, const char *name, const char *value)
-{
-    double  p;
-
-    if (option == OPT_LATE_MAX) {
-        conf.late_max = (uint32_t) cometa_number(name, value, 0, 600000);
-        return;
-    }
-
-    p = cometa_real(name, value, 0, 1);
-
-    switch (option) {
-
-    case OPT_LATE:      conf.late = p;      break;
-    case OPT_TWICE:     conf.twice = p;     break;
-    case OPT_SILENT:    conf.silent = p;    break;
-    case OPT_QUIT:      conf.quit = p;      break;
-    default:            conf.elsewhere = p; break;
-    }
-}
-
-
-static void
-set_option(int option, const char *name, const char *v)
-{
-    switch (option) {
-
-    case OPT_SERVER_NAME:   server_name = v;    break;
-    case OPT_SERVER_PORT:   server_port = v;    break;
-    case OPT_USE_SSL:       use_ssl = 1;        break;
-    case OPT_APP_ID:        conf.app = v;       break;
-    case OPT_APP_SECRET:    conf.secret = v;    break;
-    case OPT_JSON:          json = 1;           break;
-    case OPT_QUIET:         quiet = 1;          break;
-    case OPT_CHAOS:         set_chaos();        break;
-    case OPT_ECHO:          conf.response_size = 0;  break;
-
-    case OPT_DEVICE_ID:
-        conf.first = cometa_number(name, v, 0, INT64_MAX);
-        break;
-
-    case OPT_DEVICES:
-        conf.devices = (uint32_t) cometa_number(name, v, 1, 100000000);
-        break;
-
-    case OPT_HEARTBEAT:
-        conf.heartbeat = (uint32_t) cometa_number(name, v, 1, 86400);
-        break;
-
-    case OPT_RESPONSE_SIZE:
-        conf.response_size = (uint32_t) cometa_number(name, v, 0,
-                                                    COMETA_STREAM_MAX / 2);
-        break;
-
-    case OPT_RATE:
-        conf.rate = cometa_real(name, v, 0, 1e9);
-        break;
-
-    case OPT_CONCURRENCY:
-        conf.concurrency = (uint32_t) cometa_number(name, v, 1, 1000000);
-        break;
-
-    case OPT_BACKOFF:
-        conf.backoff = (uint32_t) cometa_number(name, v, 1, 60000);
-        break;
-
-    case OPT_PROCESSES:
-        processes = (unsigned) cometa_number(name, v, 1, MAX_PROCESSES);
-        break;
-
-    case OPT_WORKER:
-        conf.worker = cometa_number(name, v, 1, INT32_MAX);
-        break;
-
-    case OPT_EVENTS:
-        conf.events = (uint32_t) cometa_number(name, v, 1, 1000000000);
-        break;
-
-    case OPT_EVENT_RATE:
-        conf.event_rate = cometa_real(name, v, 0, 1e9);
-        break;
-
-    case OPT_HELP:
-        fputs(usage, stdout);
-        exit(0);
-
-    default:
-        set_misbehaviour(option, name, v);
-    }
-}
-
-
-static void
-read_options(int argc, char **argv)
-{
-    int  option, i = 0;
-
-    for ( ;; ) {
-        option = getopt_long(argc, argv, "", options, &i);
-
-        if (option == -1) {
-            break;
-        }
-
-        if (option == '?') {
-            fputs(usage, stderr);
-            exit(3);
-        }
-
-        set_option(option, options[i].name, optarg);
-    }
-
-    if (optind < argc) {
-        cometa_die("unknown argument \"%s\", see --help", argv[optind]);
-    }
-}
+static const cometa_option_t  options[] = {
+    COMETA_COMMON_OPTIONS(target, conf),
+    { "heartbeat", .u32 = &conf.heartbeat, .min = 1, .max = 86400 },
+    { "echo", .call = set_echo },
+    { "rate", .real = &conf.rate, .max = 1e9 },
+    { "concurrency", .u32 = &conf.concurrency, .min = 1, .max = 1e6 },
+    { "backoff", .u32 = &conf.backoff, .min = 1, .max = 60000 },
+    { "events", .u32 = &conf.events, .min = 1, .max = 1e9 },
+    { "event_rate", .real = &conf.event_rate, .max = 1e9 },
+    { "processes", .u32 = &processes, .min = 1, .max = MAX_PROCESSES },
+    { "attach_log", .text = &attach_log },
+    { "quiet", .flag = &quiet },
+    { "late", .real = &conf.late, .max = 1 },
+    { "late_max", .u32 = &conf.late_max, .max = 600000 },
+    { "twice", .real = &conf.twice, .max = 1 },
+    { "silent", .real = &conf.silent, .max = 1 },
+    { "quit", .real = &conf.quit, .max = 1 },
+    { "elsewhere", .real = &conf.elsewhere, .max = 1 },
+    { "chaos", .call = set_chaos },
+    { .name = NULL }
+};
 
 
 /* each device needs a descriptor, and so does the old one of one elsewhere */
@@ -383,26 +245,6 @@ sum_counts(cometa_device_counts_t *sum)
 
 
 static void
-progress(const cometa_device_counts_t *c)
-{
-    static uint64_t  told, next;
-
-    if (quiet || c->attached == told || cometa_now() < next) {
-        return;
-    }
-
-    told = c->attached;
-    next = cometa_now() + 1000000000u;
-
-    fprintf(stderr, "cb-devices: %llu of %u attached, %llu failed, "
-                    "%llu dropped, %llu messages\n",
-            (unsigned long long) c->attached, conf.devices,
-            (unsigned long long) c->failed, (unsigned long long) c->dropped,
-            (unsigned long long) c->messages);
-}
-
-
-static void
 tell_children(int signo)
 {
     unsigned  i;
@@ -425,7 +267,7 @@ watch_children(const sigset_t *mask, cometa_device_counts_t *c)
         signo = sigtimedwait(mask, NULL, &pause);
 
         sum_counts(c);
-        progress(c);
+        cometa_progress(c);
 
         if (!ready && c->attached == conf.devices) {
             ready = 1;
@@ -470,13 +312,13 @@ report(const cometa_device_counts_t *c)
 {
     const char  *format;
 
-    format = json ? ",\"%s\":%llu" : "%-14s %12llu\n";
+    format = target.json ? ",\"%s\":%llu" : "%-16s %12llu\n";
 
-    if (json) {
+    if (target.json) {
         printf("{\"devices\":%u,\"processes\":%u", conf.devices, processes);
 
     } else {
-        printf("%-14s %12u\n%-14s %12u\n", "devices", conf.devices,
+        printf("%-16s %12u\n%-16s %12u\n", "devices", conf.devices,
                "processes", processes);
     }
 
@@ -484,7 +326,10 @@ report(const cometa_device_counts_t *c)
     COMETA_DEVICE_COUNTERS(X)
 #undef X
 
-    fputs(json ? "}\n" : "", stdout);
+    printf(format, "bytes_per_device",
+           (unsigned long long) c->memory / conf.devices);
+
+    fputs(target.json ? "}\n" : "", stdout);
 }
 
 
@@ -496,9 +341,9 @@ main(int argc, char **argv)
     sigset_t                mask;
     cometa_device_counts_t  counts;
 
-    read_options(argc, argv);
+    cometa_options_read(argc, argv, usage, options);
     choose_processes();
-    cometa_net_init(&net, server_name, server_port, use_ssl);
+    cometa_net_init(&net, target.name, target.port, target.tls);
 
     sigemptyset(&mask);
     sigaddset(&mask, SIGINT);
@@ -507,6 +352,7 @@ main(int argc, char **argv)
     sigaddset(&mask, SIGCHLD);
     sigprocmask(SIG_BLOCK, &mask, NULL);
 
+    cometa_progress_start(conf.devices, !quiet, attach_log);
     start_children(&mask);
     ready = watch_children(&mask, &counts);
     end_children();

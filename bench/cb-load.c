@@ -4,36 +4,34 @@
  */
 
 #define _GNU_SOURCE
-#include <getopt.h>
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/prctl.h>
 
 #include "caller.h"
 #include "frame.h"
+#include "options.h"
 #include "socket.h"
 #include "util.h"
 
 #define MIN_SIZE           24       /* caller and call fit, and some more */
 #define DEFAULT_WATCHDOG   31       /* s: the server's own deadline and 1 */
 #define HOLD_TURN          100000000    /* ns */
+#define TIMER_SLACK        1000         /* ns, instead of 50000 */
 
 static const char  usage[] =
     "usage: cb-load [OPTION]...\n"
     "Calls devices over HTTP keep-alive connections or WebSockets. Every\n"
-    "message is unique, every reply is compared with it.\n"
+    "message is unique, every reply is compared with it. Percentiles are\n"
+    "known to 3 %, all other figures are exact.\n"
     "\n"
-    "  --server_name NAME    server (127.0.0.1)\n"
-    "  --server_port PORT    its port (80)\n"
-    "  --use_ssl             TLS; the certificate is not checked\n"
-    "  --app_id ID           application (app)\n"
-    "  --app_secret SECRET   presented with every call\n"
-    "  --device_id N         numeric id of the first device (1)\n"
-    "  --devices N           devices called, chosen at random (1)\n"
+    COMETA_COMMON_USAGE
     "  --each                each caller calls one device only, they take\n"
-    "                        turns\n"
+    "                        turns (by default one is chosen at random out of\n"
+    "                        all, for each call, or for each WebSocket)\n"
     "  --uri URI             what is called; {device} is replaced\n"
     "                        (/v1/applications/ID/devices/{device}/send)\n"
     "  --callers C           connections, one call at a time each (1)\n"
@@ -44,7 +42,6 @@ static const char  usage[] =
     "  --rate R              calls per second, latency counted from the time\n"
     "                        a call was due; 0 is flat out (0)\n"
     "  --size N              size of a message (32)\n"
-    "  --response_size N     size of a reply: the message, repeated\n"
     "  --expect TEXT         GET instead of POST, the reply has to be TEXT\n"
     "  --websocket           callers are WebSockets, each to one device;\n"
     "                        \"open C\" is printed when all of them are open\n"
@@ -55,70 +52,54 @@ static const char  usage[] =
     "  --wait S              sent as \"Cometa-Wait: S\": wait for the device\n"
     "  --watchdog S          a call with no answer for so long is hung\n"
     "                        (the deadline and 1, without one 31)\n"
-    "  --worker PID          connect to this worker process only; /worker of\n"
-    "                        the server has to answer with its process id\n"
     "  --allow_failures      errors and lost connections are no failure\n"
     "  --hold                print \"held\" when all is done and keep the\n"
     "                        connections until SIGINT or SIGTERM\n"
-    "  --json                the report as JSON\n"
+    "  --percentiles         the distribution too, in ms, as HdrHistogram has\n"
+    "                        it\n"
+    "  --samples FILE        every latency in us, one a line, into the file\n"
     "\n"
     "Exit status: 0, 1 if a reply was wrong or malformed, a call hung or an\n"
     "event was out of order or missed, 2 if only calls failed or WebSockets\n"
     "were lost, 3 if the run itself failed.\n";
-
-enum {
-    OPT_SERVER_NAME = 1, OPT_SERVER_PORT, OPT_USE_SSL, OPT_APP_ID,
-    OPT_APP_SECRET, OPT_DEVICE_ID, OPT_DEVICES, OPT_URI, OPT_CALLERS,
-    OPT_CONCURRENCY, OPT_CALLS, OPT_DURATION, OPT_RATE, OPT_SIZE,
-    OPT_RESPONSE_SIZE, OPT_EXPECT, OPT_DEADLINE, OPT_WAIT, OPT_WATCHDOG,
-    OPT_WORKER, OPT_EACH, OPT_WEBSOCKET, OPT_OUTSTANDING, OPT_EVENTS,
-    OPT_ALLOW_FAILURES, OPT_HOLD, OPT_JSON, OPT_HELP
-};
-
-static const struct option  options[] = {
-    { "server_name",    required_argument, NULL, OPT_SERVER_NAME },
-    { "server_port",    required_argument, NULL, OPT_SERVER_PORT },
-    { "use_ssl",        no_argument,       NULL, OPT_USE_SSL },
-    { "app_id",         required_argument, NULL, OPT_APP_ID },
-    { "app_secret",     required_argument, NULL, OPT_APP_SECRET },
-    { "device_id",      required_argument, NULL, OPT_DEVICE_ID },
-    { "devices",        required_argument, NULL, OPT_DEVICES },
-    { "uri",            required_argument, NULL, OPT_URI },
-    { "callers",        required_argument, NULL, OPT_CALLERS },
-    { "concurrency",    required_argument, NULL, OPT_CONCURRENCY },
-    { "calls",          required_argument, NULL, OPT_CALLS },
-    { "duration",       required_argument, NULL, OPT_DURATION },
-    { "rate",           required_argument, NULL, OPT_RATE },
-    { "size",           required_argument, NULL, OPT_SIZE },
-    { "response_size",  required_argument, NULL, OPT_RESPONSE_SIZE },
-    { "expect",         required_argument, NULL, OPT_EXPECT },
-    { "deadline",       required_argument, NULL, OPT_DEADLINE },
-    { "wait",           required_argument, NULL, OPT_WAIT },
-    { "watchdog",       required_argument, NULL, OPT_WATCHDOG },
-    { "worker",         required_argument, NULL, OPT_WORKER },
-    { "each",           no_argument,       NULL, OPT_EACH },
-    { "websocket",      no_argument,       NULL, OPT_WEBSOCKET },
-    { "outstanding",    required_argument, NULL, OPT_OUTSTANDING },
-    { "events",         required_argument, NULL, OPT_EVENTS },
-    { "allow_failures", no_argument,       NULL, OPT_ALLOW_FAILURES },
-    { "hold",           no_argument,       NULL, OPT_HOLD },
-    { "json",           no_argument,       NULL, OPT_JSON },
-    { "help",           no_argument,       NULL, OPT_HELP },
-    { NULL, 0, NULL, 0 }
-};
 
 static cometa_load_conf_t    conf = {
     .app = "app", .first = 1, .devices = 1, .callers = 1, .outstanding = 1,
     .size = 32, .calls = COMETA_LOAD_NO_LIMIT
 };
 
-static const char            *server_name = "127.0.0.1";
-static const char            *server_port = "80";
-static int                    use_ssl;
+static cometa_target_t        target = COMETA_TARGET_INIT;
+static const char            *samples;
 static int                    websocket;
 static int                    allow_failures;
 static int                    hold;
-static int                    json;
+static int                    percentiles;
+
+#define MAX_SIZE  (COMETA_STREAM_MAX / 2)
+
+static const cometa_option_t  options[] = {
+    COMETA_COMMON_OPTIONS(target, conf),
+    { "each", .flag = &conf.each },
+    { "uri", .text = &conf.uri },
+    { "callers", .u32 = &conf.callers, .min = 1, .max = 65535 },
+    { "concurrency", .u32 = &conf.concurrency, .min = 1, .max = 65535 },
+    { "calls", .u64 = &conf.calls, .max = 1e12 },
+    { "duration", .real = &conf.duration, .min = 0.001, .max = 1e7 },
+    { "rate", .real = &conf.rate, .max = 1e9 },
+    { "size", .u32 = &conf.size, .min = MIN_SIZE, .max = MAX_SIZE },
+    { "expect", .text = &conf.expect },
+    { "websocket", .flag = &websocket },
+    { "outstanding", .u32 = &conf.outstanding, .min = 1, .max = 1024 },
+    { "events", .u32 = &conf.events, .min = 1, .max = 1e9 },
+    { "deadline", .u32 = &conf.deadline, .min = 1, .max = 86400 },
+    { "wait", .u32 = &conf.wait, .min = 1, .max = 86400 },
+    { "watchdog", .real = &conf.watchdog, .min = 0.01, .max = 1e6 },
+    { "allow_failures", .flag = &allow_failures },
+    { "percentiles", .flag = &percentiles },
+    { "samples", .text = &samples },
+    { "hold", .flag = &hold },
+    { .name = NULL }
+};
 
 static cometa_net_t           net;
 static cometa_load_result_t   result;
@@ -126,93 +107,6 @@ static volatile sig_atomic_t  stop;
 static cometa_load_t          load = {
     .conf = &conf, .net = &net, .result = &result, .stop = &stop
 };
-
-
-static void
-set_option(int option, const char *name, const char *v)
-{
-    switch (option) {
-
-    case OPT_SERVER_NAME:       server_name = v;    break;
-    case OPT_SERVER_PORT:       server_port = v;    break;
-    case OPT_USE_SSL:           use_ssl = 1;        break;
-    case OPT_APP_ID:            conf.app = v;       break;
-    case OPT_EACH:              conf.each = 1;      break;
-    case OPT_WEBSOCKET:         websocket = 1;      break;
-    case OPT_APP_SECRET:        conf.secret = v;    break;
-    case OPT_URI:               conf.uri = v;       break;
-    case OPT_EXPECT:            conf.expect = v;    break;
-    case OPT_ALLOW_FAILURES:    allow_failures = 1; break;
-    case OPT_HOLD:              hold = 1;           break;
-    case OPT_JSON:              json = 1;           break;
-
-    case OPT_DEVICE_ID:
-        conf.first = cometa_number(name, v, 0, INT64_MAX);
-        break;
-
-    case OPT_DEVICES:
-        conf.devices = (uint32_t) cometa_number(name, v, 1, 100000000);
-        break;
-
-    case OPT_CALLERS:
-        conf.callers = (uint32_t) cometa_number(name, v, 1, 65535);
-        break;
-
-    case OPT_CONCURRENCY:
-        conf.concurrency = (uint32_t) cometa_number(name, v, 1, 65535);
-        break;
-
-    case OPT_CALLS:
-        conf.calls = cometa_number(name, v, 0, 1000000000000);
-        break;
-
-    case OPT_OUTSTANDING:
-        conf.outstanding = (uint32_t) cometa_number(name, v, 1, 1024);
-        break;
-
-    case OPT_EVENTS:
-        conf.events = (uint32_t) cometa_number(name, v, 1, 1000000000);
-        break;
-
-    case OPT_DURATION:
-        conf.duration = cometa_real(name, v, 0.001, 1e7);
-        break;
-
-    case OPT_RATE:
-        conf.rate = cometa_real(name, v, 0, 1e9);
-        break;
-
-    case OPT_SIZE:
-        conf.size = (uint32_t) cometa_number(name, v, MIN_SIZE,
-                                             COMETA_STREAM_MAX / 2);
-        break;
-
-    case OPT_RESPONSE_SIZE:
-        conf.response_size = (uint32_t) cometa_number(name, v, 0,
-                                                    COMETA_STREAM_MAX / 2);
-        break;
-
-    case OPT_DEADLINE:
-        conf.deadline = (uint32_t) cometa_number(name, v, 1, 86400);
-        break;
-
-    case OPT_WAIT:
-        conf.wait = (uint32_t) cometa_number(name, v, 1, 86400);
-        break;
-
-    case OPT_WATCHDOG:
-        conf.watchdog = cometa_real(name, v, 0.01, 1e6);
-        break;
-
-    case OPT_WORKER:
-        conf.worker = cometa_number(name, v, 1, INT32_MAX);
-        break;
-
-    default:
-        fputs(usage, stdout);
-        exit(0);
-    }
-}
 
 
 static void
@@ -274,27 +168,7 @@ check_options(void)
 static void
 read_options(int argc, char **argv)
 {
-    int  option, i = 0;
-
-    for ( ;; ) {
-        option = getopt_long(argc, argv, "", options, &i);
-
-        if (option == -1) {
-            break;
-        }
-
-        if (option == '?') {
-            fputs(usage, stderr);
-            exit(3);
-        }
-
-        set_option(option, options[i].name, optarg);
-    }
-
-    if (optind < argc) {
-        cometa_die("unknown argument \"%s\", see --help", argv[optind]);
-    }
-
+    cometa_options_read(argc, argv, usage, options);
     check_options();
     set_defaults();
 }
@@ -417,6 +291,49 @@ hold_connections(void)
 }
 
 
+static void
+open_samples(void)
+{
+    if (samples == NULL) {
+        return;
+    }
+
+    load.samples = fopen(samples, "w");
+
+    if (load.samples == NULL) {
+        cometa_die("%s: %s", samples, strerror(errno));
+    }
+}
+
+
+static void
+close_samples(void)
+{
+    if (load.samples && fclose(load.samples) != 0) {
+        cometa_die("%s: %s", samples, strerror(errno));
+    }
+}
+
+
+static void
+report(void)
+{
+    if (target.json) {
+        report_json();
+
+    } else {
+        report_table();
+    }
+
+    if (percentiles) {
+        printf("\n");
+        cometa_hist_print(&result.latency, stdout);
+    }
+
+    fflush(stdout);
+}
+
+
 static int
 verdict(void)
 {
@@ -444,7 +361,7 @@ main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
 
     cometa_random_init();
-    cometa_net_init(&net, server_name, server_port, use_ssl);
+    cometa_net_init(&net, target.name, target.port, target.tls);
     cometa_net_start(&net);
 
     if (conf.callers + 16 > cometa_net_descriptors()) {
@@ -452,17 +369,16 @@ main(int argc, char **argv)
                    cometa_net_descriptors());
     }
 
+    /* a call is begun when it is due, not when it suits the kernel */
+
+    prctl(PR_SET_TIMERSLACK, TIMER_SLACK);
+
+    open_samples();
     load.way = websocket ? cometa_sockets(&load) : cometa_callers(&load);
     cometa_load_run(&load);
+    close_samples();
 
-    if (json) {
-        report_json();
-
-    } else {
-        report_table();
-    }
-
-    fflush(stdout);
+    report();
 
     if (hold) {
         hold_connections();

@@ -11,6 +11,7 @@
 
 #include "device.h"
 #include "http.h"
+#include "memory.h"
 #include "util.h"
 #include "wheel.h"
 
@@ -18,7 +19,7 @@
 #define BACKOFF_MAX     60000   /* ms */
 #define EVENTS          256     /* of epoll */
 #define PUSHES          256     /* events pushed in one turn */
-#define IDLE_WAIT       20      /* ms, when all devices are attached */
+#define IDLE_WAIT       50      /* ms, when all devices are attached */
 
 #define BEGIN_ANEW      -2      /* of a step: not a failure, no backoff */
 
@@ -721,6 +722,22 @@ make_devices(uint32_t n)
 }
 
 
+/* idle, and all there for the first time */
+
+static void
+note_memory(uint64_t before)
+{
+    uint64_t  now;
+
+    if (counts->memory || counts->attached < conf->devices) {
+        return;
+    }
+
+    now = cometa_private_memory();
+    counts->memory = now > before ? now - before : 1;
+}
+
+
 void
 cometa_devices_run(const cometa_devices_conf_t *cf, cometa_net_t *nt,
     cometa_device_counts_t *cn, volatile sig_atomic_t *stop,
@@ -728,7 +745,7 @@ cometa_devices_run(const cometa_devices_conf_t *cf, cometa_net_t *nt,
 {
     int                  i, n;
     uint32_t             all, started;
-    uint64_t             start;
+    uint64_t             start, before;
     device_t            *devices;
     struct epoll_event   events[EVENTS];
 
@@ -736,6 +753,7 @@ cometa_devices_run(const cometa_devices_conf_t *cf, cometa_net_t *nt,
     net = nt;
     counts = cn;
 
+    before = cometa_private_memory();
     all = conf->devices + (conf->elsewhere > 0 ? conf->devices / 10 + 1 : 0);
     devices = make_devices(all);
     cometa_wheel_init(&wheel);
@@ -759,6 +777,7 @@ cometa_devices_run(const cometa_devices_conf_t *cf, cometa_net_t *nt,
         }
 
         cometa_wheel_run(&wheel, on_timer);
+        note_memory(before);
 
         if (*push) {
             push_events(devices);

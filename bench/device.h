@@ -38,13 +38,15 @@ typedef struct {
 /*
  * overruns: messages received before the one before was answered; repeated:
  * the same message received twice in a row. Both break the protocol if the
- * callers' messages are unique.
+ * callers' messages are unique. memory: what the process has grown by until
+ * all its devices were attached, in bytes.
  */
 
 #define COMETA_DEVICE_COUNTERS(X)                                             \
     X(attached) X(attaches) X(failed) X(dropped) X(heartbeats) X(messages)    \
     X(bytes_down) X(bytes_up) X(late) X(twice) X(silent) X(quit)              \
-    X(elsewhere) X(events) X(wrong_worker) X(overruns) X(repeated) X(malformed)
+    X(elsewhere) X(events) X(wrong_worker) X(overruns) X(repeated)             \
+    X(malformed) X(memory)
 
 typedef struct {
 #define X(name)  uint64_t  name;

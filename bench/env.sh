@@ -61,6 +61,10 @@ cleanup() {
     # shellcheck disable=SC2046 # the pids are words
     end $(jobs -pr)
 
+    if declare -F restore_settings > /dev/null; then
+        restore_settings
+    fi
+
     if [ "${KEEP:-}" = 1 ]; then
         echo "left in $dir" >&2
     else
@@ -180,6 +184,10 @@ http {
             return 200 "\$pid\n";
         }
 
+        location = /metrics {
+            cometa_stats prometheus;
+        }
+
         location = /small {
             return 200 "ok";
         }
@@ -235,6 +243,38 @@ cpu_ticks() {
     done
 
     echo "$sum"
+}
+
+
+# us_per_call TICKS CALLS
+
+us_per_call() {
+    awk -v t="$1" -v hz="$(getconf CLK_TCK)" -v n="$2" \
+        'BEGIN { printf "%.4f", t / hz * 1e6 / n }'
+}
+
+
+# Of lists of numbers, with blanks between them: "ratios LIST LIST" is that of
+# each in the first to its partner in the second.
+
+ratios() {
+    paste -d ' ' <(tr ' ' '\n' <<< "$1") <(tr ' ' '\n' <<< "$2") \
+        | awk 'NF == 2 { printf "%.4f ", $1 / $2 }'
+}
+
+
+median() {
+    tr -s ' ' '\n' | grep . | sort -n \
+        | awk '{ v[NR] = $1 }
+               END { printf "%.3f",
+                     (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
+}
+
+
+# is_above NUMBER LIMIT
+
+is_above() {
+    awk -v n="$1" -v l="$2" 'BEGIN { exit !(n > l) }'
 }
 
 

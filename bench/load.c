@@ -116,6 +116,18 @@ is_right(const cometa_load_conf_t *conf, const char *message,
 }
 
 
+static void
+add_latency(cometa_load_t *l, uint64_t ns)
+{
+    cometa_hist_add(&l->result->latency, ns);
+
+    if (l->samples) {
+        fprintf(l->samples, "%llu\n",
+                (unsigned long long) cometa_hist_us(ns));
+    }
+}
+
+
 void
 cometa_load_reply(cometa_load_t *l, uint64_t device, uint64_t due,
     const char *message, const char *body, size_t n)
@@ -125,7 +137,7 @@ cometa_load_reply(cometa_load_t *l, uint64_t device, uint64_t due,
 
     if (is_right(l->conf, message, body, n)) {
         result->right++;
-        cometa_hist_add(&result->latency, cometa_now() - due);
+        add_latency(l, cometa_now() - due);
         return;
     }
 

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "histogram.h"
 #include "stream.h"
@@ -83,6 +84,7 @@ struct cometa_load_s {
     const cometa_load_way_t   *way;
     cometa_net_t              *net;
     cometa_load_result_t      *result;
+    FILE                      *samples; /* every latency in us, or NULL */
     volatile sig_atomic_t     *stop;
     cometa_wheel_t             wheel;
     uint64_t                   begun;   /* ns */

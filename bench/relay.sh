@@ -25,7 +25,6 @@ ROUND=${ROUND:-3}
 OUTSTANDING=16
 WARM=1                      # s
 
-hz=$(getconf CLK_TCK)
 half=$((DEVICES / 2))       # on each of two workers
 callers=$((CALLERS / 2))    # of each of two loads
 few=$(((CALLERS + OUTSTANDING - 1) / OUTSTANDING))
@@ -112,24 +111,7 @@ measure() {
     done
 
     calls[$name]=$((${calls[$name]:-0} + n))
-    us[$name]+="$(awk -v t=$((after - before)) -v hz="$hz" -v n="$n" \
-                      'BEGIN { printf "%.4f", t / hz * 1e6 / n }') "
-}
-
-
-median() {
-    tr -s ' ' '\n' | grep . | sort -n \
-        | awk '{ v[NR] = $1 }
-               END { printf "%.3f",
-                     (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
-}
-
-
-# of each round of NAME to that of BASE
-
-ratios() {
-    paste -d ' ' <(tr ' ' '\n' <<< "${us[$1]}") <(tr ' ' '\n' <<< "${us[$2]}") \
-        | awk 'NF == 2 { printf "%.4f ", $1 / $2 }'
+    us[$name]+="$(us_per_call $((after - before)) "$n") "
 }
 
 
@@ -138,12 +120,12 @@ ratios() {
 row() {
     local ratio verdict=
 
-    ratio=$(ratios "$1" "$2" | median)
+    ratio=$(ratios "${us[$1]}" "${us[$2]}" | median)
 
     if [ -n "${3:-}" ]; then
         verdict="limit $3: met"
 
-        if awk -v r="$ratio" -v l="$3" 'BEGIN { exit !(r > l) }'; then
+        if is_above "$ratio" "$3"; then
             verdict="limit $3: MISSED"
             [ "${STRICT:-}" != 1 ] || status=1
         fi

@@ -17,7 +17,6 @@ LIMIT=1.03
 MACRO=NGX_COMETA_NO_STATS
 
 root=$(cd "$here/.." && pwd)
-hz=$(getconf CLK_TCK)
 status=0
 
 declare -A port worker us total
@@ -79,16 +78,7 @@ turn() {
 
     n=$(field right "$dir/load")
     total[$name]=$((${total[$name]:-0} + n))
-    us[$name]+="$(awk -v t=$((after - before)) -v hz="$hz" -v n="$n" \
-                      'BEGIN { printf "%.4f", t / hz * 1e6 / n }') "
-}
-
-
-median() {
-    tr -s ' ' '\n' | grep . | sort -n \
-        | awk '{ v[NR] = $1 }
-               END { printf "%.3f",
-                     (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
+    us[$name]+="$(us_per_call $((after - before)) "$n") "
 }
 
 
@@ -132,12 +122,10 @@ counted with "${total[with]}"
 counted without 0
 check_log "^$" || status=1
 
-ratio=$(paste -d ' ' <(tr ' ' '\n' <<< "${us[with]}") \
-                     <(tr ' ' '\n' <<< "${us[without]}") \
-        | awk 'NF == 2 { printf "%.4f ", $1 / $2 }' | median)
+ratio=$(ratios "${us[with]}" "${us[without]}" | median)
 verdict=met
 
-if awk -v r="$ratio" -v l="$LIMIT" 'BEGIN { exit !(r > l) }'; then
+if is_above "$ratio" "$LIMIT"; then
     verdict=MISSED
     [ "${STRICT:-}" != 1 ] || status=1
 fi

@@ -18,8 +18,16 @@
 #include "stream.h"
 #include "util.h"
 
+/*
+ * The source ports taken. Those that Linux gives away by default are left
+ * out: a port that anyone has named is never given to a connection that names
+ * none, whatever their addresses, so that nobody else could connect.
+ */
+
 #define FIRST_PORT  1024
-#define MAX_TRIES   64000       /* source ports tried for one connection */
+#define LAST_PORT   32767
+#define PORTS       (LAST_PORT - FIRST_PORT + 1)
+#define SPARE       1024        /* ports that still wait for the end */
 
 
 static char  input[COMETA_STREAM_MAX + 65536];
@@ -87,7 +95,7 @@ cometa_net_start(cometa_net_t *net)
         net->source = 127u << 24 | 64u << 16 | ((uint32_t) getpid() & 0x3fffff);
     }
 
-    net->port = (uint16_t) (FIRST_PORT + cometa_random_below(60000));
+    net->port = (uint16_t) (FIRST_PORT + cometa_random_below(PORTS));
 }
 
 
@@ -100,7 +108,8 @@ cometa_net_descriptors(void)
         cometa_die("getrlimit: %s", strerror(errno));
     }
 
-    return limit.rlim_cur > 1u << 20 ? 1u << 20 : (unsigned) limit.rlim_cur;
+    return limit.rlim_cur > PORTS - SPARE ? PORTS - SPARE
+                                          : (unsigned) limit.rlim_cur;
 }
 
 
@@ -117,7 +126,7 @@ connect_from(cometa_net_t *net, int fd)
         from.sin_addr.s_addr = htonl(net->source);
         from.sin_port = htons(net->port);
 
-        net->port = net->port == 65535 ? FIRST_PORT : net->port + 1;
+        net->port = net->port == LAST_PORT ? FIRST_PORT : net->port + 1;
 
         if (bind(fd, (struct sockaddr *) &from, sizeof(from)) != 0) {
             return errno == EADDRINUSE ? 1 : -1;
@@ -140,7 +149,7 @@ open_socket(cometa_net_t *net)
     int       fd, rc, on = 1;
     unsigned  tries;
 
-    for (tries = 0; tries < MAX_TRIES; tries++) {
+    for (tries = 0; tries < PORTS; tries++) {
         fd = socket(net->addr.ss_family, SOCK_STREAM|SOCK_NONBLOCK|SOCK_CLOEXEC,
                     0);
 

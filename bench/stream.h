@@ -50,7 +50,7 @@ void cometa_net_init(cometa_net_t *net, const char *name, const char *port,
     int tls);
 void cometa_net_start(cometa_net_t *net);   /* once per process */
 
-/* descriptors this process may have open, as the system says */
+/* descriptors this process may use: as the system says, and as ports allow */
 unsigned cometa_net_descriptors(void);
 
 /* all return 0, or -1 when the connection is dead and has to be closed */

@@ -6,8 +6,9 @@
  * Going to sleep without losing a wake-up: the reader says `sleeping`, and
  * then looks once more; a sender posts, and then looks at `sleeping`. One of
  * the two sees the other, for both have a full fence in between. A reader
- * that got mail stays awake for one more turn of the event loop, so that
- * under load nobody has to write to an eventfd.
+ * that got several messages at once stays awake for one more turn of the
+ * event loop, so that under load nobody has to write to an eventfd; after a
+ * single one that turn would be in vain.
  */
 
 #include "ngx_cometa_mailbox.h"
@@ -289,7 +290,7 @@ ngx_cometa_mailbox_turn(ngx_event_t *ev)
 
     ngx_cometa_mailbox_deaths();
 
-    if (ngx_cometa_mailbox_drain(NGX_COMETA_MAIL_BATCH) == 0) {
+    if (ngx_cometa_mailbox_drain(NGX_COMETA_MAIL_BATCH) <= 1) {
         __atomic_store_n(&slot->sleeping, 1, __ATOMIC_SEQ_CST);
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
 

@@ -17,7 +17,8 @@ packages() {
     test)  echo perl libio-socket-ssl-perl libprotocol-websocket-perl \
                 openssl curl chromium $(node_packages) ;;
     run)   echo perl curl $(node_packages) ;;
-    bench) echo gcc libc6-dev libssl-dev perl openssl curl iproute2 procps ;;
+    bench) echo gcc libc6-dev libssl-dev perl openssl curl iproute2 procps \
+               gnuplot-nox $(node_packages) ;;
     *)     echo "deps.sh: nothing is known of \"$1\"" >&2; return 1 ;;
     esac
 }
