@@ -6,27 +6,15 @@
 set -eu
 
 cd "$(dirname "$0")"
+. ./compile.sh
 
-out=${BENCH:-../build/bench}
-warn="-std=gnu11 -Wall -Wextra -Werror"
 common="stream.c http.c util.c"
-module=../ngx_cometa_module
 
-mkdir -p "$out"
-
-compile() {
-    program=$1
-    shift
-    # shellcheck disable=SC2086 # the options are words
-    ${CC:-cc} $warn ${CFLAGS:--O2 -g} -o "$out/$program.$$" \
-        "$program.c" "$@" $common -lssl -lcrypto -lm
-
-    # at once: another script may be about to start it
-
-    mv "$out/$program.$$" "$out/$program"
+# shellcheck disable=SC2086 # the sources are words
+{
+    compile cb-devices.c options.c progress.c device.c memory.c wheel.c $common
+    compile cb-load.c options.c process.c load.c report.c caller.c socket.c \
+        pipeline.c frame.c wheel.c histogram.c \
+        ../ngx_cometa_module/cometa_histogram.c $common
+    compile cb-upstream.c $common
 }
-
-compile cb-devices options.c progress.c device.c memory.c wheel.c
-compile cb-load options.c load.c caller.c socket.c frame.c wheel.c \
-    histogram.c "$module/cometa_histogram.c"
-compile cb-upstream

@@ -1,26 +1,25 @@
 /*
  * cb-load: calls devices, or any URI, checks every reply and measures. This
- * file reads the options and reports.
+ * file reads the options and says what is done when.
  */
 
 #define _GNU_SOURCE
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 
 #include "caller.h"
 #include "frame.h"
 #include "options.h"
+#include "process.h"
+#include "report.h"
 #include "socket.h"
 #include "util.h"
 
 #define MIN_SIZE           24       /* caller and call fit, and some more */
 #define DEFAULT_WATCHDOG   31       /* s: the server's own deadline and 1 */
 #define HOLD_TURN          100000000    /* ns */
-#define TIMER_SLACK        1000         /* ns, instead of 50000 */
 
 static const char  usage[] =
     "usage: cb-load [OPTION]...\n"
@@ -41,6 +40,8 @@ static const char  usage[] =
     "  --duration S          for so long (default: 10)\n"
     "  --rate R              calls per second, latency counted from the time\n"
     "                        a call was due; 0 is flat out (0)\n"
+    "  --burst N             N of them due at the same moment, R/N times a\n"
+    "                        second (1)\n"
     "  --size N              size of a message (32)\n"
     "  --expect TEXT         GET instead of POST, the reply has to be TEXT\n"
     "  --websocket           callers are WebSockets, each to one device;\n"
@@ -65,7 +66,7 @@ static const char  usage[] =
 
 static cometa_load_conf_t    conf = {
     .app = "app", .first = 1, .devices = 1, .callers = 1, .outstanding = 1,
-    .size = 32, .calls = COMETA_LOAD_NO_LIMIT
+    .size = 32, .calls = COMETA_LOAD_NO_LIMIT, .burst = 1
 };
 
 static cometa_target_t        target = COMETA_TARGET_INIT;
@@ -86,6 +87,7 @@ static const cometa_option_t  options[] = {
     { "calls", .u64 = &conf.calls, .max = 1e12 },
     { "duration", .real = &conf.duration, .min = 0.001, .max = 1e7 },
     { "rate", .real = &conf.rate, .max = 1e9 },
+    { "burst", .u32 = &conf.burst, .min = 1, .max = 1e6 },
     { "size", .u32 = &conf.size, .min = MIN_SIZE, .max = MAX_SIZE },
     { "expect", .text = &conf.expect },
     { "websocket", .flag = &websocket },
@@ -103,9 +105,8 @@ static const cometa_option_t  options[] = {
 
 static cometa_net_t           net;
 static cometa_load_result_t   result;
-static volatile sig_atomic_t  stop;
 static cometa_load_t          load = {
-    .conf = &conf, .net = &net, .result = &result, .stop = &stop
+    .conf = &conf, .net = &net, .result = &result, .stop = &cometa_stop
 };
 
 
@@ -138,11 +139,15 @@ set_defaults(void)
 }
 
 
-/* what one way of calling has and the other has not */
+/* what goes together; what one way of calling has and the other has not */
 
 static void
 check_options(void)
 {
+    if (conf.burst > 1 && conf.rate == 0) {
+        cometa_die("--burst needs --rate");
+    }
+
     if (!websocket) {
         if (conf.outstanding > 1 || conf.events) {
             cometa_die("--outstanding and --events need --websocket");
@@ -174,109 +179,6 @@ read_options(int argc, char **argv)
 }
 
 
-static double
-us(double ns)
-{
-    return ns / 1000;
-}
-
-
-static void
-report_json(void)
-{
-    unsigned              i;
-    const cometa_hist_t  *h = &result.latency;
-
-    printf("{\"callers\":%u,\"calls\":%llu,\"right\":%llu,\"wrong\":%llu,"
-           "\"hung\":%llu,\"malformed\":%llu,\"failed\":%llu,\"unsent\":%llu,"
-           "\"lost\":%llu,\"events\":%llu,\"disordered\":%llu,\"missed\":%llu,"
-           "\"seconds\":%.3f,\"rate\":%.1f,",
-           conf.callers, (unsigned long long) result.calls,
-           (unsigned long long) result.right,
-           (unsigned long long) result.wrong,
-           (unsigned long long) result.hung,
-           (unsigned long long) result.malformed,
-           (unsigned long long) result.failed,
-           (unsigned long long) result.unsent,
-           (unsigned long long) result.lost,
-           (unsigned long long) result.events,
-           (unsigned long long) result.disordered,
-           (unsigned long long) result.missed, result.seconds,
-           (double) result.right / result.seconds);
-
-    printf("\"latency_us\":{\"min\":%.1f,\"mean\":%.1f,\"p50\":%.1f,"
-           "\"p90\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f,"
-           "\"std_deviation\":%.1f},\"errors\":[",
-           us((double) h->min), us(cometa_hist_mean(h)),
-           us((double) cometa_hist_percentile(h, 50)),
-           us((double) cometa_hist_percentile(h, 90)),
-           us((double) cometa_hist_percentile(h, 99)),
-           us((double) cometa_hist_percentile(h, 99.9)),
-           us((double) h->max), us(cometa_hist_deviation(h)));
-
-    for (i = 0; i < result.nerrors; i++) {
-        printf("%s{\"status\":%d,\"error\":\"%s\",\"calls\":%llu}",
-               i ? "," : "", result.errors[i].status, result.errors[i].word,
-               (unsigned long long) result.errors[i].calls);
-    }
-
-    printf("]}\n");
-}
-
-
-static void
-report_table(void)
-{
-    unsigned              i;
-    const cometa_hist_t  *h = &result.latency;
-
-    printf("calls %llu: right %llu, wrong %llu, hung %llu, malformed %llu, "
-           "failed %llu, unsent %llu\n",
-           (unsigned long long) result.calls,
-           (unsigned long long) result.right,
-           (unsigned long long) result.wrong,
-           (unsigned long long) result.hung,
-           (unsigned long long) result.malformed,
-           (unsigned long long) result.failed,
-           (unsigned long long) result.unsent);
-
-    for (i = 0; i < result.nerrors; i++) {
-        printf("  %3d %-24s %12llu\n", result.errors[i].status,
-               result.errors[i].word,
-               (unsigned long long) result.errors[i].calls);
-    }
-
-    if (websocket) {
-        printf("WebSockets lost %llu; events in order %llu, disordered %llu, "
-               "missed %llu\n",
-               (unsigned long long) result.lost,
-               (unsigned long long) result.events,
-               (unsigned long long) result.disordered,
-               (unsigned long long) result.missed);
-    }
-
-    printf("%.3f s, %.1f right replies per second\n", result.seconds,
-           (double) result.right / result.seconds);
-
-    printf("latency, us: min %.1f mean %.1f p50 %.1f p90 %.1f p99 %.1f "
-           "p99.9 %.1f max %.1f deviation %.1f\n",
-           us((double) h->min), us(cometa_hist_mean(h)),
-           us((double) cometa_hist_percentile(h, 50)),
-           us((double) cometa_hist_percentile(h, 90)),
-           us((double) cometa_hist_percentile(h, 99)),
-           us((double) cometa_hist_percentile(h, 99.9)),
-           us((double) h->max), us(cometa_hist_deviation(h)));
-}
-
-
-static void
-on_signal(int signo)
-{
-    (void) signo;
-    stop = 1;
-}
-
-
 /* what the server says meanwhile is answered: it pings its WebSockets */
 
 static void
@@ -285,7 +187,7 @@ hold_connections(void)
     printf("held\n");
     fflush(stdout);
 
-    while (!stop) {
+    while (!cometa_stop) {
         cometa_load_turn(&load, HOLD_TURN);
     }
 }
@@ -319,10 +221,10 @@ static void
 report(void)
 {
     if (target.json) {
-        report_json();
+        cometa_report_json(&load);
 
     } else {
-        report_table();
+        cometa_report_text(&load, websocket);
     }
 
     if (percentiles) {
@@ -337,41 +239,18 @@ report(void)
 static int
 verdict(void)
 {
-    if (result.wrong || result.hung || result.malformed
-        || result.disordered || result.missed)
-    {
-        return 1;
-    }
+    int  status = cometa_report_verdict(&result);
 
-    return (result.failed || result.lost) && !allow_failures ? 2 : 0;
+    return status == 2 && allow_failures ? 0 : status;
 }
 
 
 int
 main(int argc, char **argv)
 {
-    struct sigaction  sa;
-
     read_options(argc, argv);
 
-    memset(&sa, 0, sizeof(sa));
-    sa.sa_handler = on_signal;
-    sigaction(SIGTERM, &sa, NULL);
-    sigaction(SIGINT, &sa, NULL);
-    signal(SIGPIPE, SIG_IGN);
-
-    cometa_random_init();
-    cometa_net_init(&net, target.name, target.port, target.tls);
-    cometa_net_start(&net);
-
-    if (conf.callers + 16 > cometa_net_descriptors()) {
-        cometa_die("%u callers do not fit into %u descriptors", conf.callers,
-                   cometa_net_descriptors());
-    }
-
-    /* a call is begun when it is due, not when it suits the kernel */
-
-    prctl(PR_SET_TIMERSLACK, TIMER_SLACK);
+    cometa_process_start(&net, &target, conf.callers, "callers");
 
     open_samples();
     load.way = websocket ? cometa_sockets(&load) : cometa_callers(&load);

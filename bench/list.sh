@@ -5,6 +5,8 @@
 #   DEVICES RATE DURATION    1000000 200 (calls/s) 10 (s)
 #   LIMIT   ms that the median and the 99 % point may grow (5)
 
+. "$(dirname "$0")/machine.sh"
+own_network "$@"
 . "$(dirname "$0")/env.sh"
 
 DEVICES=${DEVICES:-1000000}
@@ -12,12 +14,9 @@ RATE=${RATE:-200}
 DURATION=${DURATION:-10}
 LIMIT=${LIMIT:-5}
 
-# as many workers as the limit of descriptors needs, unevenly filled as they are
-
-descriptors=$(ulimit -n)
-WORKERS=$((DEVICES * 10 / 8 / descriptors + 2))
-
-nginx_conf "$WORKERS" $((descriptors - 1000)) "$DEVICES" 'cometa_heartbeat 1h;'
+size_for "$DEVICES"
+raise_limits "$DEVICES"
+nginx_conf "$workers" "$connections" "$DEVICES" 'cometa_heartbeat 1h;'
 nginx_start
 
 start=$SECONDS
@@ -80,7 +79,7 @@ calls "$dir/beside"
 wait "$reader"
 
 printf '%d devices on %d workers, attached in %d s; %d calls/s\n' \
-    "$DEVICES" "$WORKERS" "$attached" "$RATE"
+    "$DEVICES" "$workers" "$attached" "$RATE"
 printf '%-24s %9s %9s %9s\n' 'latency, us' p50 p99 max
 
 for name in alone beside; do

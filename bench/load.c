@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 
 #include "load.h"
 #include "util.h"
@@ -14,13 +15,29 @@
 #define EVENTS      256
 #define TICK        (COMETA_WHEEL_TICK * 1000000ull)
 #define MAX_TOLD    5           /* wrong replies that are shown */
+#define SLACK       1000        /* ns, of timers, instead of 50000 */
+
+
+static uint64_t
+burst(const cometa_load_conf_t *conf)
+{
+    return conf->burst ? conf->burst : 1;
+}
+
+
+/* ns from the beginning until call number n, from 0, is due by the rate */
+
+static uint64_t
+due_after(const cometa_load_conf_t *conf, uint64_t n)
+{
+    return (uint64_t) ((double) (n - n % burst(conf)) / conf->rate * 1e9);
+}
 
 
 int
 cometa_load_due(cometa_load_t *l, uint64_t *due)
 {
-    double                     at;
-    uint64_t                   now;
+    uint64_t                   at, now;
     const cometa_load_conf_t  *conf = l->conf;
 
     if (l->result->calls >= conf->calls) {
@@ -38,15 +55,14 @@ cometa_load_due(cometa_load_t *l, uint64_t *due)
         return 1;
     }
 
-    at = (double) l->begun + (double) l->result->calls / conf->rate * 1e9;
+    at = l->begun + due_after(conf, l->result->calls);
 
-    if (at > (double) now) {
-        at -= (double) now;
-        l->pause = at < (double) TICK ? (uint64_t) at : TICK;
+    if (at > now) {
+        l->pause = at - now < TICK ? at - now : TICK;
         return 0;
     }
 
-    *due = (uint64_t) at;
+    *due = at;
 
     return 1;
 }
@@ -255,23 +271,30 @@ over(cometa_load_t *l)
 static void
 count_unsent(cometa_load_t *l)
 {
-    double                     due;
-    uint64_t                   now = cometa_now();
+    uint64_t                   due, ns, now = cometa_now();
     const cometa_load_conf_t  *conf = l->conf;
 
     if (conf->rate == 0) {
         return;
     }
 
-    due = (double) ((now < l->end ? now : l->end) - l->begun) / 1e9
-          * conf->rate;
+    ns = (now < l->end ? now : l->end) - l->begun;
 
-    if (due > (double) conf->calls) {
-        due = (double) conf->calls;
+    /* whole bursts, the last one too if it has begun */
+
+    due = (uint64_t) ((double) ns / 1e9 * conf->rate);
+    due -= due % burst(conf);
+
+    if (due_after(conf, due) < ns) {
+        due += burst(conf);
     }
 
-    if (due > (double) l->result->calls) {
-        l->result->unsent = (uint64_t) due - l->result->calls;
+    if (due > conf->calls) {
+        due = conf->calls;
+    }
+
+    if (due > l->result->calls) {
+        l->result->unsent = due - l->result->calls;
     }
 }
 
@@ -279,6 +302,9 @@ count_unsent(cometa_load_t *l)
 void
 cometa_load_run(cometa_load_t *l)
 {
+    /* a call is begun when it is due, not when it suits the kernel */
+
+    prctl(PR_SET_TIMERSLACK, SLACK);
     cometa_wheel_init(&l->wheel);
 
     if (l->way->open) {

@@ -37,6 +37,7 @@ typedef struct {
     uint64_t        calls;          /* COMETA_LOAD_NO_LIMIT */
     double          duration;       /* s, 0: no limit */
     double          rate;           /* calls per second, 0: flat out */
+    uint32_t        burst;          /* of them due at one moment, 0: 1 */
     double          watchdog;       /* s after which a call is hung */
     uint64_t        worker;         /* connect to this process only, 0: any */
 } cometa_load_conf_t;

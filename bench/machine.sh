@@ -15,8 +15,6 @@ EHASH=4194304               # hash buckets of established connections
 # until we have entered.
 
 own_network() {
-    local name=net.ipv4.tcp_child_ehash_entries old holder
-
     if [ -n "${NETWORK_HOLDER:-}" ]; then
         kill "$NETWORK_HOLDER"
         wait "$NETWORK_HOLDER" 2>/dev/null || true
@@ -31,19 +29,25 @@ own_network() {
         return
     fi
 
-    old=$(sysctl -n "$name" 2>/dev/null || true)
-    sysctl -qw "$name=$EHASH" 2>/dev/null || true
+    holder=
+
+    trap 'restore_settings; [ -z "$holder" ] || kill "$holder"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+
+    set_to net.ipv4.tcp_child_ehash_entries "$EHASH"
     unshare --net sleep 60 &
     holder=$!
 
     until [ "$(readlink "/proc/$holder/ns/net")" \
             != "$(readlink /proc/self/ns/net)" ]
     do
-        kill -0 "$holder"
+        kill -0 "$holder" || exit 3
         sleep 0.05
     done
 
-    [ -z "$old" ] || sysctl -qw "$name=$old" 2>/dev/null || true
+    restore_settings
+    trap - EXIT INT TERM
 
     NETWORK_HOLDER=$holder exec nsenter --net="/proc/$holder/ns/net" \
         "$0" "$@"
@@ -94,6 +98,33 @@ net.ipv4.tcp_max_syn_backlog 65535
 fs.file-max $((4 * $1 + 100000))
 fs.nr_open 1048576
 END
+}
+
+
+# size_for N: `workers`, and `connections` of each: as few as have room for N
+# devices, of which some workers get more than others, and for the 1/16 of the
+# connections that nginx keeps free. Not all descriptors are for connections:
+# each worker has three for each place of a process, of which the module makes 8
+# for a worker and 16, and three more for each worker: two listening sockets and
+# a channel; and some for all else.
+
+SPARE=200
+
+size_for() {
+    local descriptors
+
+    descriptors=$(ulimit -n)
+    workers=0
+    connections=0
+
+    while [ $((workers * connections * 15 / 16)) -lt $(($1 * 104 / 100)) ]; do
+        workers=$((workers + 1))
+        connections=$((descriptors - 3 * (8 * workers + 16) - 3 * workers))
+        connections=$((connections - SPARE))
+
+        [ "$connections" -gt 512 ] \
+            || die "$1 devices do not fit: $descriptors descriptors a process"
+    done
 }
 
 

@@ -23,7 +23,6 @@ RESULTS=$(realpath -m "${RESULTS:-$here/../build/bench-results/seed}")
 WINDOW=15                   # s, of the statistics
 CALM=30                     # s without calls: what devices alone cost
 hz=$(getconf CLK_TCK)
-descriptors=$(ulimit -n)
 
 
 # In kB: memory of all nginx processes, what they share counted once; of that
@@ -175,11 +174,11 @@ p999_ms,latency_sum_s,latency_count,cpu_ticks" > "$out/samples.csv"
 
 run_case() {
     local case=$1 n=${DEVICES:-$2} sockets=${WEBSOCKETS:-$3} response=$4
-    local out=$RESULTS/$case workers
+    local out=$RESULTS/$case workers connections
 
     rm -rf "$out"
     mkdir -p "$out"
-    workers=$((n * 10 / 8 / descriptors + 2))
+    size_for "$n"
     raise_limits "$n"
 
     echo "case $case: $n devices, $sockets WebSockets, $response bytes;" \
@@ -187,7 +186,7 @@ run_case() {
 
     PORT=
     find_ports
-    nginx_conf "$workers" $((descriptors - 1000)) "$n" \
+    nginx_conf "$workers" "$connections" "$n" \
         "cometa_stats_window ${WINDOW}s;"
     nginx_start
 

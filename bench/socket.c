@@ -1,6 +1,5 @@
 /*
- * Callers over WebSockets. What has become due in one turn is written to a
- * WebSocket in one piece, as the replies of one turn are read.
+ * Callers over WebSockets.
  */
 
 #define _GNU_SOURCE
@@ -10,6 +9,7 @@
 
 #include "frame.h"
 #include "http.h"
+#include "pipeline.h"
 #include "socket.h"
 #include "util.h"
 
@@ -29,27 +29,14 @@ enum {
 };
 
 
-typedef struct socket_s  socket_t;
-
 typedef struct {
-    uint64_t          due;          /* ns: when it should have begun */
-    uint64_t          begun;
-    char             *message;
-} call_t;
-
-struct socket_s {
-    cometa_timer_t    timer;        /* first: a timer is its socket */
-    cometa_stream_t   stream;
-    socket_t         *next;         /* of those with room */
-    call_t           *calls;        /* a ring: replies come in order */
-    uint64_t          device;
-    uint32_t          index;
-    uint32_t          oldest;       /* call, in the ring */
-    uint32_t          used;
-    uint32_t          event;        /* number of the last one */
-    int               state;
-    char              nonce[COMETA_FRAME_NONCE + 1];
-};
+    cometa_timer_t     timer;       /* first: a timer is its socket */
+    cometa_stream_t    stream;
+    cometa_pipeline_t  pipeline;
+    uint32_t           event;       /* number of the last one */
+    int                state;
+    char               nonce[COMETA_FRAME_NONCE + 1];
+} socket_t;
 
 
 static cometa_load_t             *load;
@@ -58,45 +45,23 @@ static cometa_net_t              *net;
 static cometa_load_result_t      *result;
 
 static socket_t                  *sockets;
-static socket_t                  *room, **room_tail;
 static uint32_t                   opened;
-static uint32_t                   busy;     /* calls outstanding, of all */
 static uint64_t                   news;     /* ns: time of the last message */
 static char                      *out;
+static size_t                     gathered;     /* calls in it, bytes */
 
 
-static void
-set_room(socket_t *s)
+static unsigned long long
+device_of(const socket_t *s)
 {
-    s->next = NULL;
-    *room_tail = s;
-    room_tail = &s->next;
-}
-
-
-static socket_t *
-get_room(void)
-{
-    socket_t  *s = room;
-
-    room = s->next;
-
-    if (room == NULL) {
-        room_tail = &room;
-    }
-
-    return s;
+    return (unsigned long long) s->pipeline.device;
 }
 
 
 static void
-drop_calls(socket_t *s)
+close_socket(socket_t *s)
 {
-    busy -= s->used;
-    s->used = 0;
     s->state = LOST;
-    result->lost++;
-
     cometa_wheel_unset(&s->timer);
     cometa_stream_close(&s->stream);
 }
@@ -105,18 +70,13 @@ drop_calls(socket_t *s)
 static void
 lost(socket_t *s)
 {
-    uint32_t  i;
-
     if (s->state != OPEN) {
         cometa_die("a WebSocket to device %llu was lost before it was open",
-                   (unsigned long long) s->device);
+                   device_of(s));
     }
 
-    for (i = 0; i < s->used; i++) {
-        cometa_load_cut(load);
-    }
-
-    drop_calls(s);
+    cometa_pipeline_lost(&s->pipeline);
+    close_socket(s);
 }
 
 
@@ -134,7 +94,7 @@ ask_key(socket_t *s)
 
     n = sprintf(out, "GET /v1/applications/%.64s/devices/%llu/websocket"
                      " HTTP/1.1\r\nHost: %.255s\r\n%s%.500s%s\r\n",
-                conf->app, (unsigned long long) s->device, net->name,
+                conf->app, device_of(s), net->name,
                 conf->secret ? "Authorization: OAuth " : "",
                 conf->secret ? conf->secret : "",
                 conf->secret ? "\r\n" : "");
@@ -177,13 +137,13 @@ read_key(socket_t *s, const char *p, size_t n)
 
     if (h.status != 200 || key == NULL) {
         cometa_die("no key for device %llu: %.*s",
-                   (unsigned long long) s->device,
+                   device_of(s),
                    (int) (h.head + h.length), p);
     }
 
     size = (size_t) sprintf(out, "GET /v1/websockets/%llu/%.*s HTTP/1.1\r\n"
                                  "Host: %.255s\r\n",
-                            (unsigned long long) s->device, KEY_LEN,
+                            device_of(s), KEY_LEN,
                             key + strlen(KEY), net->name);
     size += cometa_frame_headers(out + size, s->nonce);
     size += (size_t) sprintf(out + size, "\r\n");
@@ -208,13 +168,13 @@ read_consent(socket_t *s, const char *p, size_t n)
 
     if (!cometa_frame_accepted(p, h.head, s->nonce)) {
         cometa_die("no WebSocket to device %llu: %.*s",
-                   (unsigned long long) s->device, (int) n, p);
+                   device_of(s), (int) n, p);
     }
 
     cometa_wheel_unset(&s->timer);
     s->state = OPEN;
     opened++;
-    set_room(s);
+    cometa_pipeline_open(&s->pipeline);
 
     return (ssize_t) h.head;
 }
@@ -223,13 +183,7 @@ read_consent(socket_t *s, const char *p, size_t n)
 static int
 malformed(socket_t *s, const char *p, size_t n)
 {
-    cometa_load_malformed(load, p, n);
-
-    if (s->used) {
-        s->used--;                      /* taken for its answer */
-        s->oldest = (s->oldest + 1) % conf->outstanding;
-        busy--;
-    }
+    cometa_pipeline_malformed(&s->pipeline, p, n);
 
     return -1;
 }
@@ -251,7 +205,7 @@ on_event(socket_t *s, const char *p, size_t n)
     snprintf(text, sizeof(text), "%.*s", (int) n, p);
 
     if (sscanf(text, "event %llu %u", &device, &number) == 2
-        && device == s->device && number == s->event + 1)
+        && device == device_of(s) && number == s->event + 1)
     {
         s->event = number;
         result->events++;
@@ -261,7 +215,7 @@ on_event(socket_t *s, const char *p, size_t n)
     if (result->disordered++ < MAX_TOLD) {
         fprintf(stderr, "cb-load: wrong event on a WebSocket of device %llu "
                         "after its number %u: \"%s\"\n",
-                (unsigned long long) s->device, s->event, text);
+                device_of(s), s->event, text);
     }
 }
 
@@ -269,26 +223,16 @@ on_event(socket_t *s, const char *p, size_t n)
 static int
 on_answer(socket_t *s, const char *p, size_t n)
 {
-    call_t  *c = &s->calls[s->oldest];
-
-    if (s->used == 0) {
+    if (cometa_pipeline_used(&s->pipeline) == 0) {
         return malformed(s, p, n);      /* nobody asked for it */
     }
 
     if (n > 8 && memcmp(p, "{\"msg\":\"", 8) == 0) {
-        cometa_load_error(load, atoi(p + 8), p, n);
+        cometa_pipeline_error(&s->pipeline, atoi(p + 8), p, n);
 
     } else {
-        cometa_load_reply(load, s->device, c->due, c->message, p, n);
+        cometa_pipeline_reply(&s->pipeline, p, n);
     }
-
-    if (s->used == conf->outstanding) {
-        set_room(s);
-    }
-
-    s->oldest = (s->oldest + 1) % conf->outstanding;
-    s->used--;
-    busy--;
 
     return 0;
 }
@@ -410,105 +354,41 @@ on_ready(void *owner)
 
 
 static void
-watch_oldest(socket_t *s)
-{
-    uint64_t  due, now = cometa_now();
-
-    due = s->calls[s->oldest].begun + (uint64_t) (conf->watchdog * 1e9);
-
-    if (now < due) {
-        cometa_wheel_set(&load->wheel, &s->timer, (due - now) / 1000000);
-        return;
-    }
-
-    result->hung += s->used;
-    drop_calls(s);
-}
-
-
-static void
 on_timer(cometa_timer_t *t)
 {
     socket_t  *s = (socket_t *) t;
 
     if (s->state != OPEN) {
         cometa_die("a WebSocket to device %llu was not open after %d ms",
-                   (unsigned long long) s->device, OPEN_TIMEOUT);
+                   device_of(s), OPEN_TIMEOUT);
     }
 
-    if (s->used) {
-        watch_oldest(s);
-    }
-}
-
-
-static size_t
-start_call(socket_t *s, uint64_t due, char *p)
-{
-    call_t  *c;
-
-    c = &s->calls[(s->oldest + s->used) % conf->outstanding];
-    c->due = due;
-    c->begun = cometa_now();
-
-    s->used++;
-    busy++;
-
-    cometa_load_call(load, s->index, c->message);
-
-    return cometa_frame_write(p, COMETA_FRAME_TEXT, c->message, conf->size);
-}
-
-
-static void
-start_calls_of(socket_t *s)
-{
-    size_t    n = 0;
-    uint64_t  due;
-
-    while (s->used < conf->outstanding && busy < conf->concurrency
-           && cometa_load_due(load, &due))
-    {
-        n += start_call(s, due, out + n);
-    }
-
-    if (n == 0) {
-        return;
-    }
-
-    if (s->timer.prev == NULL) {
-        cometa_wheel_set(&load->wheel, &s->timer,
-                         (uint64_t) (conf->watchdog * 1000));
-    }
-
-    if (put(s, n) != 0) {
-        lost(s);
+    if (cometa_pipeline_hung(&s->pipeline)) {
+        close_socket(s);
     }
 }
 
 
 static void
-start_calls(void)
+add_call(void *owner, uint64_t number, const char *message)
 {
-    socket_t  *s;
+    (void) owner;
+    (void) number;
 
-    if (result->lost == conf->callers) {
-        cometa_die("all WebSockets were lost");
-    }
+    gathered += cometa_frame_write(out + gathered, COMETA_FRAME_TEXT, message,
+                                   conf->size);
+}
 
-    while (room) {
-        s = get_room();
 
-        if (s->state != OPEN) {
-            continue;
-        }
+static void
+send_calls(void *owner)
+{
+    size_t  n = gathered;
 
-        start_calls_of(s);
+    gathered = 0;
 
-        if (s->state == OPEN && s->used < conf->outstanding) {
-            set_room(s);                /* nothing more is due */
-            return;
-        }
+    if (put(owner, n) != 0) {
+        lost(owner);
     }
 }
 
@@ -518,7 +398,7 @@ is_busy(void)
 {
     uint64_t  expected, got;
 
-    if (busy) {
+    if (cometa_pipelines_busy()) {
         return 1;
     }
 
@@ -555,25 +435,19 @@ open_all(void)
 static void
 make_sockets(void)
 {
-    char      *messages;
-    call_t    *calls;
-    uint32_t   i;
-    uint64_t   k, n = (uint64_t) conf->callers * conf->outstanding;
+    uint32_t                            i;
+    static const cometa_pipeline_way_t  way = {
+        .call = add_call,
+        .flush = send_calls
+    };
 
+    cometa_pipelines_init(load, &way);
     sockets = cometa_alloc(conf->callers * sizeof(socket_t));
-    calls = cometa_alloc(n * sizeof(call_t));
-    messages = cometa_alloc(n * conf->size);
-    room_tail = &room;
-
-    for (k = 0; k < n; k++) {
-        calls[k].message = messages + k * conf->size;
-    }
 
     for (i = 0; i < conf->callers; i++) {
-        sockets[i].index = i;
-        sockets[i].device = cometa_load_device(load, i);
+        cometa_pipeline_init(&sockets[i].pipeline, i, &sockets[i],
+                             &sockets[i].timer);
         sockets[i].stream.fd = -1;
-        sockets[i].calls = calls + (size_t) i * conf->outstanding;
     }
 }
 
@@ -583,7 +457,7 @@ cometa_sockets(cometa_load_t *l)
 {
     static const cometa_load_way_t  way = {
         .open = open_all,
-        .start = start_calls,
+        .start = cometa_pipelines_start,
         .busy = is_busy,
         .event = on_ready,
         .timer = on_timer

@@ -6,6 +6,7 @@
  */
 
 #include "ngx_cometa_adopt.h"
+#include "ngx_cometa_handover.h"
 
 
 static void ngx_cometa_adopt_flush(ngx_http_request_t *r);
@@ -155,6 +156,8 @@ ngx_cometa_adopt_event(ngx_event_t *ev)
     }
 
     handler(c, data, rest, len);
+
+    ngx_cometa_handover_crowd();
 
     if (pool) {
         ngx_destroy_pool(pool);

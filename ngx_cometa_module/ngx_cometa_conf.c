@@ -20,6 +20,11 @@ static ngx_int_t ngx_cometa_init_sockets(ngx_conf_t *cf, ngx_cometa_loc_conf_t
     *conf);
 
 
+/* Configurations that this process and those before it have read. */
+
+static uint32_t  ngx_cometa_generation;
+
+
 void *
 ngx_cometa_create_main_conf(ngx_conf_t *cf)
 {
@@ -31,6 +36,14 @@ ngx_cometa_create_main_conf(ngx_conf_t *cf)
     }
 
     mcf->stats_window = NGX_CONF_UNSET_MSEC;
+    mcf->generation = ++ngx_cometa_generation;
+
+    if (ngx_array_init(&mcf->sockets, cf->pool, 4,
+                       sizeof(ngx_cometa_socket_conf_t *))
+        != NGX_OK)
+    {
+        return NULL;
+    }
 
     return mcf;
 }
@@ -91,6 +104,7 @@ ngx_cometa_create_loc_conf(ngx_conf_t *cf)
     conf->takeover = NGX_CONF_UNSET;
     conf->websocket_key_timeout = NGX_CONF_UNSET_MSEC;
     conf->websocket_timeout = NGX_CONF_UNSET_MSEC;
+    conf->websocket_move = NGX_CONF_UNSET;
 
     return conf;
 }
@@ -167,6 +181,7 @@ ngx_cometa_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               prev->websocket_key_timeout, 60000);
     ngx_conf_merge_msec_value(conf->websocket_timeout,
                               prev->websocket_timeout, 60000);
+    ngx_conf_merge_value(conf->websocket_move, prev->websocket_move, 1);
 
     if (conf->websocket_timeout < 2 || conf->websocket_timeout > 86400000) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -433,9 +448,11 @@ ngx_cometa_init_webhook(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
 static ngx_int_t
 ngx_cometa_init_sockets(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
 {
-    ngx_cometa_socket_conf_t  *sockets;
-    ngx_http_core_loc_conf_t  *clcf;
+    ngx_cometa_main_conf_t     *mcf;
+    ngx_cometa_socket_conf_t   *sockets, **place;
+    ngx_http_core_loc_conf_t   *clcf;
 
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cometa_module);
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     sockets = ngx_pcalloc(cf->pool, sizeof(ngx_cometa_socket_conf_t));
@@ -443,6 +460,15 @@ ngx_cometa_init_sockets(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
         return NGX_ERROR;
     }
 
+    place = ngx_array_push(&mcf->sockets);
+    if (place == NULL) {
+        return NGX_ERROR;
+    }
+
+    *place = sockets;
+
+    sockets->index = mcf->sockets.nelts - 1;
+    sockets->generation = mcf->generation;
     sockets->timeout = conf->websocket_timeout;
     sockets->send_timeout = conf->send_timeout;
     sockets->queue = conf->queue;

@@ -27,6 +27,8 @@ typedef struct {
     ngx_shm_zone_t            *zone;            /* its data: the head */
     size_t                     max_message;     /* of all locations */
     ngx_msec_t                 stats_window;
+    ngx_array_t                sockets;         /* ngx_cometa_socket_conf_t * */
+    uint32_t                   generation;      /* of the configuration */
 } ngx_cometa_main_conf_t;
 
 
@@ -54,6 +56,7 @@ typedef struct {
 
     ngx_msec_t                 websocket_key_timeout;
     ngx_msec_t                 websocket_timeout;
+    ngx_flag_t                 websocket_move;
     ngx_str_t                  webhook;         /* empty: none */
     ngx_uint_t                 webhook_events;
 
@@ -72,6 +75,7 @@ typedef struct {
     unsigned                   remote:1;
     unsigned                   starting:1;      /* the call, on the stack */
     unsigned                   lingering:1;     /* the body is not discarded */
+    unsigned                   moving:1;        /* the adoptee is a move */
 
     ngx_cometa_call_t         *call;            /* under way */
     void                      *adoptee;         /* see ngx_cometa_adopt.h */

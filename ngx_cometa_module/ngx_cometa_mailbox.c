@@ -12,6 +12,7 @@
  */
 
 #include "ngx_cometa_mailbox.h"
+#include "ngx_cometa_channel.h"
 
 
 #define NGX_COMETA_MAIL_BATCH    512             /* messages of one turn */
@@ -61,7 +62,6 @@ ngx_cometa_mailbox_open(ngx_cycle_t *cycle, ngx_cometa_mail_pt deliver,
     ngx_cometa_deaths_pt deaths, ngx_event_handler_pt exiting)
 {
     ngx_uint_t          i;
-    ngx_event_t        *rev, *wev;
     ngx_connection_t   *c;
     ngx_cometa_slot_t  *slot;
 
@@ -87,46 +87,21 @@ ngx_cometa_mailbox_open(ngx_cycle_t *cycle, ngx_cometa_mail_pt deliver,
     ngx_cometa_backlog_event.log = cycle->log;
     ngx_cometa_backlog_event.data = ngx_cometa_backlog;
 
-    c = ngx_get_connection(slot->eventfd, cycle->log);
+    c = ngx_cometa_channel_open(slot->eventfd, cycle,
+                                ngx_cometa_mailbox_event);
     if (c == NULL) {
         return NGX_ERROR;
     }
 
-    c->pool = cycle->pool;
+    /* nginx calls the handler of what is idle when this worker exits */
 
-    rev = c->read;
-    wev = c->write;
-
-    rev->log = cycle->log;
-    wev->log = cycle->log;
-
-    /*
-     * A channel, so that it is neither counted as left open at exit nor
-     * closed by worker_shutdown_timeout; idle, so that nginx calls the
-     * handler as soon as this worker begins to exit.
-     */
-
-    rev->channel = 1;
-    wev->channel = 1;
     c->idle = 1;
-
-    rev->handler = ngx_cometa_mailbox_event;
 
     ngx_cometa_mailbox_connection = c;
 
     ngx_cometa_mailbox_next.handler = ngx_cometa_mailbox_turn;
     ngx_cometa_mailbox_next.log = cycle->log;
     ngx_cometa_mailbox_next.data = c;
-
-    if (ngx_add_event(rev, NGX_READ_EVENT,
-                      (ngx_event_flags & NGX_USE_CLEAR_EVENT)
-                      ? NGX_CLEAR_EVENT : NGX_LEVEL_EVENT)
-        != NGX_OK)
-    {
-        ngx_free_connection(c);
-        c->fd = (ngx_socket_t) -1;
-        return NGX_ERROR;
-    }
 
     ngx_post_event(&ngx_cometa_mailbox_next, &ngx_posted_next_events);
 
@@ -137,24 +112,10 @@ ngx_cometa_mailbox_open(ngx_cycle_t *cycle, ngx_cometa_mail_pt deliver,
 void
 ngx_cometa_mailbox_close(void)
 {
-    ngx_connection_t  *c;
-
-    c = ngx_cometa_mailbox_connection;
-
-    if (c == NULL) {
-        return;
+    if (ngx_cometa_mailbox_connection) {
+        ngx_cometa_channel_close(ngx_cometa_mailbox_connection);
+        ngx_cometa_mailbox_connection = NULL;
     }
-
-    ngx_cometa_mailbox_connection = NULL;
-
-    /* the descriptor belongs to the slot, the next process needs it */
-
-    if (ngx_del_event) {
-        (void) ngx_del_event(c->read, NGX_READ_EVENT, 0);
-    }
-
-    ngx_free_connection(c);
-    c->fd = (ngx_socket_t) -1;
 }
 
 

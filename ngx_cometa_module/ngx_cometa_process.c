@@ -7,6 +7,7 @@
 #include "ngx_cometa_process.h"
 #include "ngx_cometa_event.h"
 #include "ngx_cometa_interest.h"
+#include "ngx_cometa_move.h"
 #include "ngx_cometa_webhook.h"
 
 
@@ -82,8 +83,16 @@ ngx_cometa_join(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    return ngx_cometa_mailbox_open(cycle, ngx_cometa_deliver,
-                                   ngx_cometa_deaths, ngx_cometa_exiting);
+    if (ngx_cometa_mailbox_open(cycle, ngx_cometa_deliver, ngx_cometa_deaths,
+                                ngx_cometa_exiting)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_cometa_zone.slots[ngx_cometa_zone.slot].generation = mcf->generation;
+
+    return ngx_cometa_handover_open(cycle, ngx_cometa_move_arrived);
 }
 
 
@@ -101,6 +110,7 @@ ngx_cometa_exit_process(ngx_cycle_t *cycle)
 {
     if (ngx_cometa_zone.claimed) {
         ngx_cometa_mailbox_close();
+        ngx_cometa_handover_close();
         ngx_cometa_zone_release();
     }
 }

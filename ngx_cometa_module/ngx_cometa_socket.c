@@ -199,6 +199,13 @@ ngx_cometa_socket_close(ngx_cometa_socket_t *s, ngx_uint_t code)
 }
 
 
+ngx_int_t
+ngx_cometa_socket_say(ngx_cometa_socket_t *s, u_char *data, size_t len)
+{
+    return ngx_cometa_bytes_add(&s->output, data, len);
+}
+
+
 void
 ngx_cometa_socket_open(ngx_cometa_socket_t *s, ngx_connection_t *c,
     u_char *data, size_t len)
@@ -220,7 +227,11 @@ ngx_cometa_socket_open(ngx_cometa_socket_t *s, ngx_connection_t *c,
 
     s->busy = 1;
 
-    if (len) {
+    if (s->output.len) {
+        ngx_cometa_socket_flush(s);
+    }
+
+    if (len && !s->dead) {
         ngx_cometa_socket_parse(s, data, len);
     }
 

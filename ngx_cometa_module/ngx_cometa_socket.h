@@ -21,6 +21,8 @@ typedef struct ngx_cometa_socket_s  ngx_cometa_socket_t;
  */
 
 typedef struct {
+    uint32_t              index;            /* in the configuration */
+    uint32_t              generation;       /* of the configuration */
     ngx_msec_t            timeout;          /* without a frame */
     ngx_msec_t            send_timeout;     /* of a call */
     ngx_uint_t            queue;
@@ -52,6 +54,10 @@ ngx_cometa_socket_t *ngx_cometa_socket_create(ngx_cometa_socket_conf_t *conf,
 
 /* Undoes it for a socket that will not be opened. */
 void ngx_cometa_socket_discard(ngx_cometa_socket_t *s);
+
+/* Bytes to be written first of all, once it opens. NGX_ERROR: no memory. */
+ngx_int_t ngx_cometa_socket_say(ngx_cometa_socket_t *s, u_char *data,
+    size_t len);
 
 /* Takes the connection over, as ngx_cometa_device_open() does. */
 void ngx_cometa_socket_open(ngx_cometa_socket_t *s, ngx_connection_t *c,

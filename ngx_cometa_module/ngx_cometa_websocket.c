@@ -6,7 +6,7 @@
 
 #include "ngx_cometa_adopt.h"
 #include "ngx_cometa_keys.h"
-#include "ngx_cometa_socket.h"
+#include "ngx_cometa_move.h"
 
 #include <ngx_sha1.h>
 
@@ -21,9 +21,9 @@ static ngx_int_t ngx_cometa_websocket_open(ngx_http_request_t *r,
 static ngx_uint_t ngx_cometa_websocket_check(ngx_http_request_t *r,
     ngx_str_t **key);
 static ngx_uint_t ngx_cometa_websocket_admit(ngx_http_request_t *r,
-    ngx_cometa_ctx_t *ctx);
+    ngx_cometa_ctx_t *ctx, ngx_cometa_place_t *place);
 static ngx_int_t ngx_cometa_websocket_switch(ngx_http_request_t *r,
-    ngx_str_t *key);
+    ngx_cometa_ctx_t *ctx, ngx_str_t *key);
 static void ngx_cometa_websocket_adopted(ngx_connection_t *c, void *data,
     u_char *rest, size_t len);
 static void ngx_cometa_websocket_cleanup(void *data);
@@ -117,6 +117,7 @@ ngx_cometa_websocket_open(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
     ngx_str_t              *key;
     ngx_uint_t              error;
+    ngx_cometa_place_t      place;
     ngx_http_cleanup_t     *cln;
     ngx_cometa_loc_conf_t  *lcf;
 
@@ -125,7 +126,7 @@ ngx_cometa_websocket_open(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     error = ngx_cometa_websocket_check(r, &key);
 
     if (error == NGX_COMETA_OK) {
-        error = ngx_cometa_websocket_admit(r, ctx);
+        error = ngx_cometa_websocket_admit(r, ctx, &place);
     }
 
     if (error != NGX_COMETA_OK) {
@@ -140,13 +141,17 @@ ngx_cometa_websocket_open(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     cln->handler = ngx_cometa_websocket_cleanup;
     cln->data = ctx;
 
-    ctx->adoptee = ngx_cometa_socket_create(lcf->sockets, &ctx->key);
+    ctx->moving = ngx_cometa_move_wanted(r, &place);
+
+    ctx->adoptee = ctx->moving
+                   ? ngx_cometa_move_begin(r, ctx, &place)
+                   : ngx_cometa_socket_create(lcf->sockets, &ctx->key);
 
     if (ctx->adoptee == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_cometa_websocket_switch(r, key);
+    return ngx_cometa_websocket_switch(r, ctx, key);
 }
 
 
@@ -201,13 +206,13 @@ ngx_cometa_websocket_check(ngx_http_request_t *r, ngx_str_t **key)
  */
 
 static ngx_uint_t
-ngx_cometa_websocket_admit(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
+ngx_cometa_websocket_admit(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
+    ngx_cometa_place_t *place)
 {
     uint32_t                app;
     uint64_t                hash;
     ngx_str_t               key;
     ngx_uint_t              error;
-    ngx_cometa_place_t      place;
     ngx_cometa_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
@@ -234,7 +239,7 @@ ngx_cometa_websocket_admit(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
         return NGX_COMETA_INVALID_KEY;
     }
 
-    if (ngx_cometa_registry_find(&ctx->key, &place) != NGX_OK) {
+    if (ngx_cometa_registry_find(&ctx->key, place) != NGX_OK) {
         return NGX_COMETA_DEVICE_OFFLINE;
     }
 
@@ -242,8 +247,8 @@ ngx_cometa_websocket_admit(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
         return NGX_COMETA_INVALID_KEY;
     }
 
-    ctx->session = place.session;
-    ctx->remote = (place.slot != ngx_cometa_zone.slot);
+    ctx->session = place->session;
+    ctx->remote = (place->slot != ngx_cometa_zone.slot);
     ctx->placed = 1;
 
     return NGX_COMETA_OK;
@@ -251,7 +256,8 @@ ngx_cometa_websocket_admit(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
 
 static ngx_int_t
-ngx_cometa_websocket_switch(ngx_http_request_t *r, ngx_str_t *key)
+ngx_cometa_websocket_switch(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
+    ngx_str_t *key)
 {
     u_char      digest[20];
     ngx_int_t   rc;
@@ -287,6 +293,12 @@ ngx_cometa_websocket_switch(ngx_http_request_t *r, ngx_str_t *key)
     ngx_str_set(&r->headers_out.status_line, "101 Switching Protocols");
     r->keepalive = 0;
 
+    /* not before: an error would be kept, too */
+
+    if (ctx->moving) {
+        ngx_cometa_move_keep(r->connection);
+    }
+
     rc = ngx_http_send_header(r);
 
     if (rc == NGX_ERROR || rc > NGX_OK) {
@@ -297,7 +309,8 @@ ngx_cometa_websocket_switch(ngx_http_request_t *r, ngx_str_t *key)
         return NGX_ERROR;
     }
 
-    ngx_cometa_adopt(r, ngx_cometa_websocket_adopted);
+    ngx_cometa_adopt(r, ctx->moving ? ngx_cometa_move_adopted
+                                    : ngx_cometa_websocket_adopted);
 
     r->main->count++;
     ngx_http_finalize_request(r, NGX_DONE);
@@ -321,10 +334,18 @@ ngx_cometa_websocket_cleanup(void *data)
 {
     ngx_cometa_ctx_t  *ctx = data;
 
-    if (ctx->adoptee) {
-        ngx_cometa_socket_discard(ctx->adoptee);
-        ctx->adoptee = NULL;
+    if (ctx->adoptee == NULL) {
+        return;
     }
+
+    if (ctx->moving) {
+        ngx_cometa_move_discard(ctx->adoptee);
+
+    } else {
+        ngx_cometa_socket_discard(ctx->adoptee);
+    }
+
+    ctx->adoptee = NULL;
 }
 
 

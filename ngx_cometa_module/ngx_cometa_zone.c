@@ -10,6 +10,7 @@
 #include <openssl/rand.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 
 #define NGX_COMETA_RING_MIN     (256 * 1024)
@@ -33,7 +34,7 @@ struct ngx_cometa_annex_s {
     u_char              *rings;
     size_t               size;          /* of the rings */
     ngx_uint_t           n;
-    int                  fd[1];         /* eventfds */
+    int                  fd[1];         /* eventfds and doors */
 };
 
 
@@ -68,6 +69,9 @@ static void ngx_cometa_zone_view(ngx_cometa_head_t *head,
 static ngx_int_t ngx_cometa_mutex_init(pthread_mutex_t *mutex);
 static ngx_int_t ngx_cometa_annex_create(ngx_cometa_head_t *head,
     ngx_cometa_slot_t *slots, ngx_log_t *log);
+static void ngx_cometa_annex_limit(rlim_t n);
+static ngx_int_t ngx_cometa_annex_descriptors(ngx_cometa_annex_t *annex,
+    ngx_cometa_slot_t *slot);
 static void ngx_cometa_annex_free(ngx_cometa_annex_t **link);
 static void ngx_cometa_annex_sweep(ngx_cometa_head_t *head, ngx_uint_t of);
 static void ngx_cometa_slot_vacate(ngx_cometa_slot_t *slot);
@@ -309,6 +313,8 @@ ngx_cometa_zone_format(ngx_cometa_head_t *head, ngx_log_t *log)
         slot = &view.slots[i];
         slot->epoch = 1;
         slot->eventfd = -1;
+        slot->door[0] = -1;
+        slot->door[1] = -1;
 
         cometa_ring_init(&slot->ring);
 
@@ -393,8 +399,8 @@ ngx_cometa_annex_create(ngx_cometa_head_t *head, ngx_cometa_slot_t *slots,
 
     ngx_cometa_annex_sweep(head, 1);
 
-    annex = ngx_alloc(sizeof(ngx_cometa_annex_t) + head->slots * sizeof(int),
-                      log);
+    annex = ngx_alloc(sizeof(ngx_cometa_annex_t)
+                      + head->slots * 3 * sizeof(int), log);
     if (annex == NULL) {
         return NGX_ERROR;
     }
@@ -410,25 +416,74 @@ ngx_cometa_annex_create(ngx_cometa_head_t *head, ngx_cometa_slot_t *slots,
         return NGX_ERROR;
     }
 
+    ngx_cometa_annex_limit(head->slots * 3);
+
     annex->head = head;
     annex->n = 0;
     annex->next = ngx_cometa_annexes;
     ngx_cometa_annexes = annex;
 
     for (i = 0; i < head->slots; i++) {
-        annex->fd[i] = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
-
-        if (annex->fd[i] == -1) {
-            ngx_log_error(NGX_LOG_EMERG, log, ngx_errno, "eventfd() failed, "
-                          "%ui are needed, raise the limit of open files",
-                          (ngx_uint_t) head->slots);
+        if (ngx_cometa_annex_descriptors(annex, &slots[i]) != NGX_OK) {
+            ngx_log_error(NGX_LOG_EMERG, log, ngx_errno, "eventfd() or "
+                          "socketpair() failed, %ui descriptors are needed, "
+                          "raise the limit of open files",
+                          (ngx_uint_t) head->slots * 3);
             ngx_cometa_annex_free(&ngx_cometa_annexes);
             return NGX_ERROR;
         }
-
-        annex->n++;
-        slots[i].eventfd = annex->fd[i];
     }
+
+    return NGX_OK;
+}
+
+
+/* What the annex takes comes on top of what the others were allowed. */
+
+static void
+ngx_cometa_annex_limit(rlim_t n)
+{
+    struct rlimit  limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == -1
+        || limit.rlim_cur == RLIM_INFINITY)
+    {
+        return;
+    }
+
+    limit.rlim_cur = ngx_min(limit.rlim_cur + n, limit.rlim_max);
+
+    /* if it fails and they do not fit, it is said there */
+
+    (void) setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+
+static ngx_int_t
+ngx_cometa_annex_descriptors(ngx_cometa_annex_t *annex,
+    ngx_cometa_slot_t *slot)
+{
+    int  door[2];
+
+    slot->eventfd = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
+
+    if (slot->eventfd == -1) {
+        return NGX_ERROR;
+    }
+
+    annex->fd[annex->n++] = slot->eventfd;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET|SOCK_NONBLOCK|SOCK_CLOEXEC, 0, door)
+        == -1)
+    {
+        return NGX_ERROR;
+    }
+
+    slot->door[0] = door[0];
+    slot->door[1] = door[1];
+
+    annex->fd[annex->n++] = door[0];
+    annex->fd[annex->n++] = door[1];
 
     return NGX_OK;
 }
@@ -518,6 +573,7 @@ ngx_cometa_zone_claim(ngx_cometa_head_t *head, ngx_log_t *log)
         ngx_cometa_zone.claimed = 1;
 
         slot->draining = 0;
+        slot->crowded = 0;
 
         (void) ngx_cometa_lock(&slot->mail);
         cometa_ring_clear(&slot->ring);
@@ -578,10 +634,27 @@ ngx_cometa_slot_vacate(ngx_cometa_slot_t *slot)
     __atomic_store_n(&slot->epoch, slot->epoch + 1, __ATOMIC_RELEASE);
     __atomic_fetch_add(&head->deaths, 1, __ATOMIC_SEQ_CST);
 
+    ngx_cometa_slot_clear(slot);
+
     for (i = 0; i < head->slots; i++) {
         if (ngx_cometa_zone.slots[i].pid) {
             ngx_cometa_slot_wake(i);
         }
+    }
+}
+
+
+/* Without a place for it, the kernel closes the descriptor of a parcel. */
+
+void
+ngx_cometa_slot_clear(ngx_cometa_slot_t *slot)
+{
+    u_char  byte;
+
+    while (recv(slot->door[0], &byte, 1, MSG_DONTWAIT) > 0) {
+#if (NGX_STAT_STUB)
+        (void) ngx_atomic_fetch_add(ngx_stat_active, -1);
+#endif
     }
 }
 

@@ -45,7 +45,7 @@
  */
 
 #define NGX_COMETA_ZONE_MAGIC    0x434f4d45
-#define NGX_COMETA_ZONE_VERSION  1
+#define NGX_COMETA_ZONE_VERSION  2
 #define NGX_COMETA_ROWS          4096   /* of interests */
 #define NGX_COMETA_NONE          0xffffffff
 #define NGX_COMETA_MESSAGE_HEAD  64     /* what mail adds to a payload */
@@ -99,7 +99,10 @@ typedef struct {
     uint32_t         epoch;
     uint32_t         pid;               /* 0: free */
     uint32_t         draining;
+    uint32_t         generation;        /* of its configuration */
+    uint32_t         crowded;           /* wants no more connections */
     int32_t          eventfd;           /* made by the master, inherited */
+    int32_t          door[2];           /* the same: out of, and into it */
     uint32_t         last_epoch;        /* the epoch before this one ... */
     uint64_t         last_begun;        /* ... had taken this much mail */
 
@@ -297,6 +300,9 @@ ngx_uint_t ngx_cometa_slot_alive(uint32_t slot, uint32_t epoch);
 ngx_uint_t ngx_cometa_slot_successor(void);
 
 void ngx_cometa_slot_wake(uint32_t slot);
+
+/* Closes the connections that lie in its door. */
+void ngx_cometa_slot_clear(ngx_cometa_slot_t *slot);
 
 /* NGX_DECLINED: the last owner died; the lock is held and what it guards
  * must be mended. */

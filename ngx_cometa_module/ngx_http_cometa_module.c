@@ -162,6 +162,13 @@ static ngx_command_t  ngx_cometa_commands[] = {
       offsetof(ngx_cometa_loc_conf_t, websocket_timeout),
       NULL },
 
+    { ngx_string("cometa_websocket_move"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_cometa_loc_conf_t, websocket_move),
+      NULL },
+
     { ngx_string("cometa_webhook"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
       ngx_cometa_webhook_directive,

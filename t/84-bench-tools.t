@@ -46,7 +46,7 @@ my $dir;
 my $t = Test::Nginx->new()->has(qw/http http_ssl rewrite map/)
     ->todo_alerts();
 
-has_node($t, 'hdr-histogram-js')->plan(47);
+has_node($t, 'hdr-histogram-js')->plan(50);
 
 $dir = $t->testdir();
 certificate($t, 'localhost');
@@ -173,6 +173,8 @@ like(refusal('cb-load', '--callers 0'), qr/^3 .*--callers takes a whole/,
     'a number out of range');
 like(refusal('cb-load', '--outstanding 2'), qr/^3 .*need --websocket/,
     'what is for WebSockets only');
+like(refusal('cb-load', '--burst 2'), qr/^3 .*--burst needs --rate/,
+    'bursts without a rate');
 like(refusal('cb-load', '--samples /nowhere/at/all'), qr/^3 .*nowhere/,
     'a file that cannot be written');
 like(refusal('cb-devices', '--heartbeat 1.5'), qr/^3 .*--heartbeat takes/,
@@ -315,6 +317,21 @@ sub stalled {
         "$in: by all that were due");
 }
 
+# Calls of a burst are due at one moment: for a single caller each latency is
+# greater than the one before, and falls where the next burst begins. Those of
+# 1.2 s at 0, 0.5 and 1 s are whole ones.
+
+sub bursts {
+    my ($status, $r) = load(devices => DEVICES, rate => 100, burst => 50,
+        duration => 1.2, samples => "$dir/samples");
+    my @us = lines('samples');
+
+    is($status . ' ' . ($r->{calls} + $r->{unsent}), '0 150',
+        'bursts: as many calls as the rate says');
+    is(join(' ', grep { $us[$_] < $us[$_ - 1] } 1 .. $#us), '50 100',
+        'bursts: latency counts from their beginning');
+}
+
 ###############################################################################
 
 # Devices
@@ -339,6 +356,7 @@ my ($said) = measures('WebSockets', websocket => undef, callers => 50,
 printed_alike($said);
 measures('POST', callers => 20);
 stalled('a WebSocket', websocket => undef, callers => 1);
+bursts();
 
 # A device that attaches again does so at any time of the backoff.
 

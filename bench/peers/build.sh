@@ -5,27 +5,15 @@
 
 set -eu
 
-cd "$(dirname "$0")"
+cd "$(dirname "$0")/.."
+. ./compile.sh
 
-out=${BENCH:-../../build/bench}
-warn="-std=gnu11 -Wall -Wextra -Werror"
-common="client.c protocol.c mqtt.c nats.c nchan.c
-        ../stream.c ../wheel.c ../frame.c ../http.c ../util.c"
+common="peers/client.c peers/protocol.c peers/mqtt.c peers/nats.c peers/nchan.c
+        options.c process.c stream.c wheel.c frame.c http.c util.c"
 
-mkdir -p "$out"
-
-compile() {
-    program=$1
-    shift
-    # shellcheck disable=SC2086 # the options are words
-    ${CC:-cc} $warn ${CFLAGS:--O2 -g} -o "$out/$program.$$" \
-        "$program.c" "$@" $common -lssl -lcrypto -lm
-
-    # at once: another script may be about to start it
-
-    mv "$out/$program.$$" "$out/$program"
+# shellcheck disable=SC2086 # the sources are words
+{
+    compile peers/peer-devices.c $common
+    compile peers/peer-load.c peers/callers.c load.c report.c pipeline.c \
+        histogram.c ../ngx_cometa_module/cometa_histogram.c $common
 }
-
-compile peer-devices
-compile peer-load callers.c ../load.c ../histogram.c \
-    ../../ngx_cometa_module/cometa_histogram.c

@@ -1,10 +1,8 @@
 /*
- * The callers of the comparison. What has become due in one turn is sent on
- * a connection in one piece.
+ * The callers of the comparison.
  */
 
-#include <string.h>
-
+#include "../pipeline.h"
 #include "../util.h"
 #include "callers.h"
 #include "client.h"
@@ -12,21 +10,10 @@
 #define OPEN_TIMEOUT  30000         /* ms */
 
 
-typedef struct caller_s  caller_t;
-
 typedef struct {
-    uint64_t          due;          /* ns: when it should have begun */
-    uint64_t          begun;
-    char             *message;
-} call_t;
-
-struct caller_s {
-    cometa_client_t   client;       /* first: a client is its caller */
-    caller_t         *next;         /* of those with room */
-    call_t           *calls;        /* a ring: answers come in order */
-    uint32_t          oldest;       /* tags: those of the calls under way */
-    uint32_t          newest;       /* and the one that is next */
-};
+    cometa_client_t    client;      /* first: a client is its caller */
+    cometa_pipeline_t  pipeline;    /* of calls, tagged by their numbers */
+} caller_t;
 
 
 static cometa_load_t             *load;
@@ -34,59 +21,7 @@ static const cometa_load_conf_t  *conf;
 static cometa_clients_t           all;
 
 static caller_t                  *callers;
-static caller_t                  *room, **room_tail;
 static uint32_t                   opened;
-static uint32_t                   busy;     /* calls under way, of all */
-
-
-static void
-set_room(caller_t *c)
-{
-    c->next = NULL;
-    *room_tail = c;
-    room_tail = &c->next;
-}
-
-
-static caller_t *
-get_room(void)
-{
-    caller_t  *c = room;
-
-    room = c->next;
-
-    if (room == NULL) {
-        room_tail = &room;
-    }
-
-    return c;
-}
-
-
-static uint32_t
-under_way(const caller_t *c)
-{
-    return c->newest - c->oldest;
-}
-
-
-static call_t *
-call_of(caller_t *c, uint32_t tag)
-{
-    return &c->calls[tag % conf->outstanding];
-}
-
-
-static void
-end_call(caller_t *c)
-{
-    if (under_way(c) == conf->outstanding) {
-        set_room(c);
-    }
-
-    c->oldest++;
-    busy--;
-}
 
 
 static void
@@ -94,7 +29,7 @@ on_ready(cometa_client_t *client)
 {
     opened++;
     cometa_wheel_unset(&client->timer);
-    set_room((caller_t *) client);
+    cometa_pipeline_open(&((caller_t *) client)->pipeline);
 }
 
 
@@ -107,35 +42,21 @@ on_lost(cometa_client_t *client)
         cometa_die("caller %u was refused by the server", client->peer.caller);
     }
 
-    for ( /* void */ ; under_way(c); c->oldest++) {
-        cometa_load_cut(load);
-        busy--;
-    }
-
-    load->result->lost++;
+    cometa_pipeline_lost(&c->pipeline);
 }
 
 
 static int
 on_message(cometa_client_t *client, const cometa_news_t *news)
 {
-    call_t    *call;
-    caller_t  *c = (caller_t *) client;
+    cometa_pipeline_t  *p = &((caller_t *) client)->pipeline;
 
-    if (under_way(c) == 0 || news->tag != c->oldest) {
-        cometa_load_malformed(load, news->data, news->size);
-
-        if (under_way(c)) {
-            end_call(c);            /* taken for its answer */
-        }
-
+    if (cometa_pipeline_used(p) == 0 || news->tag != (uint32_t) p->oldest) {
+        cometa_pipeline_malformed(p, news->data, news->size);
         return -1;
     }
 
-    call = call_of(c, c->oldest);
-    cometa_load_reply(load, client->peer.device, call->due, call->message,
-                      news->data, news->size);
-    end_call(c);
+    cometa_pipeline_reply(p, news->data, news->size);
 
     return 0;
 }
@@ -148,102 +69,40 @@ on_event(void *owner)
 }
 
 
-/* a call without an answer: nothing that comes later can be told from it */
-
-static void
-give_up(caller_t *c)
-{
-    load->result->hung += under_way(c);
-    load->result->lost++;
-    busy -= under_way(c);
-    c->oldest = c->newest;
-    cometa_stream_close(&c->client.stream);
-}
-
-
 static void
 on_timer(cometa_timer_t *t)
 {
     caller_t  *c = (caller_t *) t;
-    uint64_t   due, now = cometa_now();
 
     if (!c->client.ready) {
         cometa_die("caller %u: no answer from the server in %d ms",
                    c->client.peer.caller, OPEN_TIMEOUT);
     }
 
-    if (under_way(c) == 0) {
-        return;
-    }
-
-    due = call_of(c, c->oldest)->begun + (uint64_t) (conf->watchdog * 1e9);
-
-    if (now < due) {
-        cometa_wheel_set(&load->wheel, t, (due - now) / 1000000);
-        return;
-    }
-
-    give_up(c);
-}
-
-
-static void
-start_call(caller_t *c, uint64_t due)
-{
-    call_t  *call = call_of(c, c->newest);
-
-    call->due = due;
-    call->begun = cometa_now();
-    busy++;
-
-    cometa_load_call(load, c->client.peer.caller, call->message);
-    cometa_client_call(&all, &c->client, c->newest++, call->message,
-                       conf->size);
-
-    if (c->client.timer.prev == NULL) {
-        cometa_wheel_set(&load->wheel, &c->client.timer,
-                         (uint64_t) (conf->watchdog * 1000));
+    if (cometa_pipeline_hung(&c->pipeline)) {
+        cometa_stream_close(&c->client.stream);
     }
 }
 
 
 static void
-start_calls(void)
+add_call(void *owner, uint64_t number, const char *message)
 {
-    uint64_t   due;
-    caller_t  *c;
+    cometa_client_call(&all, owner, (uint32_t) number, message, conf->size);
+}
 
-    if (load->result->lost == conf->callers) {
-        cometa_die("all callers lost their connection");
-    }
 
-    while (room) {
-        c = get_room();
-
-        if (c->client.stream.fd < 0) {
-            continue;
-        }
-
-        while (under_way(c) < conf->outstanding
-               && busy < conf->concurrency && cometa_load_due(load, &due))
-        {
-            start_call(c, due);
-        }
-
-        cometa_client_flush(&all, &c->client);
-
-        if (under_way(c) < conf->outstanding) {
-            set_room(c);            /* nothing more is due */
-            return;
-        }
-    }
+static void
+send_calls(void *owner)
+{
+    cometa_client_flush(&all, owner);
 }
 
 
 static int
 is_busy(void)
 {
-    return busy > 0;
+    return cometa_pipelines_busy() > 0;
 }
 
 
@@ -266,26 +125,24 @@ open_all(void)
 static void
 make_callers(void)
 {
-    char      *messages;
-    call_t    *calls;
-    uint32_t   i;
-    uint64_t   k, n = (uint64_t) conf->callers * conf->outstanding;
+    caller_t                           *c;
+    uint32_t                            i;
+    static const cometa_pipeline_way_t  way = {
+        .call = add_call,
+        .flush = send_calls
+    };
 
+    cometa_pipelines_init(load, &way);
     callers = cometa_alloc(conf->callers * sizeof(caller_t));
-    calls = cometa_alloc(n * sizeof(call_t));
-    messages = cometa_alloc(n * conf->size);
-    room_tail = &room;
-
-    for (k = 0; k < n; k++) {
-        calls[k].message = messages + k * conf->size;
-    }
 
     for (i = 0; i < conf->callers; i++) {
-        callers[i].client.stream.fd = -1;
-        callers[i].client.peer.calls = 1;
-        callers[i].client.peer.caller = i;
-        callers[i].client.peer.device = cometa_load_device(load, i);
-        callers[i].calls = calls + (size_t) i * conf->outstanding;
+        c = &callers[i];
+        cometa_pipeline_init(&c->pipeline, i, c, &c->client.timer);
+
+        c->client.stream.fd = -1;
+        c->client.peer.calls = 1;
+        c->client.peer.caller = i;
+        c->client.peer.device = c->pipeline.device;
     }
 }
 
@@ -295,7 +152,7 @@ cometa_peer_callers(cometa_load_t *l, const cometa_protocol_t *protocol)
 {
     static const cometa_load_way_t  way = {
         .open = open_all,
-        .start = start_calls,
+        .start = cometa_pipelines_start,
         .busy = is_busy,
         .event = on_event,
         .timer = on_timer

@@ -4,13 +4,12 @@
  */
 
 #include <errno.h>
-#include <getopt.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "../options.h"
+#include "../process.h"
 #include "../util.h"
 #include "client.h"
 
@@ -29,53 +28,31 @@ static const char  usage[] =
     "Exit status: 0, 1 if the server dropped a device, 3 if it refused one.\n";
 
 static uint32_t               devices = 1;
+static cometa_target_t        target = { .name = "127.0.0.1" };
+static const char            *protocol;
+
+static const cometa_option_t  options[] = {
+    { "protocol", .text = &protocol },
+    { "server_port", .text = &target.port },
+    { "devices", .u32 = &devices, .min = 1, .max = 60000 },
+    { .name = NULL }
+};
+
 static uint32_t               attached;
 static uint32_t               dropped;
 static uint64_t               messages;
 
-static const char            *server_port;
 static cometa_net_t           net;
 static cometa_wheel_t         wheel;
-static volatile sig_atomic_t  stop;
 static cometa_clients_t       all = { .net = &net };
-
-
-static void
-set_option(int option, const char *v)
-{
-    switch (option) {
-
-    case 'p':   all.protocol = cometa_protocol(v);  break;
-    case 's':   server_port = v;                    break;
-
-    case 'd':
-        devices = (uint32_t) cometa_number("devices", v, 1, 60000);
-        break;
-
-    default:
-        fputs(usage, option == 'h' ? stdout : stderr);
-        exit(option == 'h' ? 0 : 3);
-    }
-}
 
 
 static void
 read_options(int argc, char **argv)
 {
-    int                         option;
-    static const struct option  options[] = {
-        { "protocol",    required_argument, NULL, 'p' },
-        { "server_port", required_argument, NULL, 's' },
-        { "devices",     required_argument, NULL, 'd' },
-        { "help",        no_argument,       NULL, 'h' },
-        { NULL, 0, NULL, 0 }
-    };
+    cometa_options_read(argc, argv, usage, options);
 
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        set_option(option, optarg);
-    }
-
-    if (all.protocol == NULL || server_port == NULL || optind < argc) {
+    if (protocol == NULL || target.port == NULL) {
         cometa_die("--protocol and --server_port are needed, see --help");
     }
 }
@@ -158,7 +135,7 @@ run(void)
     cometa_client_t     *clients = make_devices();
     struct epoll_event   events[EVENTS];
 
-    while (!stop) {
+    while (!cometa_stop) {
 
         while (begun < devices && begun - attached < AT_A_TIME) {
             cometa_client_open(&all, &clients[begun++]);
@@ -179,36 +156,15 @@ run(void)
 }
 
 
-static void
-on_signal(int signo)
-{
-    (void) signo;
-    stop = 1;
-}
-
-
 int
 main(int argc, char **argv)
 {
-    struct sigaction  sa;
-
     read_options(argc, argv);
 
-    memset(&sa, 0, sizeof(sa));
-    sa.sa_handler = on_signal;
-    sigaction(SIGTERM, &sa, NULL);
-    sigaction(SIGINT, &sa, NULL);
-
-    cometa_random_init();
-    cometa_net_init(&net, "127.0.0.1", server_port, 0);
-    cometa_net_start(&net);
+    cometa_process_start(&net, &target, devices, "devices");
     cometa_wheel_init(&wheel);
 
-    if (devices + 16 > cometa_net_descriptors()) {
-        cometa_die("%u devices do not fit into %u descriptors", devices,
-                   cometa_net_descriptors());
-    }
-
+    all.protocol = cometa_protocol(protocol);
     all.ready = on_ready;
     all.message = on_message;
     all.lost = on_lost;

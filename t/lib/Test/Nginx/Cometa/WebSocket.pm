@@ -33,13 +33,17 @@ my %names = (
 );
 
 
-# worker_conf() with the two locations of WebSockets.  Option beside its own:
-# websocket, text for both of them.
+# worker_conf() with the two locations of WebSockets.  Options beside its own:
+#
+#   websocket       text for both of them
+#   move            whether sockets move to the worker of their device (off)
 
 sub websocket_conf {
     my (%o) = @_;
 
+    my $move = delete $o{move} || 'off';
     my $text = 'cometa_websocket; add_header Pid $pid always;'
+        . "cometa_websocket_move $move;"
         . (defined $o{websocket} ? delete $o{websocket} : '');
     my $device = '(?<device>[^/]+)';
 

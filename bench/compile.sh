@@ -1,0 +1,23 @@
+# shellcheck shell=sh
+# What the scripts that compile programs share: sourced by them in this
+# directory, compiles into BENCH (default: build/bench).
+#
+#   CC, CFLAGS    compiler and its options (cc, -O2 -g)
+
+out=${BENCH:-../build/bench}
+warn="-std=gnu11 -Wall -Wextra -Werror"
+
+mkdir -p "$out"
+
+# compile MAIN SOURCE...: a program, called as MAIN without its path and ".c"
+
+compile() {
+    program=$(basename "$1" .c)
+    # shellcheck disable=SC2086 # the options are words
+    ${CC:-cc} $warn ${CFLAGS:--O2 -g} -o "$out/$program.$$" "$@" \
+        -lssl -lcrypto -lm
+
+    # at once: another script may be about to start it
+
+    mv "$out/$program.$$" "$out/$program"
+}

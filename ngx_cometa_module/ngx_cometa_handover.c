@@ -1,0 +1,302 @@
+
+/*
+ * Connections that move to another worker. The sender keeps its copy of the
+ * descriptor until the kernel has taken the parcel; from then on the addressee
+ * owns it. What lies in the door when a worker dies is closed.
+ */
+
+#include "ngx_cometa_handover.h"
+#include "ngx_cometa_channel.h"
+#include "ngx_cometa_compat.h"
+
+#include <sys/socket.h>
+
+
+#define NGX_COMETA_HANDOVER_BATCH  32   /* parcels of one turn */
+#define NGX_COMETA_HANDOVER_CROWD  1000 /* ms, until a crowd is looked at */
+
+
+static void ngx_cometa_handover_event(ngx_event_t *rev);
+static ngx_int_t ngx_cometa_handover_receive(int door);
+static void ngx_cometa_handover_take(int fd, u_char *data, size_t len);
+static void ngx_cometa_handover_timer(ngx_event_t *ev);
+
+
+static ngx_connection_t        *ngx_cometa_door;
+static ngx_cometa_handover_pt   ngx_cometa_handover_handler;
+static u_char                  *ngx_cometa_parcel;
+static ngx_event_t              ngx_cometa_crowd;
+
+
+ngx_int_t
+ngx_cometa_handover_open(ngx_cycle_t *cycle, ngx_cometa_handover_pt handler)
+{
+    ngx_cometa_slot_t  *slot;
+
+    slot = &ngx_cometa_zone.slots[ngx_cometa_zone.slot];
+
+    ngx_cometa_handover_handler = handler;
+
+    ngx_cometa_parcel = ngx_palloc(cycle->pool, NGX_COMETA_PARCEL_MAX);
+    if (ngx_cometa_parcel == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_cometa_door = ngx_cometa_channel_open(slot->door[0], cycle,
+                                              ngx_cometa_handover_event);
+    if (ngx_cometa_door == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_cometa_crowd.handler = ngx_cometa_handover_timer;
+    ngx_cometa_crowd.data = ngx_cometa_door;
+    ngx_cometa_crowd.log = cycle->log;
+    ngx_cometa_crowd.cancelable = 1;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_cometa_handover_close(void)
+{
+    if (ngx_cometa_door) {
+        ngx_cometa_channel_close(ngx_cometa_door);
+        ngx_cometa_door = NULL;
+    }
+}
+
+
+ngx_uint_t
+ngx_cometa_handover_to(uint32_t slot, uint32_t epoch)
+{
+    ngx_cometa_slot_t  *own, *s;
+
+    own = &ngx_cometa_zone.slots[ngx_cometa_zone.slot];
+    s = &ngx_cometa_zone.slots[slot];
+
+    return s != own
+           && s->epoch == epoch
+           && s->pid != 0
+           && s->generation == own->generation
+           && !s->draining
+           && !s->crowded;
+}
+
+
+ngx_int_t
+ngx_cometa_handover(uint32_t slot, uint32_t epoch, ngx_connection_t *c,
+    u_char *data, size_t len)
+{
+    struct iovec        iov;
+    struct msghdr       msg;
+    struct cmsghdr     *cmsg;
+    ngx_cometa_slot_t  *s;
+
+    union {
+        struct cmsghdr  cm;
+        char            space[CMSG_SPACE(sizeof(int))];
+    } control;
+
+    if (len > NGX_COMETA_PARCEL_MAX || !ngx_cometa_handover_to(slot, epoch)) {
+        return NGX_DECLINED;
+    }
+
+    iov.iov_base = data;
+    iov.iov_len = len;
+
+    ngx_memzero(&msg, sizeof(struct msghdr));
+    ngx_memzero(&control, sizeof(control));
+
+    msg.msg_iov = &iov;
+    msg.msg_iovlen = 1;
+    msg.msg_control = &control;
+    msg.msg_controllen = sizeof(control.space);
+
+    cmsg = &control.cm;
+    cmsg->cmsg_level = SOL_SOCKET;
+    cmsg->cmsg_type = SCM_RIGHTS;
+    cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+    ngx_memcpy(CMSG_DATA(cmsg), &c->fd, sizeof(int));
+
+    s = &ngx_cometa_zone.slots[slot];
+
+    /* full, or no memory: the connection just stays */
+
+    if (sendmsg(s->door[1], &msg, MSG_NOSIGNAL) == -1) {
+        return NGX_DECLINED;
+    }
+
+    /* the addressee left meanwhile: its door was cleared too early for ours */
+
+    if (__atomic_load_n(&s->epoch, __ATOMIC_ACQUIRE) != epoch) {
+        ngx_cometa_slot_clear(s);
+    }
+
+    /*
+     * epoll knows the socket, not the descriptor: closing it would not do.
+     * It does not know one that was accepted with its request.
+     */
+
+    if (ngx_del_conn && (c->read->active || c->write->active)) {
+        (void) ngx_del_conn(c, 0);
+    }
+
+    ngx_close_connection(c);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_cometa_handover_event(ngx_event_t *rev)
+{
+    ngx_int_t          rc;
+    ngx_uint_t         i;
+    ngx_connection_t  *c;
+
+    c = rev->data;
+    rc = NGX_OK;
+
+    for (i = 0; i < NGX_COMETA_HANDOVER_BATCH && rc == NGX_OK; i++) {
+        rc = ngx_cometa_handover_receive(c->fd);
+    }
+
+    ngx_cometa_handover_crowd();
+
+    if (rc == NGX_OK) {
+        ngx_post_event(rev, &ngx_posted_next_events);
+    }
+}
+
+
+/* NGX_AGAIN: there is none. */
+
+static ngx_int_t
+ngx_cometa_handover_receive(int door)
+{
+    int              fd;
+    ssize_t          n;
+    struct iovec     iov;
+    struct msghdr    msg;
+    struct cmsghdr  *cmsg;
+
+    union {
+        struct cmsghdr  cm;
+        char            space[CMSG_SPACE(sizeof(int))];
+    } control;
+
+    iov.iov_base = ngx_cometa_parcel;
+    iov.iov_len = NGX_COMETA_PARCEL_MAX;
+
+    ngx_memzero(&msg, sizeof(struct msghdr));
+
+    msg.msg_iov = &iov;
+    msg.msg_iovlen = 1;
+    msg.msg_control = &control;
+    msg.msg_controllen = sizeof(control.space);
+
+    n = recvmsg(door, &msg, MSG_CMSG_CLOEXEC);
+
+    if (n <= 0) {
+        return NGX_AGAIN;
+    }
+
+    cmsg = CMSG_FIRSTHDR(&msg);
+
+    if (cmsg == NULL
+        || cmsg->cmsg_level != SOL_SOCKET
+        || cmsg->cmsg_type != SCM_RIGHTS
+        || cmsg->cmsg_len != CMSG_LEN(sizeof(int)))
+    {
+        /* there was no descriptor left for it: the kernel has closed it */
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "a connection handed over is lost, raise "
+                      "\"worker_rlimit_nofile\"");
+
+#if (NGX_STAT_STUB)
+        (void) ngx_atomic_fetch_add(ngx_stat_active, -1);
+#endif
+
+        return NGX_OK;
+    }
+
+    ngx_memcpy(&fd, CMSG_DATA(cmsg), sizeof(int));
+
+    ngx_cometa_handover_take(fd, ngx_cometa_parcel, n);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_cometa_handover_take(int fd, u_char *data, size_t len)
+{
+    ngx_connection_t  *c;
+
+    c = NULL;
+
+    if (ngx_cycle->free_connection_n) {
+        c = ngx_get_connection(fd, ngx_cycle->log);
+    }
+
+    if (c == NULL) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "a connection handed over is closed, raise "
+                      "\"worker_connections\"");
+
+#if (NGX_STAT_STUB)
+        (void) ngx_atomic_fetch_add(ngx_stat_active, -1);
+#endif
+
+        (void) close(fd);
+        return;
+    }
+
+    c->type = SOCK_STREAM;
+    c->recv = ngx_recv;
+    c->send = ngx_send;
+    c->recv_chain = ngx_recv_chain;
+    c->send_chain = ngx_send_chain;
+    c->log_error = NGX_ERROR_INFO;
+    c->number = ngx_atomic_fetch_add(ngx_connection_counter, 1);
+    c->start_time = ngx_current_msec;
+
+    c->log = ngx_cycle->log;
+    c->read->log = ngx_cycle->log;
+    c->write->log = ngx_cycle->log;
+
+    /* not known to epoll yet: it is once nothing is left to read */
+
+    c->read->ready = 1;
+    c->write->ready = 1;
+
+    ngx_cometa_handover_handler(c, data, len);
+}
+
+
+/*
+ * As little free as nginx begins to close idle connections for: what is left is
+ * for those that it accepts.
+ */
+
+void
+ngx_cometa_handover_crowd(void)
+{
+    ngx_cometa_slot_t  *slot;
+
+    slot = &ngx_cometa_zone.slots[ngx_cometa_zone.slot];
+
+    slot->crowded = ngx_cycle->free_connection_n < ngx_cycle->connection_n / 16;
+
+    if (slot->crowded && !ngx_cometa_crowd.timer_set) {
+        ngx_add_timer(&ngx_cometa_crowd, NGX_COMETA_HANDOVER_CROWD);
+    }
+}
+
+
+static void
+ngx_cometa_handover_timer(ngx_event_t *ev)
+{
+    ngx_cometa_handover_crowd();
+}

@@ -1,0 +1,330 @@
+
+/*
+ * The way of a WebSocket to the worker of its device. The answer to its
+ * handshake is made here, by nginx's filters, and kept; the request ends; the
+ * connection, the answer and what the client has sent already go to the other
+ * worker, which opens the socket and writes the answer.
+ */
+
+#include "ngx_cometa_move.h"
+
+
+#define NGX_COMETA_MOVE_ANSWER  512     /* bytes; grows when it is longer */
+
+
+typedef struct {
+    ngx_cometa_socket_conf_t  *conf;
+    ngx_cometa_key_t           key;
+    ngx_cometa_place_t         place;
+    u_char                    *answer;
+    size_t                     len;
+    size_t                     size;
+    u_char                     device[NGX_COMETA_ID_MAX];
+} ngx_cometa_move_t;
+
+
+/*
+ * What goes with the descriptor.
+ *
+ *     +--------+------------+---------+--------+-----------+
+ *     | parcel | address    | device  | answer | rest      |
+ *     +--------+------------+---------+--------+-----------+
+ *                .address     .device   .answer  .rest         bytes
+ */
+
+typedef struct {
+    uint32_t                   conf;    /* index of the location's */
+    uint32_t                   generation;
+    uint32_t                   app;
+    uint16_t                   address;
+    uint16_t                   device;
+    uint16_t                   answer;
+    uint16_t                   rest;
+} ngx_cometa_parcel_t;
+
+
+static ngx_chain_t *ngx_cometa_move_chain(ngx_connection_t *c,
+    ngx_chain_t *in, off_t limit);
+static ngx_int_t ngx_cometa_move_add(ngx_cometa_move_t *move, u_char *data,
+    size_t len, ngx_log_t *log);
+static ngx_int_t ngx_cometa_move_send(ngx_cometa_move_t *move,
+    ngx_connection_t *c, u_char *rest, size_t len);
+static void ngx_cometa_move_open(ngx_connection_t *c,
+    ngx_cometa_socket_conf_t *conf, ngx_cometa_key_t *key, ngx_str_t *answer,
+    ngx_str_t *rest);
+
+
+ngx_uint_t
+ngx_cometa_move_wanted(ngx_http_request_t *r, ngx_cometa_place_t *place)
+{
+    ngx_cometa_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+#if (NGX_HTTP_SSL)
+    /* the state of TLS is this process's own */
+    if (r->connection->ssl) {
+        return 0;
+    }
+#endif
+
+    return lcf->websocket_move
+           && ngx_cometa_handover_to(place->slot, place->epoch);
+}
+
+
+void *
+ngx_cometa_move_begin(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
+    ngx_cometa_place_t *place)
+{
+    ngx_cometa_move_t      *move;
+    ngx_cometa_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    move = ngx_calloc(sizeof(ngx_cometa_move_t), r->connection->log);
+    if (move == NULL) {
+        return NULL;
+    }
+
+    move->conf = lcf->sockets;
+    move->key = ctx->key;
+    move->place = *place;
+
+    ngx_memcpy(move->device, ctx->key.device.data, ctx->key.device.len);
+    move->key.device.data = move->device;
+
+    return move;
+}
+
+
+void
+ngx_cometa_move_discard(void *data)
+{
+    ngx_cometa_move_t  *move = data;
+
+    if (move->answer) {
+        ngx_free(move->answer);
+    }
+
+    ngx_free(move);
+}
+
+
+void
+ngx_cometa_move_keep(ngx_connection_t *c)
+{
+    c->send_chain = ngx_cometa_move_chain;
+}
+
+
+/* In place of writing: all of it is taken. */
+
+static ngx_chain_t *
+ngx_cometa_move_chain(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
+{
+    size_t               n;
+    ngx_chain_t         *cl;
+    ngx_cometa_ctx_t    *ctx;
+    ngx_cometa_move_t   *move;
+    ngx_http_request_t  *r;
+
+    r = c->data;
+    ctx = ngx_http_get_module_ctx(r->main, ngx_http_cometa_module);
+    move = ctx->adoptee;
+
+    for (cl = in; cl; cl = cl->next) {
+
+        if (ngx_buf_special(cl->buf)) {
+            continue;
+        }
+
+        n = cl->buf->last - cl->buf->pos;
+
+        if (!ngx_buf_in_memory(cl->buf)
+            || ngx_cometa_move_add(move, cl->buf->pos, n, c->log) != NGX_OK)
+        {
+            return NGX_CHAIN_ERROR;
+        }
+
+        c->sent += n;
+        cl->buf->pos = cl->buf->last;
+    }
+
+    return NULL;
+}
+
+
+static ngx_int_t
+ngx_cometa_move_add(ngx_cometa_move_t *move, u_char *data, size_t len,
+    ngx_log_t *log)
+{
+    size_t   size;
+    u_char  *p;
+
+    if (move->len + len > move->size) {
+        size = ngx_max(move->len + len, NGX_COMETA_MOVE_ANSWER);
+
+        p = ngx_alloc(size, log);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (move->answer) {
+            ngx_memcpy(p, move->answer, move->len);
+            ngx_free(move->answer);
+        }
+
+        move->answer = p;
+        move->size = size;
+    }
+
+    ngx_memcpy(move->answer + move->len, data, len);
+    move->len += len;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_cometa_move_adopted(ngx_connection_t *c, void *data, u_char *rest,
+    size_t len)
+{
+    ngx_str_t           answer, more;
+    ngx_cometa_move_t  *move;
+
+    move = data;
+
+    c->send_chain = ngx_send_chain;
+
+    /* here, where it is known whether it is TCP at all */
+
+    (void) ngx_tcp_nodelay(c);
+
+    if (ngx_cometa_move_send(move, c, rest, len) != NGX_OK) {
+        answer.data = move->answer;
+        answer.len = move->len;
+        more.data = rest;
+        more.len = len;
+
+        ngx_cometa_move_open(c, move->conf, &move->key, &answer, &more);
+    }
+
+    ngx_cometa_move_discard(move);
+}
+
+
+static ngx_int_t
+ngx_cometa_move_send(ngx_cometa_move_t *move, ngx_connection_t *c,
+    u_char *rest, size_t len)
+{
+    u_char               *p;
+    ngx_cometa_parcel_t   parcel;
+
+    static u_char  data[NGX_COMETA_PARCEL_MAX];
+
+    if (sizeof(ngx_cometa_parcel_t) + sizeof(struct sockaddr_in6)
+        + NGX_COMETA_ID_MAX + move->len + len > NGX_COMETA_PARCEL_MAX)
+    {
+        return NGX_DECLINED;
+    }
+
+    ngx_memzero(&parcel, sizeof(ngx_cometa_parcel_t));
+
+    parcel.conf = move->conf->index;
+    parcel.generation = move->conf->generation;
+    parcel.app = ngx_cometa_app(&move->key.app, 0);
+    parcel.address = ngx_min(c->socklen, sizeof(struct sockaddr_in6));
+    parcel.device = move->key.device.len;
+    parcel.answer = move->len;
+    parcel.rest = len;
+
+    p = ngx_cpymem(data, &parcel, sizeof(ngx_cometa_parcel_t));
+    p = ngx_cpymem(p, c->sockaddr, parcel.address);
+    p = ngx_cpymem(p, move->device, parcel.device);
+    p = ngx_cpymem(p, move->answer, parcel.answer);
+
+    if (len) {
+        p = ngx_cpymem(p, rest, len);
+    }
+
+    return ngx_cometa_handover(move->place.slot, move->place.epoch, c, data,
+                               p - data);
+}
+
+
+void
+ngx_cometa_move_arrived(ngx_connection_t *c, u_char *data, size_t len)
+{
+    u_char                    *p;
+    ngx_str_t                  answer, rest;
+    ngx_sockaddr_t             addr;
+    ngx_cometa_key_t           key;
+    ngx_cometa_parcel_t        parcel;
+    ngx_cometa_main_conf_t    *mcf;
+    ngx_cometa_socket_conf_t  *conf;
+
+    mcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
+                                              ngx_http_cometa_module);
+
+    /* it may have been meant for the one who had this slot before */
+
+    ngx_memzero(&parcel, sizeof(ngx_cometa_parcel_t));
+    ngx_memcpy(&parcel, data, ngx_min(len, sizeof(ngx_cometa_parcel_t)));
+
+    if (parcel.generation != mcf->generation
+        || parcel.conf >= mcf->sockets.nelts
+        || parcel.app >= ngx_cometa_zone.head->napps)
+    {
+        ngx_cometa_connection_close(c);
+        return;
+    }
+
+    conf = ((ngx_cometa_socket_conf_t **) mcf->sockets.elts)[parcel.conf];
+
+    p = data + sizeof(ngx_cometa_parcel_t);
+
+    ngx_memcpy(&addr, p, parcel.address);
+    c->sockaddr = &addr.sockaddr;
+    c->socklen = parcel.address;
+    p += parcel.address;
+
+    key.app.data = ngx_cometa_zone.apps[parcel.app].name;
+    key.app.len = ngx_cometa_zone.apps[parcel.app].len;
+    key.device.data = p;
+    key.device.len = parcel.device;
+    ngx_cometa_key_init(&key);
+    p += parcel.device;
+
+    answer.data = p;
+    answer.len = parcel.answer;
+    p += parcel.answer;
+
+    rest.data = p;
+    rest.len = parcel.rest;
+
+    ngx_cometa_move_open(c, conf, &key, &answer, &rest);
+}
+
+
+static void
+ngx_cometa_move_open(ngx_connection_t *c, ngx_cometa_socket_conf_t *conf,
+    ngx_cometa_key_t *key, ngx_str_t *answer, ngx_str_t *rest)
+{
+    ngx_cometa_socket_t  *s;
+
+    s = ngx_cometa_socket_create(conf, key);
+
+    if (s == NULL) {
+        ngx_cometa_connection_close(c);
+        return;
+    }
+
+    if (ngx_cometa_socket_say(s, answer->data, answer->len) != NGX_OK) {
+        ngx_cometa_socket_discard(s);
+        ngx_cometa_connection_close(c);
+        return;
+    }
+
+    ngx_cometa_socket_open(s, c, rest->data, rest->len);
+}
