@@ -18,7 +18,7 @@ set output 'compare.svg'
 set title 'Latency of a call at the server, by case'
 set ylabel 'ms'
 set logscale y
-set yrange [0.1:2000]
+set yrange [0.02:3000]
 set xrange [-0.6:words(cases) - 0.4]
 set style fill solid
 set boxwidth 0.3

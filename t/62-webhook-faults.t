@@ -558,13 +558,13 @@ keep_attached($t, 'called') or die "no device\n";
     $after->close();
 }
 
-# Quit with events queued: they go
+# Quit with events queued: they go, if they can in the few seconds there are
 
 {
     touch('bad');
     my $d = at('good', 'quit');
-    $d->event("q$_") for 1 .. 100;
-    ok(wait_for(sub { figure('queued') == 100 }), 'quit: queued');
+    $d->event("q$_") for 1 .. 30;
+    ok(wait_for(sub { figure('queued') == 30 }), 'quit: queued');
 
     my @pids = processes($t);
     kill 'QUIT', master($t);
@@ -572,7 +572,7 @@ keep_attached($t, 'called') or die "no device\n";
     gone('bad');
     ok(defined $d->closed(), 'quit: the device is closed');
     ok(ended(8, @pids), 'quit: the worker leaves');
-    is(delivered('quit'), join(' ', map { "q$_" } 1 .. 100),
+    is(delivered('quit'), join(' ', map { "q$_" } 1 .. 30),
         'quit: all are delivered first');
     $t->stop();
     $t->stop_daemons();
