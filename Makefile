@@ -200,7 +200,7 @@ test: build deps-test $(unpacked)
 	@PATH=$(here)/build/prometheus/usr/bin:$$PATH \
 	    TEST_NGINX_MODULES='$(mods)' \
 	    TEST_NGINX_BINARY=$(nginx) TEST_NGINX_GLOBALS='$(load)' \
-	    prove -I t/lib -j $(J) $(T)
+	    $(tools)/prove.sh $(J) $(T)
 
 # A program a file, from t/unit/NAME.c and all the files that need no nginx.
 

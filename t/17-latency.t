@@ -52,7 +52,7 @@ my %delays = (
 my @runs = ([ 1, 1, sort keys %delays ], [ 4, 2, 'skewed' ]);
 
 my $t = Test::Nginx->new()->has(qw/http rewrite map/)
-    ->plan(10 * sum(map { @$_ - 2 } @runs) + 17 * @runs + 2);
+    ->plan(9 * sum(map { @$_ - 2 } @runs) + 15 * @runs + 2);
 
 my $hdr = hdr_histogram();
 
@@ -134,30 +134,26 @@ sub next_window {
     return window($seconds);
 }
 
-# One call to each device, all at once and in one window; until that has
-# succeeded.  Returns the latencies that nginx has logged.
+# One call to each device, all at once and in one window.  Returns the
+# latencies that nginx has logged, and the window; nothing if the machine was
+# too slow for one.
 
 sub in_a_window {
     my ($seconds, @delays) = @_;
 
-    for (1 .. 10) {
-        my $before = lines();
-        my $window = next_window($seconds);
+    my $before = lines();
+    my $window = next_window($seconds);
 
-        my @calls = map { call_start('app1', "d$_", int $delays[$_]) }
-            0 .. $#delays;
-        my @wrong = grep { outcome(call_end($calls[$_]))
-            ne '200 ' . int $delays[$_] } 0 .. $#delays;
+    my @calls = map { call_start('app1', "d$_", int $delays[$_]) }
+        0 .. $#delays;
+    my @wrong = grep { outcome(call_end($calls[$_]))
+        ne '200 ' . int $delays[$_] } 0 .. $#delays;
 
-        next if window($seconds) != $window;
+    die "not answered: @wrong\n" if @wrong;
+    wait_for(sub { lines() >= $before + @delays });
 
-        is("@wrong", '', 'all are answered');
-        wait_for(sub { lines() >= $before + @delays });
-
-        return (latencies($before), $window);
-    }
-
-    die "the machine is too slow for calls of one window\n";
+    return if window($seconds) != $window;
+    return (latencies($before), $window);
 }
 
 sub lines {
@@ -171,7 +167,8 @@ sub latencies {
     return [ sort { $a <=> $b } @all[$skip .. $#all] ];
 }
 
-# The figures of the window that was, asked for while they are to be had.
+# The figures of the window that was, asked for while they are to be had;
+# nothing if that was too late.
 
 sub figures_after {
     my ($seconds, $window) = @_;
@@ -179,9 +176,25 @@ sub figures_after {
     sleep(0.01) while window($seconds) == $window;
 
     my $figures = figures('app1');
-    die "too slow to ask in time\n" if window($seconds) != $window + 1;
+    return window($seconds) == $window + 1 ? $figures : undef;
+}
 
-    return $figures;
+# What was logged of a window, its figures and those asked for before its end,
+# of as many windows as it takes.
+
+sub measured {
+    my ($seconds, @delays) = @_;
+
+    for (1 .. 20) {
+        my ($samples, $window) = in_a_window($seconds, @delays) or next;
+        my $early = figures('app1');
+        next if window($seconds) != $window;
+
+        my $f = figures_after($seconds, $window) or next;
+        return ($samples, $f, $early, $window);
+    }
+
+    die "the machine is too slow for calls of one window\n";
 }
 
 
@@ -286,8 +299,7 @@ sub distribution {
     my $scale = $seconds / 2;
     my @delays = map { $scale * $delays{$name}->($_) } 0 .. DEVICES - 1;
 
-    my ($samples, $window) = in_a_window($seconds, @delays);
-    my $f = figures_after($seconds, $window);
+    my ($samples, $f) = measured($seconds, @delays);
 
     @delays = sort { $a <=> $b } map { int } @delays;
 
@@ -305,7 +317,7 @@ sub distribution {
 
     # of the devices' delays, and what the machine adds
     near($f->{latency_p50}, exact(0.5, @delays),
-        0.05 * exact(0.5, @delays) + 50, "$in: about what the device waits");
+        0.05 * exact(0.5, @delays) + 250, "$in: about what the device waits");
 
     ok($f->{latency_min} <= $f->{latency_p50}
         && $f->{latency_p50} <= $f->{latency_p90}
@@ -326,15 +338,9 @@ sub distribution {
 sub windows {
     my ($in, $seconds) = @_;
 
-    my ($samples, $window) = in_a_window($seconds, 50);
-    my $now = figures('app1');
+    my ($samples, $f, $early, $window) = measured($seconds, 50);
 
-    SKIP: {
-        skip 'the window has ended', 1 if window($seconds) != $window;
-        is($now->{latency_max}, 0, "$in: not before its end");
-    }
-
-    my $f = figures_after($seconds, $window);
+    is($early->{latency_max}, 0, "$in: not before its end");
     cmp_ok($f->{latency_min}, '>=', 50, "$in: after its end");
     near($f->{latency_p50}, $samples->[0] + 0.5, 0.04 * $samples->[0] + 1,
         "$in: one call is all quantiles");
@@ -347,9 +353,9 @@ sub windows {
         latency_p50 /), '0 0 0 0.000', "$in: gone after the next one");
 
     # the same half of the memory is used again, with nothing left in it
-    ($samples, $window) = in_a_window($seconds, 20, 30);
-    $f = figures_after($seconds, $window);
-    cmp_ok($f->{latency_max}, '<', 50, "$in: nothing of an earlier one");
+    ($samples, $f) = measured($seconds, 20, 30);
+    near($f->{latency_max}, $samples->[-1] + 1, 1,
+        "$in: nothing of an earlier one");
 
     # another application, and what is no answer
     my $d = device(app => 'app3', device => 'other');
@@ -359,7 +365,7 @@ sub windows {
     is(outcome(call('app3', 'other', 'x', headers => { Prefer => 'wait=0' })),
         '504 device_timeout', "$in: one that times out")
         or diag('Prefer: wait=0');
-    $f = figures_after($seconds, $window);
+    $f = figures_after($seconds, $window) || figures('app1');
     is($f->{latency_max}, 0, "$in: failed calls have no latency");
 }
 

@@ -62,7 +62,11 @@ sub slowest {
         for my $pid ($here, $there) {
             my $start = time();
             my $said = reached($other, stream => $stream{$pid});
-            return $said if $said ne 'yes';
+            if ($said ne 'yes') {
+                diag($said);
+                return 99;
+            }
+
             $slowest = time() - $start if time() - $start > $slowest;
         }
     }
@@ -77,7 +81,7 @@ sub outcomes {
     for (@_) {
         my $r = call_end($_);
         $seen{text($r)}++;
-        $seen{'not in time'}++ if $r->{time} > 2;
+        $seen{'not in time'}++ if $r->{time} > 3;
     }
     return join ', ', map { "$seen{$_} x $_" } sort keys %seen;
 }
@@ -90,7 +94,7 @@ for my $form (qw/ A B /) {
 
     my @calls = map { start('deaf', $large) } 1 .. 4;
 
-    like(slowest(0.8), qr/\A0\.[0-5]/, "$form: others do not notice");
+    cmp_ok(slowest(0.8), '<', 1, "$form: others do not notice");
     is(outcomes(@calls), '4 x 504 device_timeout', "$form: calls time out");
 
     # while it owes a reply, calls wait
@@ -98,17 +102,17 @@ for my $form (qw/ A B /) {
 
     ok(wait_for(sub {
         stats('app1/devices/deaf', stream => $stream{$there})->{status} == 404
-    }, 3), "$form: it is closed");
+    }, 5), "$form: it is closed");
 
     my $took = time() - $start;
     cmp_ok($took, '>', 1.5, "$form: after it had its time");
-    cmp_ok($took, '<', 2.9, "$form: and no more");
+    cmp_ok($took, '<', 4, "$form: and no more");
     like(outcomes($late), qr/\A1 x (?:404 device_offline|504 device_timeout)\z/,
         "$form: a call that waited");
     ok(defined $d->closed(), "$form: the connection is closed");
     is(text(call('app1', 'deaf', 'x')), '404 device_offline',
         "$form: offline");
-    like(slowest(0.1), qr/\A0\.[0-5]/, "$form: others go on");
+    cmp_ok(slowest(0.1), '<', 1, "$form: others go on");
 }
 
 # A small message fits in: it is the reply that does not come
@@ -118,10 +122,10 @@ for my $form (qw/ A B /) {
     my $start = time();
     is(outcomes(start('deaf', 'x')), '1 x 504 device_timeout',
         'small message: times out');
-    ok(wait_for(sub { $d->gone() }, 3), 'small message: it is closed');
+    ok(wait_for(sub { $d->gone() }, 5), 'small message: it is closed');
     my $took = time() - $start;
     cmp_ok($took, '>', 1.5, 'small message: after it had its time');
-    cmp_ok($took, '<', 2.9, 'small message: and no more');
+    cmp_ok($took, '<', 4, 'small message: and no more');
     is($d->read_chunk(), 'x', 'small message: was there');
     is($d->closed(), 'last', 'small message: then a last chunk');
 }

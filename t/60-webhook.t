@@ -174,7 +174,7 @@ sub got {
 
 sub wait_got {
     my ($device, $n) = @_;
-    wait_for(sub { (my @got = got($device)) >= $n });
+    wait_for(sub { (my @got = got($device)) >= $n }, 30);
     return got($device);
 }
 

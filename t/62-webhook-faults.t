@@ -563,16 +563,16 @@ keep_attached($t, 'called') or die "no device\n";
 {
     touch('bad');
     my $d = at('good', 'quit');
-    $d->event("q$_") for 1 .. 30;
-    ok(wait_for(sub { figure('queued') == 30 }), 'quit: queued');
+    $d->event("q$_") for 1 .. 5;
+    ok(wait_for(sub { figure('queued') == 5 }), 'quit: queued');
 
     my @pids = processes($t);
     kill 'QUIT', master($t);
     sleep(0.3);
     gone('bad');
     ok(defined $d->closed(), 'quit: the device is closed');
-    ok(ended(8, @pids), 'quit: the worker leaves');
-    is(delivered('quit'), join(' ', map { "q$_" } 1 .. 30),
+    ok(ended(12, @pids), 'quit: the worker leaves');
+    is(delivered('quit'), join(' ', map { "q$_" } 1 .. 5),
         'quit: all are delivered first');
     $t->stop();
     $t->stop_daemons();
@@ -591,8 +591,8 @@ for my $place (qw/ down slower nowhere /) {
     my $start = time();
     my $before = log_count($t, qr/cometa_webhook: .*\b\d+ events/);
     kill 'QUIT', master($t);
-    ok(ended(9, @pids), "lost, $place: the worker leaves");
-    cmp_ok(time() - $start, '<', 8, "lost, $place: in time");
+    ok(ended(15, @pids), "lost, $place: the worker leaves");
+    cmp_ok(time() - $start, '<', 12, "lost, $place: in time");
     cmp_ok(log_count($t, qr/cometa_webhook: .*\b\d+ events/), '>', $before,
         "lost, $place: it is logged");
     $t->stop();

@@ -362,9 +362,12 @@ EOF
     $seen{(split / /, outcome(call_end($_)))[0]}++ for @calls;
     is($seen{429}, 40 - 17, 'limits: the queue of the device');
 
+    # 100 a second, in whatever time they come
+    my @streams = map { caller_stream() } 1 .. 200;
     @calls = map {
-        call('nosuch', 'x', 'x', secret => 'none')->{status}
-    } 1 .. 80;
+        call_start('nosuch', 'x', 'x', secret => 'none', stream => $_)
+    } @streams;
+    @calls = map { call_end($_)->{status} } @calls;
     is($calls[0], 401, 'limits: calls within the rate');
     ok((grep { $_ == 429 } @calls), 'limits: calls above it');
 

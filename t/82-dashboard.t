@@ -20,6 +20,7 @@ use Cwd qw/ abs_path /;
 use File::Copy qw/ copy /;
 use File::Spec;
 use NodeTest;
+use POSIX qw/ :signal_h /;
 use Test::Nginx;
 
 ###############################################################################
@@ -45,7 +46,16 @@ symlink $uplot, "$dir/html/uplot" or die "uplot: $!\n";
 
 $t->run();
 
-$SIG{USR1} = sub { $t->stop() };
+# A start waits until the stop is over.
+
+my $start = POSIX::SigSet->new(SIGUSR2);
+
+$SIG{USR1} = sub {
+    sigprocmask(SIG_BLOCK, $start);
+    $t->stop();
+    sigprocmask(SIG_UNBLOCK, $start);
+};
+
 $SIG{USR2} = sub { $t->run() };
 
 my ($chromium) = grep { -x } map { "$_/chromium" } File::Spec->path();
