@@ -290,6 +290,16 @@ ngx_cometa_zone_ready(ngx_shm_zone_t *shm_zone, void *data)
 
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 
-    return ngx_cometa_zone_init(shm_zone, mcf->max_message,
-                                ccf->worker_processes, data);
+    if (ngx_cometa_zone_init(shm_zone, mcf->max_message,
+                             ccf->worker_processes, data)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (data) {
+        return NGX_OK;
+    }
+
+    return ngx_cometa_slot_equip(shm_zone->data, shm_zone->shm.log);
 }

@@ -12,7 +12,7 @@
 #define _NGX_COMETA_HANDOVER_H_INCLUDED_
 
 
-#include "ngx_cometa_zone.h"
+#include "ngx_cometa_slot.h"
 
 
 #define NGX_COMETA_PARCEL_MAX  16384

@@ -9,7 +9,7 @@
 #define _NGX_COMETA_MAILBOX_H_INCLUDED_
 
 
-#include "ngx_cometa_zone.h"
+#include "ngx_cometa_slot.h"
 
 
 typedef enum {

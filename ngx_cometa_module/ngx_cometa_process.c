@@ -59,7 +59,7 @@ ngx_cometa_join(ngx_cycle_t *cycle)
 
     mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_cometa_module);
 
-    if (ngx_cometa_zone_claim(mcf->zone->data, cycle->log) != NGX_OK) {
+    if (ngx_cometa_slot_claim(mcf->zone->data, cycle->log) != NGX_OK) {
         retry.handler = ngx_cometa_rejoin;
         retry.data = cycle;
         retry.log = cycle->log;
@@ -111,7 +111,7 @@ ngx_cometa_exit_process(ngx_cycle_t *cycle)
     if (ngx_cometa_zone.claimed) {
         ngx_cometa_mailbox_close();
         ngx_cometa_handover_close();
-        ngx_cometa_zone_release();
+        ngx_cometa_slot_release();
     }
 }
 

@@ -9,7 +9,7 @@
 #define _NGX_COMETA_REGISTRY_H_INCLUDED_
 
 
-#include "ngx_cometa_zone.h"
+#include "ngx_cometa_slot.h"
 
 
 /* Where a device is: the owner, and what the owner knows it by. */

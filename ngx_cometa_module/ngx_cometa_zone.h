@@ -1,8 +1,7 @@
 
 /*
- * The zone: layout of the shared memory, and the slots that worker processes
- * claim in it. Everything above finds its part of the zone through
- * ngx_cometa_zone, this process's view of it.
+ * The zone: layout of the shared memory. Everything above finds its part of
+ * the zone through ngx_cometa_zone, this process's view of it.
  */
 
 #ifndef _NGX_COMETA_ZONE_H_INCLUDED_
@@ -283,26 +282,8 @@ extern ngx_cometa_zone_t  ngx_cometa_zone;
 ngx_int_t ngx_cometa_zone_init(ngx_shm_zone_t *shm_zone, size_t max_message,
     ngx_uint_t workers, ngx_cometa_head_t *old);
 
-/* In the master, once a configuration is in force: frees what old zones had. */
-void ngx_cometa_zone_commit(ngx_cometa_head_t *head);
-
-/* In a worker, at its start and at its end. */
-ngx_int_t ngx_cometa_zone_claim(ngx_cometa_head_t *head, ngx_log_t *log);
-void ngx_cometa_zone_release(void);
-
-/*
- * Whether the process that had this slot under this epoch is still there.
- * Vacates the slot if it finds its process dead.
- */
-ngx_uint_t ngx_cometa_slot_alive(uint32_t slot, uint32_t epoch);
-
-/* Whether another process could take over the work of this one. */
-ngx_uint_t ngx_cometa_slot_successor(void);
-
-void ngx_cometa_slot_wake(uint32_t slot);
-
-/* Closes the connections that lie in its door. */
-void ngx_cometa_slot_clear(ngx_cometa_slot_t *slot);
+/* This process's view of a zone; it has no rings and no slot yet. */
+void ngx_cometa_zone_view(ngx_cometa_head_t *head, ngx_cometa_zone_t *view);
 
 /* NGX_DECLINED: the last owner died; the lock is held and what it guards
  * must be mended. */

@@ -373,7 +373,8 @@ my @after = (sort { $a <=> $b } lines('attach.log'))[$before .. $before
 my ($early, $half, $late) = map { part($_, @after) } 0.1, 0.5, 0.9;
 
 cmp_ok($late - $early, '>', 0.5 * BACKOFF, 'they attach again by and by');
-near($half - $early, ($late - $early) / 2, 0.2 * BACKOFF, 'evenly')
+near($half - $early, ($late - $early) / 2, 0.35 * ($late - $early),
+    'evenly')
     or diag(sprintf 'after %.3f, %.3f, %.3f s',
         map { $_ - $killed } $early, $half, $late);
 

@@ -1,0 +1,388 @@
+
+/*
+ * Slots. The master makes what each needs beside the zone, its annex: rings,
+ * eventfds, doors; workers inherit it, claim a slot and vacate it. Locks:
+ * `life` of a slot, held by its process for as long as it lives, and by others
+ * only to vacate the slot of a dead one.
+ */
+
+#include "ngx_cometa_slot.h"
+
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+
+/*
+ * What the master makes beside the zone, and workers inherit. It keeps track
+ * of it, to find it again after a reload and to free it with the zone.
+ */
+
+typedef struct ngx_cometa_annex_s  ngx_cometa_annex_t;
+
+struct ngx_cometa_annex_s {
+    ngx_cometa_annex_t  *next;
+    ngx_cometa_head_t   *head;
+    u_char              *rings;
+    size_t               size;          /* of the rings */
+    ngx_uint_t           n;
+    int                  fd[1];         /* eventfds and doors */
+};
+
+
+static void ngx_cometa_annex_limit(rlim_t n);
+static ngx_int_t ngx_cometa_annex_descriptors(ngx_cometa_annex_t *annex,
+    ngx_cometa_slot_t *slot);
+static void ngx_cometa_annex_free(ngx_cometa_annex_t **link);
+static void ngx_cometa_annex_sweep(ngx_cometa_head_t *head, ngx_uint_t of);
+static void ngx_cometa_slot_vacate(ngx_cometa_slot_t *slot);
+
+
+static ngx_cometa_annex_t  *ngx_cometa_annexes;
+
+
+ngx_int_t
+ngx_cometa_slot_equip(ngx_cometa_head_t *head, ngx_log_t *log)
+{
+    ngx_uint_t           i;
+    ngx_cometa_zone_t    view;
+    ngx_cometa_annex_t  *annex;
+
+    ngx_cometa_zone_view(head, &view);
+
+    /* left behind by a configuration that failed after its zone was made */
+
+    ngx_cometa_annex_sweep(head, 1);
+
+    annex = ngx_alloc(sizeof(ngx_cometa_annex_t)
+                      + head->slots * 3 * sizeof(int), log);
+    if (annex == NULL) {
+        return NGX_ERROR;
+    }
+
+    annex->size = head->slots * head->ring_size;
+    annex->rings = mmap(NULL, annex->size, PROT_READ|PROT_WRITE,
+                        MAP_ANON|MAP_SHARED, -1, 0);
+
+    if (annex->rings == MAP_FAILED) {
+        ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
+                      "mmap(MAP_ANON|MAP_SHARED, %uz) failed", annex->size);
+        ngx_free(annex);
+        return NGX_ERROR;
+    }
+
+    ngx_cometa_annex_limit(head->slots * 3);
+
+    annex->head = head;
+    annex->n = 0;
+    annex->next = ngx_cometa_annexes;
+    ngx_cometa_annexes = annex;
+
+    for (i = 0; i < head->slots; i++) {
+        if (ngx_cometa_annex_descriptors(annex, &view.slots[i]) != NGX_OK) {
+            ngx_log_error(NGX_LOG_EMERG, log, ngx_errno, "eventfd() or "
+                          "socketpair() failed, %ui descriptors are needed, "
+                          "raise the limit of open files",
+                          (ngx_uint_t) head->slots * 3);
+            ngx_cometa_annex_free(&ngx_cometa_annexes);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* What the annex takes comes on top of what the others were allowed. */
+
+static void
+ngx_cometa_annex_limit(rlim_t n)
+{
+    struct rlimit  limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == -1
+        || limit.rlim_cur == RLIM_INFINITY)
+    {
+        return;
+    }
+
+    limit.rlim_cur = ngx_min(limit.rlim_cur + n, limit.rlim_max);
+
+    /* if it fails and they do not fit, it is said there */
+
+    (void) setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+
+static ngx_int_t
+ngx_cometa_annex_descriptors(ngx_cometa_annex_t *annex,
+    ngx_cometa_slot_t *slot)
+{
+    int  door[2];
+
+    slot->eventfd = eventfd(0, EFD_NONBLOCK|EFD_CLOEXEC);
+
+    if (slot->eventfd == -1) {
+        return NGX_ERROR;
+    }
+
+    annex->fd[annex->n++] = slot->eventfd;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET|SOCK_NONBLOCK|SOCK_CLOEXEC, 0, door)
+        == -1)
+    {
+        return NGX_ERROR;
+    }
+
+    slot->door[0] = door[0];
+    slot->door[1] = door[1];
+
+    annex->fd[annex->n++] = door[0];
+    annex->fd[annex->n++] = door[1];
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_cometa_annex_free(ngx_cometa_annex_t **link)
+{
+    ngx_uint_t           i;
+    ngx_cometa_annex_t  *annex;
+
+    annex = *link;
+    *link = annex->next;
+
+    for (i = 0; i < annex->n; i++) {
+        (void) close(annex->fd[i]);
+    }
+
+    (void) munmap(annex->rings, annex->size);
+
+    ngx_free(annex);
+}
+
+
+/* Frees the annexes of this head, or those of all others. */
+
+static void
+ngx_cometa_annex_sweep(ngx_cometa_head_t *head, ngx_uint_t of)
+{
+    ngx_cometa_annex_t  **link;
+
+    for (link = &ngx_cometa_annexes; *link; /* void */) {
+        if (((*link)->head == head) == of) {
+            ngx_cometa_annex_free(link);
+            continue;
+        }
+
+        link = &(*link)->next;
+    }
+}
+
+
+void
+ngx_cometa_slot_commit(ngx_cometa_head_t *head)
+{
+    ngx_cometa_annex_sweep(head, 0);
+}
+
+
+ngx_int_t
+ngx_cometa_slot_claim(ngx_cometa_head_t *head, ngx_log_t *log)
+{
+    int                  rc;
+    ngx_uint_t           i;
+    ngx_cometa_slot_t   *slot;
+    ngx_cometa_annex_t  *annex;
+
+    ngx_cometa_zone_view(head, &ngx_cometa_zone);
+
+    for (annex = ngx_cometa_annexes; annex; annex = annex->next) {
+        if (annex->head == head) {
+            ngx_cometa_zone.rings = annex->rings;
+        }
+    }
+
+    /* whoever died before us may have been noticed by nobody */
+
+    for (i = 0; i < head->slots; i++) {
+        (void) ngx_cometa_slot_alive(i, ngx_cometa_zone.slots[i].epoch);
+    }
+
+    for (i = 0; i < head->slots; i++) {
+        slot = &ngx_cometa_zone.slots[i];
+
+        rc = pthread_mutex_trylock(&slot->life);
+
+        if (rc == EOWNERDEAD) {
+            (void) pthread_mutex_consistent(&slot->life);
+            ngx_cometa_slot_vacate(slot);
+
+        } else if (rc != 0) {
+            continue;
+        }
+
+        ngx_cometa_zone.slot = i;
+        ngx_cometa_zone.epoch = slot->epoch;
+        ngx_cometa_zone.claimed = 1;
+
+        slot->draining = 0;
+        slot->crowded = 0;
+
+        (void) ngx_cometa_lock(&slot->mail);
+        cometa_ring_clear(&slot->ring);
+        ngx_cometa_unlock(&slot->mail);
+
+        __atomic_store_n(&slot->pid, (uint32_t) ngx_pid, __ATOMIC_RELEASE);
+
+        return NGX_OK;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, log, 0,
+                  "cometa_zone has no slot left for this worker process, "
+                  "all %uD are taken by processes of this and earlier "
+                  "configurations: until one leaves, requests to cometa get "
+                  "503; set \"worker_shutdown_timeout\", or restart nginx",
+                  head->slots);
+
+    return NGX_DECLINED;
+}
+
+
+void
+ngx_cometa_slot_release(void)
+{
+    ngx_cometa_slot_t  *slot;
+
+    if (!ngx_cometa_zone.claimed) {
+        return;
+    }
+
+    ngx_cometa_zone.claimed = 0;
+
+    slot = &ngx_cometa_zone.slots[ngx_cometa_zone.slot];
+
+    ngx_cometa_slot_vacate(slot);
+    (void) pthread_mutex_unlock(&slot->life);
+}
+
+
+/*
+ * Under `life` of the slot. Voids all that was written under its epoch, and
+ * wakes everybody: they may hold calls that its process will not answer, and
+ * a wake-up that it owed them may be lost.
+ */
+
+static void
+ngx_cometa_slot_vacate(ngx_cometa_slot_t *slot)
+{
+    uint32_t            i;
+    ngx_cometa_head_t  *head;
+
+    head = ngx_cometa_zone.head;
+
+    slot->last_begun = cometa_ring_begun(&slot->ring);
+    slot->last_epoch = slot->epoch;
+
+    __atomic_store_n(&slot->pid, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&slot->epoch, slot->epoch + 1, __ATOMIC_RELEASE);
+    __atomic_fetch_add(&head->deaths, 1, __ATOMIC_SEQ_CST);
+
+    ngx_cometa_slot_clear(slot);
+
+    for (i = 0; i < head->slots; i++) {
+        if (ngx_cometa_zone.slots[i].pid) {
+            ngx_cometa_slot_wake(i);
+        }
+    }
+}
+
+
+/* Without a place for it, the kernel closes the descriptor of a parcel. */
+
+void
+ngx_cometa_slot_clear(ngx_cometa_slot_t *slot)
+{
+    u_char  byte;
+
+    while (recv(slot->door[0], &byte, 1, MSG_DONTWAIT) > 0) {
+#if (NGX_STAT_STUB)
+        (void) ngx_atomic_fetch_add(ngx_stat_active, -1);
+#endif
+    }
+}
+
+
+void
+ngx_cometa_slot_wake(uint32_t slot)
+{
+    uint64_t  one;
+
+    one = 1;
+
+    /* the counter never fills: it would take 2^64 wake-ups */
+
+    (void) !write(ngx_cometa_zone.slots[slot].eventfd, &one, sizeof(one));
+}
+
+
+ngx_uint_t
+ngx_cometa_slot_alive(uint32_t slot, uint32_t epoch)
+{
+    int                 rc;
+    ngx_cometa_slot_t  *s;
+
+    s = &ngx_cometa_zone.slots[slot];
+
+    if (__atomic_load_n(&s->epoch, __ATOMIC_ACQUIRE) != epoch) {
+        return 0;
+    }
+
+    if (slot == ngx_cometa_zone.slot && ngx_cometa_zone.claimed) {
+        return 1;
+    }
+
+    rc = pthread_mutex_trylock(&s->life);
+
+    if (rc == EBUSY) {
+        return 1;
+    }
+
+    if (rc == EOWNERDEAD) {
+        (void) pthread_mutex_consistent(&s->life);
+        ngx_cometa_slot_vacate(s);
+    }
+
+    (void) pthread_mutex_unlock(&s->life);
+
+    return 0;
+}
+
+
+ngx_uint_t
+ngx_cometa_slot_successor(void)
+{
+    uint32_t            i, taken;
+    ngx_cometa_slot_t  *s;
+
+    taken = 0;
+
+    for (i = 0; i < ngx_cometa_zone.head->slots; i++) {
+        s = &ngx_cometa_zone.slots[i];
+
+        if (s->pid == 0 || !ngx_cometa_slot_alive(i, s->epoch)) {
+            continue;
+        }
+
+        if (!s->draining && i != ngx_cometa_zone.slot) {
+            return 1;
+        }
+
+        taken++;
+    }
+
+    /* successors may be waiting for a slot */
+
+    return taken == ngx_cometa_zone.head->slots;
+}

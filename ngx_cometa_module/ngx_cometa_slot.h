@@ -1,0 +1,39 @@
+
+/*
+ * Slots: the place of a worker process in the zone. Whoever holds one has a
+ * mailbox and a door, and its epoch says whether what it wrote still holds.
+ */
+
+#ifndef _NGX_COMETA_SLOT_H_INCLUDED_
+#define _NGX_COMETA_SLOT_H_INCLUDED_
+
+
+#include "ngx_cometa_zone.h"
+
+
+/* In the master: makes rings and descriptors for the slots of a new zone. */
+ngx_int_t ngx_cometa_slot_equip(ngx_cometa_head_t *head, ngx_log_t *log);
+
+/* In the master, once a configuration is in force: frees what old zones had. */
+void ngx_cometa_slot_commit(ngx_cometa_head_t *head);
+
+/* In a worker, at its start and at its end. */
+ngx_int_t ngx_cometa_slot_claim(ngx_cometa_head_t *head, ngx_log_t *log);
+void ngx_cometa_slot_release(void);
+
+/*
+ * Whether the process that had this slot under this epoch is still there.
+ * Vacates the slot if it finds its process dead.
+ */
+ngx_uint_t ngx_cometa_slot_alive(uint32_t slot, uint32_t epoch);
+
+/* Whether another process could take over the work of this one. */
+ngx_uint_t ngx_cometa_slot_successor(void);
+
+void ngx_cometa_slot_wake(uint32_t slot);
+
+/* Closes the connections that lie in its door. */
+void ngx_cometa_slot_clear(ngx_cometa_slot_t *slot);
+
+
+#endif /* _NGX_COMETA_SLOT_H_INCLUDED_ */
