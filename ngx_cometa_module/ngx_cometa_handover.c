@@ -19,6 +19,7 @@
 static void ngx_cometa_handover_event(ngx_event_t *rev);
 static ngx_int_t ngx_cometa_handover_receive(int door);
 static void ngx_cometa_handover_take(int fd, u_char *data, size_t len);
+static void ngx_cometa_handover_lost(char *limit);
 static void ngx_cometa_handover_timer(ngx_event_t *ev);
 
 
@@ -210,14 +211,8 @@ ngx_cometa_handover_receive(int door)
         || cmsg->cmsg_len != CMSG_LEN(sizeof(int)))
     {
         /* there was no descriptor left for it: the kernel has closed it */
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "a connection handed over is lost, raise "
-                      "\"worker_rlimit_nofile\"");
 
-#if (NGX_STAT_STUB)
-        (void) ngx_atomic_fetch_add(ngx_stat_active, -1);
-#endif
-
+        ngx_cometa_handover_lost("worker_rlimit_nofile");
         return NGX_OK;
     }
 
@@ -241,14 +236,7 @@ ngx_cometa_handover_take(int fd, u_char *data, size_t len)
     }
 
     if (c == NULL) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "a connection handed over is closed, raise "
-                      "\"worker_connections\"");
-
-#if (NGX_STAT_STUB)
-        (void) ngx_atomic_fetch_add(ngx_stat_active, -1);
-#endif
-
+        ngx_cometa_handover_lost("worker_connections");
         (void) close(fd);
         return;
     }
@@ -272,6 +260,33 @@ ngx_cometa_handover_take(int fd, u_char *data, size_t len)
     c->write->ready = 1;
 
     ngx_cometa_handover_handler(c, data, len);
+}
+
+
+/* A line a second at most, for all since the last one. */
+
+static void
+ngx_cometa_handover_lost(char *limit)
+{
+    static time_t      said;
+    static ngx_uint_t  n;
+
+#if (NGX_STAT_STUB)
+    (void) ngx_atomic_fetch_add(ngx_stat_active, -1);
+#endif
+
+    n++;
+
+    if (said == ngx_time()) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "%ui connections handed over were closed, raise \"%s\"",
+                  n, limit);
+
+    said = ngx_time();
+    n = 0;
 }
 
 

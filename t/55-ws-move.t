@@ -29,7 +29,7 @@ select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/http rewrite map stub_status/)
-    ->todo_alerts()->plan(96);
+    ->todo_alerts()->plan(101);
 
 my $tls = $t->has_module('http_ssl') && eval { require IO::Socket::SSL; 1 };
 certificate($t, 'localhost') if $tls;
@@ -562,6 +562,41 @@ $d = device_on($home);
     is(all_served($d, $stayed, $again, @moved), 'yes', 'and all serve');
 
     $_->close() for $d, $stayed, $again, @moved;
+}
+
+$t->stop();
+
+# More than it can take, for it could not say that it is crowded
+
+($home, $away, my $other) = start(workers => 3, connections => 60);
+$d = device_on($home);
+
+{
+    my @streams = map { my $pid = $_; map { stream_on($pid) } 1 .. 40 }
+        $away, $other;
+    my @keys = map { websocket_key('app1', 'dev1') } @streams;
+
+    kill 'STOP', $home;
+    my @begun = map { begin($streams[$_], key => $keys[$_]) } 0 .. $#streams;
+    sleep(0.2);
+    kill 'CONT', $home;
+
+    my @sockets = grep { !$_->{stream}->eof() && $_->{status} } map {
+        eval { end($_) } || ()
+    } @begun;
+
+    cmp_ok(scalar @sockets, '>', 20, 'too many: there are some');
+    cmp_ok(scalar @sockets, '<', 60, 'too many: others are closed');
+    is(all_served($d, @sockets), 'yes', 'too many: which serve');
+
+    my $said = log_count($t,
+        qr/handed over were closed, raise "worker_connections"/);
+    ok($said >= 1 && $said <= 3, 'too many: it is logged, not for each')
+        or diag($said);
+
+    $_->close() for @sockets;
+    ok(figure_is('app1', 'websockets', 0), 'too many: none is left');
+    $d->close();
 }
 
 $t->stop();
