@@ -322,7 +322,6 @@ ngx_cometa_device_finish(ngx_cometa_device_t *dev)
     reason = dev->reason;
 
     if (dev->session) {
-        ngx_cometa_registry_detach(dev->record, dev->session);
         ngx_cometa_device_handlers.closed(dev, reason);
 
         ngx_cometa_stats_add(dev->app, detached[reason], 1);

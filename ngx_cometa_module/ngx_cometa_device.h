@@ -89,7 +89,10 @@ struct ngx_cometa_device_s {
 };
 
 
-/* The floor above. `reply` is told of an empty one only in form A. */
+/*
+ * The floor above. `reply` is told of an empty one only in form A. `closed`
+ * takes the device out of the registry, when it has told what it has to.
+ */
 
 typedef struct {
     /* NGX_DECLINED: no call is outstanding */

@@ -92,13 +92,19 @@ ngx_cometa_event_attached(ngx_cometa_device_t *dev)
 static void
 ngx_cometa_event_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
 {
-    ngx_cometa_line_closed(dev, reason);
+    /*
+     * Only of what was announced as attached, and while its name stands in the
+     * registry: the record may be another device's at once.
+     */
 
-    /* only of what was announced as attached */
-
-    if (dev->conf->webhook && dev->connection) {
+    if (dev->conf->webhook && dev->life.prev) {
         ngx_cometa_webhook_push(dev->conf->webhook, dev,
                                 NGX_COMETA_EVENT_DETACH,
                                 &ngx_cometa_reasons[reason], NULL, 0);
     }
+
+    /* those who look for it again, for the line sends them, do not find it */
+
+    ngx_cometa_registry_detach(dev->record, dev->session);
+    ngx_cometa_line_closed(dev, reason);
 }

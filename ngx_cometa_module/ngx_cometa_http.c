@@ -425,6 +425,26 @@ ngx_cometa_http_error_headers(ngx_http_request_t *r, ngx_uint_t error)
 }
 
 
+ngx_int_t
+ngx_cometa_http_watch(ngx_http_request_t *r)
+{
+    ngx_event_t  *rev;
+
+    rev = r->connection->read;
+
+    r->read_event_handler = ngx_http_test_reading;
+
+    /* edge-triggered: what came with the request makes no new event */
+
+    if (rev->ready) {
+        ngx_post_event(rev, &ngx_posted_events);
+        return NGX_OK;
+    }
+
+    return ngx_handle_read_event(rev, 0);
+}
+
+
 void
 ngx_cometa_http_start(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {

@@ -139,6 +139,12 @@ ngx_int_t ngx_cometa_http_json(ngx_http_request_t *r, ngx_uint_t status,
 ngx_int_t ngx_cometa_http_error(ngx_http_request_t *r, ngx_uint_t error);
 
 /*
+ * From now on a caller that goes away ends the request, also one that has gone
+ * already. NGX_ERROR: its connection cannot be watched.
+ */
+ngx_int_t ngx_cometa_http_watch(ngx_http_request_t *r);
+
+/*
  * Starts ctx->call, whose handler ends the request by ngx_cometa_http_end(),
  * perhaps before this returns. The request stays until it does.
  */

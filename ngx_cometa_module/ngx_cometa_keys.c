@@ -14,9 +14,14 @@
 static void ngx_cometa_keys_lock(void);
 static uint32_t *ngx_cometa_keys_bucket(u_char *key);
 static uint32_t ngx_cometa_keys_alloc(uint32_t app);
+static ngx_uint_t ngx_cometa_keys_full(void);
+static void ngx_cometa_keys_expire(ngx_cometa_otk_app_t *a);
+static void ngx_cometa_keys_sweep(void);
 static void ngx_cometa_keys_drop(uint32_t i);
 static ngx_int_t ngx_cometa_keys_parse(ngx_str_t *hex, u_char *key);
 
+
+#define NGX_COMETA_KEYS_SWEEP  100      /* ms, from one to the next */
 
 #define ngx_cometa_otk(i)  (&ngx_cometa_zone.keys[(i) - 1])
 
@@ -173,15 +178,13 @@ ngx_cometa_keys_alloc(uint32_t app)
     head = ngx_cometa_zone.head;
     a = &ngx_cometa_zone.keys_apps[app];
 
-    while (a->oldest
-           && ngx_cometa_otk(a->oldest)->expires <= ngx_cometa_now())
-    {
-        ngx_cometa_keys_drop(a->oldest);
+    ngx_cometa_keys_expire(a);
+
+    if (ngx_cometa_keys_full()) {
+        ngx_cometa_keys_sweep();
     }
 
-    if (a->n && (a->n >= head->keys / 4
-                 || (head->keys_free == 0 && head->keys_carved == head->keys)))
-    {
+    if (a->n && (a->n >= head->keys / 4 || ngx_cometa_keys_full())) {
         ngx_cometa_keys_drop(a->oldest);
         a->dropped++;
     }
@@ -197,6 +200,51 @@ ngx_cometa_keys_alloc(uint32_t app)
     }
 
     return 0;
+}
+
+
+static ngx_uint_t
+ngx_cometa_keys_full(void)
+{
+    ngx_cometa_head_t  *head;
+
+    head = ngx_cometa_zone.head;
+
+    return head->keys_free == 0 && head->keys_carved == head->keys;
+}
+
+
+static void
+ngx_cometa_keys_expire(ngx_cometa_otk_app_t *a)
+{
+    uint64_t  now;
+
+    now = ngx_cometa_now();
+
+    while (a->oldest && ngx_cometa_otk(a->oldest)->expires <= now) {
+        ngx_cometa_keys_drop(a->oldest);
+    }
+}
+
+
+/* An application that has gone quiet does not ask for its own to expire. */
+
+static void
+ngx_cometa_keys_sweep(void)
+{
+    uint32_t  app;
+
+    static ngx_msec_t  last;
+
+    if (ngx_current_msec - last < NGX_COMETA_KEYS_SWEEP) {
+        return;
+    }
+
+    last = ngx_current_msec;
+
+    for (app = 0; app < ngx_cometa_zone.head->napps; app++) {
+        ngx_cometa_keys_expire(&ngx_cometa_zone.keys_apps[app]);
+    }
 }
 
 

@@ -156,6 +156,14 @@ ngx_cometa_line_call(ngx_cometa_mail_t *mail, u_char *body, size_t len)
         return;
     }
 
+    /* the death of a worker that was leaving is told by nobody else */
+
+    if (line->busy && !line->abandoned
+        && !ngx_cometa_slot_alive(line->ref.slot, line->ref.epoch))
+    {
+        ngx_cometa_line_abandon(line);
+    }
+
     if (line->n >= mail->queue) {
         error = NGX_COMETA_DEVICE_BUSY;
 

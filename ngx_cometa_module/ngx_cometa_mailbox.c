@@ -192,6 +192,13 @@ ngx_cometa_mailbox_post(uint32_t slot, uint32_t epoch,
         return NGX_DECLINED;
     }
 
+    /* whether a large message fits into an empty ring is not to hang on where
+     * the ring happens to stand */
+
+    if (cometa_ring_used(&s->ring) == 0) {
+        reserve = 0;
+    }
+
     rc = cometa_ring_put(&s->ring, ngx_cometa_zone.rings + slot * size, size,
                          reserve, mail, sizeof(ngx_cometa_mail_t), body, len,
                          pos);

@@ -20,23 +20,27 @@
 #define NGX_COMETA_SOCKET_HOLD     3        /* ms */
 
 
-/* A call of a socket; the message follows. */
+/* A call of a socket. */
 
 typedef struct {
     ngx_queue_t                link;        /* in order of the calls */
     ngx_cometa_socket_t       *socket;
     ngx_cometa_call_t         *call;        /* NULL: it has ended */
+    u_char                    *message;     /* until it has ended */
     u_char                    *reply;       /* kept for its turn */
     uint32_t                   len;         /* of the reply */
     uint8_t                    type;        /* of the message */
-    uint8_t                    error;
+    uint8_t                    error;       /* instead of a reply */
 } ngx_cometa_request_t;
 
 
+static void ngx_cometa_socket_malformed(ngx_cometa_socket_t *s, int rc);
 static void ngx_cometa_socket_frame(ngx_cometa_socket_t *s, u_char *data, size_t
     len);
 static void ngx_cometa_socket_call(ngx_cometa_socket_t *s, u_char *data, size_t
     len);
+static ngx_int_t ngx_cometa_socket_begin(ngx_cometa_socket_t *s,
+    ngx_cometa_request_t *q, u_char *data, size_t len);
 static void ngx_cometa_socket_done(ngx_cometa_call_t *call, ngx_uint_t error,
     u_char *data, size_t len);
 static void ngx_cometa_socket_reply(ngx_cometa_socket_t *s, ngx_cometa_request_t
@@ -44,6 +48,7 @@ static void ngx_cometa_socket_reply(ngx_cometa_socket_t *s, ngx_cometa_request_t
 static void ngx_cometa_socket_shut(ngx_cometa_socket_t *s);
 static void ngx_cometa_socket_hold(ngx_cometa_socket_t *s);
 static void ngx_cometa_socket_held_handler(ngx_event_t *ev);
+static void ngx_cometa_socket_forget(ngx_cometa_request_t *q);
 
 
 static ngx_queue_t   ngx_cometa_held;
@@ -171,11 +176,7 @@ ngx_cometa_socket_parse(ngx_cometa_socket_t *s, u_char *data, size_t len)
         }
 
         if (rc < 0) {
-            ngx_log_error(NGX_LOG_INFO, s->connection->log, 0,
-                          "malformed frame on a websocket: %s",
-                          cometa_ws_error(rc));
-            s->failing = 1;
-            ngx_cometa_socket_close(s, cometa_ws_error_code(rc));
+            ngx_cometa_socket_malformed(s, rc);
             return;
         }
 
@@ -196,6 +197,23 @@ ngx_cometa_socket_parse(ngx_cometa_socket_t *s, u_char *data, size_t len)
             ngx_cometa_bytes_free(b);
         }
     }
+}
+
+
+/* The rest of what it sends is malformed, too, and not worth a word. */
+
+static void
+ngx_cometa_socket_malformed(ngx_cometa_socket_t *s, int rc)
+{
+    if (s->closing) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_INFO, s->connection->log, 0,
+                  "malformed frame on a websocket: %s", cometa_ws_error(rc));
+
+    s->failing = 1;
+    ngx_cometa_socket_close(s, cometa_ws_error_code(rc));
 }
 
 
@@ -231,20 +249,24 @@ ngx_cometa_socket_frame(ngx_cometa_socket_t *s, u_char *data, size_t len)
 }
 
 
+/* Errors wait for their turn, too: who goes on after so many is cut off. */
+
 static void
 ngx_cometa_socket_call(ngx_cometa_socket_t *s, u_char *data, size_t len)
 {
-    ngx_cometa_call_t     *call;
     ngx_cometa_request_t  *q;
 
-    q = ngx_alloc(sizeof(ngx_cometa_request_t) + len, ngx_cycle->log);
+    if (s->queued >= 2 * NGX_COMETA_SOCKET_CALLS) {
+        s->failing = 1;
+        ngx_cometa_socket_close(s, NGX_COMETA_CLOSE_AGAIN);
+        return;
+    }
+
+    q = ngx_calloc(sizeof(ngx_cometa_request_t), ngx_cycle->log);
     if (q == NULL) {
         s->dead = 1;
         return;
     }
-
-    ngx_memzero(q, sizeof(ngx_cometa_request_t));
-    ngx_memcpy(q + 1, data, len);
 
     q->socket = s;
     q->type = s->ws.type;
@@ -255,28 +277,46 @@ ngx_cometa_socket_call(ngx_cometa_socket_t *s, u_char *data, size_t len)
     if (len == 0) {
         q->error = NGX_COMETA_EMPTY_MESSAGE;
 
-    } else if (s->queued > NGX_COMETA_SOCKET_CALLS) {
+    } else if (s->queued > NGX_COMETA_SOCKET_CALLS
+               || ngx_cometa_socket_begin(s, q, data, len) != NGX_OK)
+    {
         q->error = NGX_COMETA_OVERLOADED;
-
-    } else {
-        q->call = ngx_cometa_call_create();
-
-        if (q->call == NULL) {
-            q->error = NGX_COMETA_OVERLOADED;
-        }
     }
 
-    call = q->call;
-
-    if (call == NULL) {
+    if (q->error) {
         ngx_cometa_socket_reply(s, q, NULL, 0);
         return;
     }
 
+    /* perhaps the end of it */
+
+    ngx_cometa_call_start(q->call);
+}
+
+
+static ngx_int_t
+ngx_cometa_socket_begin(ngx_cometa_socket_t *s, ngx_cometa_request_t *q,
+    u_char *data, size_t len)
+{
+    ngx_cometa_call_t  *call;
+
+    q->message = ngx_alloc(len, ngx_cycle->log);
+    if (q->message == NULL) {
+        return NGX_ERROR;
+    }
+
+    call = ngx_cometa_call_create();
+    if (call == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(q->message, data, len);
+
+    q->call = call;
     s->outstanding++;
 
     call->key = s->key;
-    call->message.data = (u_char *) (q + 1);
+    call->message.data = q->message;
     call->message.len = len;
     call->timeout = s->conf->send_timeout;
     call->owe = s->conf->send_timeout;
@@ -284,7 +324,7 @@ ngx_cometa_socket_call(ngx_cometa_socket_t *s, u_char *data, size_t len)
     call->handler = ngx_cometa_socket_done;
     call->data = q;
 
-    ngx_cometa_call_start(call);
+    return NGX_OK;
 }
 
 
@@ -302,6 +342,9 @@ ngx_cometa_socket_done(ngx_cometa_call_t *call, ngx_uint_t error,
     q->error = error;
     s->outstanding--;
 
+    ngx_free(q->message);
+    q->message = NULL;
+
     ngx_cometa_socket_log(s);
     ngx_cometa_socket_reply(s, q, data, len);
 }
@@ -309,7 +352,7 @@ ngx_cometa_socket_done(ngx_cometa_call_t *call, ngx_uint_t error,
 
 /*
  * The end of one request. If it is the oldest it is answered, and after it
- * those that ended before their turn.
+ * those that ended before their turn. Of an error nothing is kept but itself.
  */
 
 static void
@@ -320,15 +363,11 @@ ngx_cometa_socket_reply(ngx_cometa_socket_t *s, ngx_cometa_request_t *q,
     ngx_uint_t  type;
     u_char      text[256];
 
-    if (q->error) {
-        data = text;
-        len = ngx_sprintf(text, "{\"msg\":\"%V\",\"error\":\"%V\"}",
-                          &ngx_cometa_errors[q->error].line,
-                          &ngx_cometa_errors[q->error].word)
-              - text;
-    }
-
     if (ngx_queue_head(&s->requests) != &q->link) {
+
+        if (q->error) {
+            return;
+        }
 
         q->len = len;
         q->reply = ngx_alloc(len ? len : 1, ngx_cycle->log);
@@ -347,6 +386,11 @@ ngx_cometa_socket_reply(ngx_cometa_socket_t *s, ngx_cometa_request_t *q,
 
         if (q->error) {
             type = COMETA_WS_TEXT;
+            data = text;
+            len = ngx_sprintf(text, "{\"msg\":\"%V\",\"error\":\"%V\"}",
+                              &ngx_cometa_errors[q->error].line,
+                              &ngx_cometa_errors[q->error].word)
+                  - text;
 
         } else if (type == COMETA_WS_TEXT && !cometa_utf8_valid(data, len)) {
             type = COMETA_WS_BINARY;
@@ -363,11 +407,7 @@ ngx_cometa_socket_reply(ngx_cometa_socket_t *s, ngx_cometa_request_t *q,
         s->queued--;
         s->batched++;
 
-        if (q->reply) {
-            ngx_free(q->reply);
-        }
-
-        ngx_free(q);
+        ngx_cometa_socket_forget(q);
 
         if (ngx_queue_empty(&s->requests)) {
             break;
@@ -376,7 +416,7 @@ ngx_cometa_socket_reply(ngx_cometa_socket_t *s, ngx_cometa_request_t *q,
         q = ngx_queue_data(ngx_queue_head(&s->requests),
                            ngx_cometa_request_t, link);
 
-        if (q->reply == NULL) {
+        if (q->reply == NULL && !q->error) {
             break;
         }
 
@@ -424,6 +464,17 @@ ngx_cometa_socket_put(ngx_cometa_socket_t *s, ngx_uint_t type, u_char *data,
 
     if (s->closing) {
         return NGX_ERROR;
+    }
+
+    if (s->busy && s->output.len - s->output.pos + len > s->conf->max_output) {
+
+        /* it was not tried yet */
+
+        ngx_cometa_socket_flush(s);
+
+        if (s->dead) {
+            return NGX_ERROR;
+        }
     }
 
     if (s->output.len - s->output.pos + len > s->conf->max_output) {
@@ -524,8 +575,9 @@ ngx_cometa_socket_shut(ngx_cometa_socket_t *s)
 
 #if (NGX_SSL)
     if (c->ssl) {
-        ngx_cometa_socket_end(s);
-        return;
+        /* nothing can be written any more, no alert either */
+        c->ssl->no_send_shutdown = 1;
+        c->ssl->no_wait_shutdown = 1;
     }
 #endif
 
@@ -638,6 +690,21 @@ ngx_cometa_bytes_free(ngx_cometa_bytes_t *b)
 }
 
 
+static void
+ngx_cometa_socket_forget(ngx_cometa_request_t *q)
+{
+    if (q->message) {
+        ngx_free(q->message);
+    }
+
+    if (q->reply) {
+        ngx_free(q->reply);
+    }
+
+    ngx_free(q);
+}
+
+
 void
 ngx_cometa_socket_drop_requests(ngx_cometa_socket_t *s)
 {
@@ -654,11 +721,7 @@ ngx_cometa_socket_drop_requests(ngx_cometa_socket_t *s)
             ngx_cometa_call_cancel(q->call);
         }
 
-        if (q->reply) {
-            ngx_free(q->reply);
-        }
-
-        ngx_free(q);
+        ngx_cometa_socket_forget(q);
     }
 
     s->outstanding = 0;

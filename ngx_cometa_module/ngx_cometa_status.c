@@ -116,7 +116,6 @@ ngx_cometa_status_device(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     ctx->call = call;
 
     r->main->count++;
-    r->read_event_handler = ngx_http_test_reading;
     r->write_event_handler = ngx_http_request_empty_handler;
 
     ngx_cometa_http_start(r, ctx);

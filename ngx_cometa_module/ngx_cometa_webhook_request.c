@@ -147,6 +147,10 @@ ngx_cometa_webhook_connection(ngx_cometa_lane_t *lane,
     c->write->ready = 1;
     c->log_error = NGX_ERROR_INFO;
 
+    /* it is no TCP */
+    c->tcp_nodelay = NGX_TCP_NODELAY_DISABLED;
+    c->tcp_nopush = NGX_TCP_NOPUSH_DISABLED;
+
     c->recv = ngx_recv;
     c->send = ngx_send;
     c->recv_chain = ngx_recv_chain;

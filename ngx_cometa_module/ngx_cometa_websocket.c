@@ -125,6 +125,12 @@ ngx_cometa_websocket_open(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
     error = ngx_cometa_websocket_check(r, &key);
 
+    /* nobody would end it; the key stays good for another worker */
+
+    if (error == NGX_COMETA_OK && ngx_exiting) {
+        error = NGX_COMETA_DRAINING;
+    }
+
     if (error == NGX_COMETA_OK) {
         error = ngx_cometa_websocket_admit(r, ctx, &place);
     }

@@ -6,6 +6,7 @@
 
 #include "ngx_cometa_conf.h"
 #include "ngx_cometa_process.h"
+#include "ngx_cometa_handover.h"
 
 
 typedef struct {
@@ -245,6 +246,10 @@ ngx_cometa_handler(ngx_http_request_t *r)
     ngx_cometa_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    if (ngx_cometa_zone.claimed) {
+        ngx_cometa_handover_crowd();
+    }
 
     if (r->method == NGX_HTTP_POST) {
 

@@ -21,7 +21,7 @@ use Time::HiRes qw/ sleep /;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(33);
+my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(35);
 
 $t->write_file_expand('nginx.conf', cometa_conf(
     workers => 2, listen => 'reuseport',
@@ -34,6 +34,7 @@ $t->write_file_expand('nginx.conf', cometa_conf(
 EOC
     server => <<'EOC'));
 
+        listen 127.0.0.1:8089 deferred;
         access_log %%TESTDIR%%/cometa.log cometa;
         add_header Pid $pid always;
 
@@ -210,5 +211,24 @@ $written = $mark;
 $d->read_chunk();
 $call->{stream}->close();
 like(line($written), qr/\A499\|app1\|dev1\|/, 'a caller that leaves');
+
+# One that has left when its request is read
+
+my @pids = map { worker($_) } $one, $two;
+
+for my $port (8080, 8089) {
+    my $gone = device(device => "gone$port");
+    my $stream = caller_stream(port => $port);
+
+    kill 'STOP', @pids;
+    $stream->write(call_request('app1', "gone$port", 'x', marked()));
+    $written = $mark;
+    $stream->close();
+    sleep(0.1);
+    kill 'CONT', @pids;
+
+    like(line($written), qr/\A499\|app1\|gone$port\|/,
+        "a caller that has left, port $port");
+}
 
 ###############################################################################

@@ -24,10 +24,10 @@ select STDOUT; $| = 1;
 
 my $n = 8;
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(21);
+my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(22);
 
 $t->write_file_expand('nginx.conf', worker_conf(workers => $n,
-    http => "log_format hop '\$cometa_hop \$status \$uri';",
+    http => "cometa_max_message_size 128000; log_format hop '\$cometa_hop \$status \$uri';",
     server => 'access_log %%TESTDIR%%/hop.log hop;'));
 
 $t->run();
@@ -130,6 +130,14 @@ my $bytes = join '', map { chr int rand 256 } 1 .. 4096;
 
 is(pairs(sub { substr("$_[0]$_[1]" . $bytes x 16, 0, 65536) }), '',
     'messages of 64k from each to each');
+
+# Of any size, wherever the one before has left the mailbox
+
+is(pairs(sub {
+    my ($i, $k) = @_;
+    my $size = ($i + $k) % 3 ? 126000 + 211 * $k : 40000;
+    return substr("$i$k" . $bytes x 32, 0, $size);
+}), '', 'messages of nearly half a mailbox from each to each');
 
 # Calls of several workers for one device: one at a time, in order
 

@@ -34,7 +34,7 @@ my $rounds = 20;
 # nothing else.
 
 my $t = Test::Nginx->new()->has(qw/http rewrite map/)->todo_alerts()
-    ->plan(59);
+    ->plan(63);
 
 $t->write_file_expand('nginx.conf', worker_conf(workers => $n,
     send => 'cometa_send_timeout 2s;'));
@@ -330,9 +330,38 @@ sub wait_stats {
 }
 
 $t->stop();
+
+# A caller's worker that is leaving already: nobody takes its place, and none
+# of its devices is looked for
+
+$t->write_file_expand('nginx.conf', worker_conf(workers => 1,
+    shutdown => '60s', send => 'cometa_send_timeout 1s;'));
+$t->run();
+
+{
+    my ($old) = wait_serving($t, 1);
+    my $stream = stream_on($old);
+    my ($begin, $end) = call_request('app1', 'far', 'x') =~ /\A(.{20})(.*)\z/s;
+    $stream->write($begin);
+    stats('app1');
+
+    reload_all($t, 1);
+    my $d = device(device => 'far');
+    $stream->write($end);
+    is($d->read_chunk(), 'x', 'a call from a worker that is leaving');
+
+    kill 'KILL', $old;
+    ok(wait_gone($t, 5, $old), 'which is killed');
+
+    is(text(call('app1', 'far', 'y')), '504 device_timeout',
+        'the next one waits for the reply to it');
+    is($d->closed(4), 'last', 'not for ever: the device is closed');
+}
+
+$t->stop();
 my $exited = qr/worker process \d+ exited on signal 9/;
 is(expected_alerts($t, $exited), '', 'no other alerts');
-is(log_count($t, $exited), $rounds + KILLS + 2, 'one of each kill');
+is(log_count($t, $exited), $rounds + KILLS + 3, 'one of each kill');
 
 # Not left to the end of the program, where a todo is not seen as one.
 undef $t;

@@ -25,7 +25,7 @@ use Time::HiRes qw/ sleep time /;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map http_ssl/)->plan(96);
+my $t = Test::Nginx->new()->has(qw/http rewrite map http_ssl/)->plan(100);
 
 certificate($t, 'localhost');
 
@@ -353,5 +353,40 @@ is(figures('app2')->{keys_dropped}, 0, 'nothing with the other');
 my @edge = @flood[$dropped - 1, $dropped];
 is(opens(key => $edge[0]), '403 invalid_key', 'the last one dropped');
 is(opens(key => $edge[1]), 101, 'the oldest one kept');
+
+# Keys that nobody uses, of applications that have gone quiet
+
+$t->stop();
+$t->write_file_expand('nginx.conf', websocket_conf(workers => 1,
+    zone => '2m', websocket => 'cometa_websocket_key_timeout 2s;')
+    =~ s/(app2 +other;)/$1 ~^quiet s3cret;/r);
+$t->run();
+$s = caller_stream();
+
+sub asks {
+    my ($app) = @_;
+    return key_answer($app, 'dev1', stream => $s, secret => 's3cret');
+}
+
+for my $app (map { "quiet$_" } 1 .. 5) {
+    asks($app) for 1 .. 400;
+}
+
+is(refusal(asks('app1')), '503 overloaded', 'no room for a key');
+ok(wait_for(sub { asks('app1')->{json}{device_key} }, 10),
+    'but when others have expired');
+
+# An error over TLS: what is still sent does not overtake the close
+
+$t->stop();
+start(workers => 1, ssl => 1);
+$d = device();
+$ws = websocket(ssl => 1);
+my $frame = ws_text('x' x 300000);
+$ws->raw(substr $frame, 0, 20000);
+is($ws->said(), 'close 1009', 'too large, over TLS');
+$ws->raw(substr $frame, 20000 + 20000 * $_, 20000) for 0 .. 9;
+is($ws->rest(), 'eof', 'and the end');
+$d->close();
 
 ###############################################################################

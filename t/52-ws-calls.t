@@ -23,7 +23,7 @@ use Time::HiRes qw/ sleep time /;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(67);
+my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(75);
 
 sub start {
     my (%o) = @_;
@@ -366,5 +366,43 @@ answers($d, 1);
 is($ws->said(), 'text re: then', 'and goes on');
 is($ws->goodbye(), 'close 1000, eof', 'to the end');
 is(figures('app1')->{websockets}, 0, 'no websocket is left');
+
+# Who goes on all the same is cut off: what waits for its turn has an end
+
+$ws = websocket();
+$ws->raw(map { ws_text($_) } 1 .. 2048);
+ok($ws->quiet(), '2048 calls: they wait');
+$ws->raw(ws_text('more'), map { ws_text('x' x 1000) } 1 .. 100);
+is($ws->said(3), 'close 1013', 'one more: closed');
+is($ws->rest(), 'eof', 'in order');
+$d->send_chunk('nobody waits') if defined $d->read_chunk();
+ok(figure_is('app1', 'calls', 0), 'no call is left');
+
+# Errors that wait for the first one's reply are told in their places
+
+$t->stop();
+start(workers => 1, websocket => 'cometa_queue 1;');
+$d = device();
+$ws = websocket();
+$ws->raw(map { ws_text($_) } 1 .. 50);
+$d->read_chunk();
+$d->send_chunk('re: 1');
+answers($d, 1);
+is($ws->heard(50), numbered(1, 2) . ', error device_busy' x 48,
+    'errors in their places');
+
+# Thousands of errors at once are more than may wait for who does not read
+
+$d->close();
+ok(figure_is('app1', 'num_devices', 0), 'the device leaves');
+
+kill 'STOP', $ws->{headers}{pid};
+$ws->raw(join '', map { ws_text($_) } 1 .. 15000);
+kill 'CONT', $ws->{headers}{pid};
+
+is($ws->heard(15000), join(', ', ('error device_offline') x 15000),
+    'thousands of errors for who reads');
+is(figures('app1')->{websockets_slow}, 0, 'which is not slow');
+$ws->goodbye();
 
 ###############################################################################

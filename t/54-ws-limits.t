@@ -16,8 +16,8 @@ use Test::Nginx;
 use Test::Nginx::Cometa;
 use Test::Nginx::Cometa::WebSocket;
 use Test::Nginx::Cometa::Workers qw/
-    device_on processes reload_all wait_serving wait_gone master
-    expected_alerts rss fds
+    device_on stream_on processes reload_all wait_serving wait_gone master
+    expected_alerts rss fds text
 /;
 use Time::HiRes qw/ sleep time /;
 
@@ -27,7 +27,7 @@ select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/http rewrite map/)->todo_alerts()
-    ->plan(67);
+    ->plan(70);
 
 sub configure {
     my (%o) = @_;
@@ -271,6 +271,30 @@ $d = device();
     is(served($late, $d), 'yes', 'reload: the new one stays');
     is(websockets(), 1, 'reload: one is left');
     $late->goodbye();
+}
+
+# A handshake that ends when its worker is leaving
+
+{
+    my ($old) = wait_serving($t, 2);
+    my $key = websocket_key('app1', 'dev1');
+    my $stream = stream_on($old);
+    my ($begin, $end) = Test::Nginx::Cometa::WebSocket::handshake(
+        key => $key, device => 'dev1', nonce => 'dGhlIHNhbXBsZSBub25jZQ=='
+    ) =~ /\A(.{20})(.*)\z/s;
+
+    $stream->write($begin);
+    stats('app1', stream => stream_on($old));
+
+    my ($new) = reload_all($t, 2);
+    $d = device_on($new);
+    $stream->write($end);
+    is(text(Test::Nginx::Cometa::Caller::response($stream)), '503 draining',
+        'reload: none opens where it would be closed');
+    my $late = websocket(key => $key);
+    is(served($late, $d), 'yes', 'reload: the key is still good');
+    $late->goodbye();
+    ok(wait_gone($t, 8, $old), 'reload: and the worker leaves');
 }
 
 $t->stop();

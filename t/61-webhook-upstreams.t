@@ -22,7 +22,7 @@ select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl rewrite map proxy
-    upstream_keepalive upstream_hash/)->has_daemon('openssl')->plan(50);
+    upstream_keepalive upstream_hash/)->has_daemon('openssl')->plan(53);
 
 certificate($t, 'localhost');
 certificate($t, 'other');
@@ -82,6 +82,12 @@ my $http = <<'EOF';
 
         # a static file for a POST
         error_page 405 =200 $uri;
+    }
+
+    server {
+        listen 127.0.0.1:8088;
+        access_log off;
+        return 200 "thank you";
     }
 EOF
 
@@ -145,6 +151,12 @@ my $locations = <<'EOF';
             proxy_pass http://127.0.0.1:8084;
         }
 
+        location = /unbuffered {
+            internal;
+            proxy_buffering off;
+            proxy_pass http://127.0.0.1:8088;
+        }
+
         location = /none {
             internal;
             return 204;
@@ -163,7 +175,7 @@ my $locations = <<'EOF';
 EOF
 
 my @places = qw/ kept new tls distrusted next stay half hashed large none
-    text limited /;
+    text limited unbuffered /;
 
 $locations .= <<"EOF" for @places;
 
@@ -314,7 +326,7 @@ is(grown(), '22 0 0 0', 'half: figures');
 
 # Answers that nobody reads
 
-for my $place (qw/ large none text limited /) {
+for my $place (qw/ large none text limited unbuffered /) {
     life($place, 5);
     is(grown(), '7 0 0 0', "$place: figures");
 }
