@@ -25,7 +25,11 @@ static void ngx_cometa_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t
     len);
 static void ngx_cometa_deaths(void);
 static void ngx_cometa_exiting(ngx_event_t *ev);
+static void ngx_cometa_arrived(ngx_connection_t *c, u_char *data, size_t len);
 static void ngx_cometa_drain(ngx_event_t *ev);
+
+
+static ngx_event_t  ngx_cometa_draining;    /* no handler: not yet */
 
 
 ngx_int_t
@@ -92,7 +96,7 @@ ngx_cometa_join(ngx_cycle_t *cycle)
 
     ngx_cometa_zone.slots[ngx_cometa_zone.slot].generation = mcf->generation;
 
-    return ngx_cometa_handover_open(cycle, ngx_cometa_move_arrived);
+    return ngx_cometa_handover_open(cycle, ngx_cometa_arrived);
 }
 
 
@@ -151,18 +155,29 @@ ngx_cometa_deaths(void)
 static void
 ngx_cometa_exiting(ngx_event_t *ev)
 {
-    static ngx_event_t  drain;
-
     ngx_cometa_zone.slots[ngx_cometa_zone.slot].draining = 1;
 
-    drain.handler = ngx_cometa_drain;
-    drain.log = ev->log;
-    drain.data = &drain;
+    ngx_cometa_draining.handler = ngx_cometa_drain;
+    ngx_cometa_draining.log = ev->log;
+    ngx_cometa_draining.data = &ngx_cometa_draining;
 
     if (ngx_cometa_device_count() || ngx_cometa_socket_count()
         || ngx_cometa_webhook_count())
     {
-        ngx_add_timer(&drain, NGX_COMETA_DRAIN_WAIT);
+        ngx_add_timer(&ngx_cometa_draining, NGX_COMETA_DRAIN_WAIT);
+    }
+}
+
+
+/* It may have lain in the door when this worker was empty, and left. */
+
+static void
+ngx_cometa_arrived(ngx_connection_t *c, u_char *data, size_t len)
+{
+    ngx_cometa_move_arrived(c, data, len);
+
+    if (ngx_cometa_draining.handler && !ngx_cometa_draining.timer_set) {
+        ngx_add_timer(&ngx_cometa_draining, NGX_COMETA_DRAIN_WAIT);
     }
 }
 
