@@ -1,7 +1,6 @@
 
 /*
- * The frames of a WebSocket: messages become calls, replies and events become
- * messages.
+ * The frames of a WebSocket, to and from its connection.
  *
  * Frames that arrive together are handled together, and what they lead to is
  * written together when they are done. A reply is written at once, unless
@@ -10,45 +9,20 @@
  */
 
 #include "ngx_cometa_socket_io.h"
-#include "ngx_cometa_error.h"
 
 
 #define NGX_COMETA_SOCKET_READ     65536
 #define NGX_COMETA_SOCKET_READS    16       /* in one go */
-#define NGX_COMETA_SOCKET_CALLS    1024     /* outstanding on one socket */
 #define NGX_COMETA_SOCKET_BATCH    16384    /* bytes that wait for no more */
 #define NGX_COMETA_SOCKET_HOLD     3        /* ms */
-
-
-/* A call of a socket. */
-
-typedef struct {
-    ngx_queue_t                link;        /* in order of the calls */
-    ngx_cometa_socket_t       *socket;
-    ngx_cometa_call_t         *call;        /* NULL: it has ended */
-    u_char                    *message;     /* until it has ended */
-    u_char                    *reply;       /* kept for its turn */
-    uint32_t                   len;         /* of the reply */
-    uint8_t                    type;        /* of the message */
-    uint8_t                    error;       /* instead of a reply */
-} ngx_cometa_request_t;
 
 
 static void ngx_cometa_socket_malformed(ngx_cometa_socket_t *s, int rc);
 static void ngx_cometa_socket_frame(ngx_cometa_socket_t *s, u_char *data, size_t
     len);
-static void ngx_cometa_socket_call(ngx_cometa_socket_t *s, u_char *data, size_t
-    len);
-static ngx_int_t ngx_cometa_socket_begin(ngx_cometa_socket_t *s,
-    ngx_cometa_request_t *q, u_char *data, size_t len);
-static void ngx_cometa_socket_done(ngx_cometa_call_t *call, ngx_uint_t error,
-    u_char *data, size_t len);
-static void ngx_cometa_socket_reply(ngx_cometa_socket_t *s, ngx_cometa_request_t
-    *q, u_char *data, size_t len);
 static void ngx_cometa_socket_shut(ngx_cometa_socket_t *s);
 static void ngx_cometa_socket_hold(ngx_cometa_socket_t *s);
 static void ngx_cometa_socket_held_handler(ngx_event_t *ev);
-static void ngx_cometa_socket_forget(ngx_cometa_request_t *q);
 
 
 static ngx_queue_t   ngx_cometa_held;
@@ -245,187 +219,6 @@ ngx_cometa_socket_frame(ngx_cometa_socket_t *s, u_char *data, size_t len)
 
     default: /* COMETA_WS_TEXT, COMETA_WS_BINARY */
         ngx_cometa_socket_call(s, data, len);
-    }
-}
-
-
-/* Errors wait for their turn, too: who goes on after so many is cut off. */
-
-static void
-ngx_cometa_socket_call(ngx_cometa_socket_t *s, u_char *data, size_t len)
-{
-    ngx_cometa_request_t  *q;
-
-    if (s->queued >= 2 * NGX_COMETA_SOCKET_CALLS) {
-        s->failing = 1;
-        ngx_cometa_socket_close(s, NGX_COMETA_CLOSE_AGAIN);
-        return;
-    }
-
-    q = ngx_calloc(sizeof(ngx_cometa_request_t), ngx_cycle->log);
-    if (q == NULL) {
-        s->dead = 1;
-        return;
-    }
-
-    q->socket = s;
-    q->type = s->ws.type;
-
-    ngx_queue_insert_tail(&s->requests, &q->link);
-    s->queued++;
-
-    if (len == 0) {
-        q->error = NGX_COMETA_EMPTY_MESSAGE;
-
-    } else if (s->queued > NGX_COMETA_SOCKET_CALLS
-               || ngx_cometa_socket_begin(s, q, data, len) != NGX_OK)
-    {
-        q->error = NGX_COMETA_OVERLOADED;
-    }
-
-    if (q->error) {
-        ngx_cometa_socket_reply(s, q, NULL, 0);
-        return;
-    }
-
-    /* perhaps the end of it */
-
-    ngx_cometa_call_start(q->call);
-}
-
-
-static ngx_int_t
-ngx_cometa_socket_begin(ngx_cometa_socket_t *s, ngx_cometa_request_t *q,
-    u_char *data, size_t len)
-{
-    ngx_cometa_call_t  *call;
-
-    q->message = ngx_alloc(len, ngx_cycle->log);
-    if (q->message == NULL) {
-        return NGX_ERROR;
-    }
-
-    call = ngx_cometa_call_create();
-    if (call == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_memcpy(q->message, data, len);
-
-    q->call = call;
-    s->outstanding++;
-
-    call->key = s->key;
-    call->message.data = q->message;
-    call->message.len = len;
-    call->timeout = s->conf->send_timeout;
-    call->owe = s->conf->send_timeout;
-    call->queue = s->conf->queue;
-    call->handler = ngx_cometa_socket_done;
-    call->data = q;
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_cometa_socket_done(ngx_cometa_call_t *call, ngx_uint_t error,
-    u_char *data, size_t len)
-{
-    ngx_cometa_socket_t   *s;
-    ngx_cometa_request_t  *q;
-
-    q = call->data;
-    s = q->socket;
-
-    q->call = NULL;
-    q->error = error;
-    s->outstanding--;
-
-    ngx_free(q->message);
-    q->message = NULL;
-
-    ngx_cometa_socket_log(s);
-    ngx_cometa_socket_reply(s, q, data, len);
-}
-
-
-/*
- * The end of one request. If it is the oldest it is answered, and after it
- * those that ended before their turn. Of an error nothing is kept but itself.
- */
-
-static void
-ngx_cometa_socket_reply(ngx_cometa_socket_t *s, ngx_cometa_request_t *q,
-    u_char *data, size_t len)
-{
-    ngx_int_t   rc;
-    ngx_uint_t  type;
-    u_char      text[256];
-
-    if (ngx_queue_head(&s->requests) != &q->link) {
-
-        if (q->error) {
-            return;
-        }
-
-        q->len = len;
-        q->reply = ngx_alloc(len ? len : 1, ngx_cycle->log);
-
-        if (q->reply == NULL) {
-            ngx_cometa_socket_end(s);
-            return;
-        }
-
-        ngx_memcpy(q->reply, data, len);
-        return;
-    }
-
-    for ( ;; ) {
-        type = q->type;
-
-        if (q->error) {
-            type = COMETA_WS_TEXT;
-            data = text;
-            len = ngx_sprintf(text, "{\"msg\":\"%V\",\"error\":\"%V\"}",
-                              &ngx_cometa_errors[q->error].line,
-                              &ngx_cometa_errors[q->error].word)
-                  - text;
-
-        } else if (type == COMETA_WS_TEXT && !cometa_utf8_valid(data, len)) {
-            type = COMETA_WS_BINARY;
-        }
-
-        rc = ngx_cometa_socket_put(s, type, data, len);
-
-        if (rc != NGX_OK) {
-            /* closing: the requests are gone */
-            return;
-        }
-
-        ngx_queue_remove(&q->link);
-        s->queued--;
-        s->batched++;
-
-        ngx_cometa_socket_forget(q);
-
-        if (ngx_queue_empty(&s->requests)) {
-            break;
-        }
-
-        q = ngx_queue_data(ngx_queue_head(&s->requests),
-                           ngx_cometa_request_t, link);
-
-        if (q->reply == NULL && !q->error) {
-            break;
-        }
-
-        data = q->reply;
-        len = q->len;
-    }
-
-    if (!s->busy) {
-        ngx_cometa_socket_settle(s);
     }
 }
 
@@ -687,43 +480,4 @@ ngx_cometa_bytes_free(ngx_cometa_bytes_t *b)
     }
 
     ngx_memzero(b, sizeof(ngx_cometa_bytes_t));
-}
-
-
-static void
-ngx_cometa_socket_forget(ngx_cometa_request_t *q)
-{
-    if (q->message) {
-        ngx_free(q->message);
-    }
-
-    if (q->reply) {
-        ngx_free(q->reply);
-    }
-
-    ngx_free(q);
-}
-
-
-void
-ngx_cometa_socket_drop_requests(ngx_cometa_socket_t *s)
-{
-    ngx_queue_t           *head;
-    ngx_cometa_request_t  *q;
-
-    while (!ngx_queue_empty(&s->requests)) {
-        head = ngx_queue_head(&s->requests);
-        q = ngx_queue_data(head, ngx_cometa_request_t, link);
-
-        ngx_queue_remove(head);
-
-        if (q->call) {
-            ngx_cometa_call_cancel(q->call);
-        }
-
-        ngx_cometa_socket_forget(q);
-    }
-
-    s->outstanding = 0;
-    s->queued = 0;
 }

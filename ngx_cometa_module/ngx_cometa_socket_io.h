@@ -1,7 +1,8 @@
 
 /*
- * What the two files of a WebSocket share: its frames are in
- * ngx_cometa_socket_io.c, its life in ngx_cometa_socket.c. For nobody else.
+ * What the three files of a WebSocket share: its life is in
+ * ngx_cometa_socket.c, its frames in ngx_cometa_socket_io.c, its calls in
+ * ngx_cometa_socket_call.c. For nobody else.
  */
 
 #ifndef _NGX_COMETA_SOCKET_IO_H_INCLUDED_
@@ -77,10 +78,17 @@ void ngx_cometa_socket_flush(ngx_cometa_socket_t *s);
 ngx_int_t ngx_cometa_socket_put(ngx_cometa_socket_t *s, ngx_uint_t type,
     u_char *data, size_t len);
 
-void ngx_cometa_socket_drop_requests(ngx_cometa_socket_t *s);
 ngx_int_t ngx_cometa_bytes_add(ngx_cometa_bytes_t *b, u_char *data,
     size_t len);
 void ngx_cometa_bytes_free(ngx_cometa_bytes_t *b);
+
+
+/* In ngx_cometa_socket_call.c */
+
+/* Begins the call of a message, which is copied. */
+void ngx_cometa_socket_call(ngx_cometa_socket_t *s, u_char *data, size_t len);
+
+void ngx_cometa_socket_drop_requests(ngx_cometa_socket_t *s);
 
 
 /* In ngx_cometa_socket.c */

@@ -51,22 +51,6 @@ sub ended {
     } @pids;
 }
 
-# A call over the socket that the device answers.
-
-sub served {
-    my ($ws, $d) = @_;
-
-    my $text = 'm' . rand();
-
-    $ws->text($text);
-    my $got = $d->read_chunk(3);
-    return 'nothing came' unless defined $got;
-
-    $d->send_chunk("re: $got");
-    my $said = $ws->said(3);
-    return $said eq "text re: $text" ? 'yes' : $said;
-}
-
 ###############################################################################
 
 # Silence

@@ -19,7 +19,7 @@ use Time::HiRes qw/ time /;
 
 our @EXPORT = qw/
     websocket_conf websocket websocket_on websocket_key key_answer accept_of
-    frame ws_text ws_binary ws_close ws_ping ws_pong
+    frame ws_text ws_binary ws_close ws_ping ws_pong served
 /;
 
 use constant CRLF => "\x0d\x0a";
@@ -403,6 +403,22 @@ sub close {
 sub reset {
     my ($self) = @_;
     $self->{stream}->reset();
+}
+
+# A call over the socket that the device answers: "yes", or what went wrong.
+
+sub served {
+    my ($ws, $d) = @_;
+
+    my $text = 'm' . rand();
+
+    $ws->text($text);
+    my $got = $d->read_chunk(3);
+    return 'nothing came' unless defined $got;
+
+    $d->send_chunk("re: $got");
+    my $said = $ws->said(3);
+    return $said eq "text re: $text" ? 'yes' : $said;
 }
 
 1;
