@@ -100,11 +100,12 @@ find_ports() {
 }
 
 
-# nginx_conf WORKERS CONNECTIONS DEVICES [DIRECTIVES]: the configuration of
-# all benchmarks; the directives go into its http block
+# nginx_conf WORKERS CONNECTIONS DEVICES [DIRECTIVES [LOCATIONS]]: the
+# configuration of all benchmarks; the directives go into its http block, the
+# locations into its server
 
 nginx_conf() {
-    local workers=$1 connections=$2 devices=$3 extra=${4:-}
+    local workers=$1 connections=$2 devices=$3 extra=${4:-} locations=${5:-}
     local zone=${ZONE:-$((1024 + devices / 8))k}
 
     cat > "$dir/nginx.conf" <<END
@@ -179,6 +180,8 @@ http {
             proxy_http_version 1.1;
             proxy_set_header Connection "";
         }
+
+        $locations
 
         location = /worker {
             return 200 "\$pid\n";

@@ -5,9 +5,12 @@
 # crosses from one to the other.
 #
 # proxy_pass has as many upstream connections as callers, and none of them is
-# waited for. Like with like is a device for each caller. Devices chosen at
-# random out of many show what a working set of more sockets costs, and
-# callers that wait for each other. WebSockets with more calls outstanding are
+# waited for: nginx takes the one that was used last. Like with like is a
+# device for each caller. Devices chosen at random out of many show what a
+# working set of more sockets costs, and callers that wait for each other; the
+# fair comparison for them is proxy_pass at random to as many upstreams, each
+# with a location and connections of its own, so that nothing has to be
+# searched for. WebSockets with more calls outstanding are
 # once as many as the callers, and once so many that as many calls are under
 # way as with proxy_pass.
 #
@@ -45,6 +48,10 @@ run() {
 
 proxy() { run 1 --callers "$CALLERS" --uri /proxy; }
 # shellcheck disable=SC2317 # called by "measure"
+rotation() {
+    run 1 --callers "$CALLERS" --devices "$DEVICES" --uri "/to/{device}"
+}
+# shellcheck disable=SC2317
 own() { run 1 --callers "$CALLERS" --devices "$CALLERS" --each; }
 any() { run 1 --callers "$CALLERS" --devices "$DEVICES"; }
 
@@ -115,14 +122,17 @@ measure() {
 }
 
 
-# row NAME BASE [LIMIT]
+# row NAME BASE [LIMIT | fair]: fair is a word for the reader
 
 row() {
     local ratio verdict=
 
     ratio=$(ratios "${us[$1]}" "${us[$2]}" | median)
 
-    if [ -n "${3:-}" ]; then
+    if [ "${3:-}" = fair ]; then
+        verdict="of $2"
+
+    elif [ -n "${3:-}" ]; then
         verdict="limit $3: met"
 
         if is_above "$ratio" "$3"; then
@@ -137,10 +147,39 @@ row() {
 }
 
 
+# The upstreams of "rotation", and a location for each.
+
+upstreams() {
+    local n
+
+    for n in $(seq "$DEVICES"); do
+        echo "upstream u$n {
+            server 127.0.0.1:$((PORT + 2));
+            keepalive 2;
+            keepalive_requests 1000000000;
+            keepalive_timeout 3600s;
+        }"
+    done
+}
+
+locations() {
+    local n
+
+    for n in $(seq "$DEVICES"); do
+        echo "location = /to/$n {
+            proxy_pass http://u$n;
+            proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
+        }"
+    done
+}
+
+
 # case_of WORKERS: nginx runs, with room for what it keeps free
 
 case_of() {
-    nginx_conf "$1" $((DEVICES * 9 / 8 + 4 * CALLERS + 64)) "$DEVICES"
+    nginx_conf "$1" $((3 * DEVICES * 9 / 8 + 4 * CALLERS + 64)) "$DEVICES" \
+        "$(upstreams)" "$(locations)"
     nginx_start
     workers=$(nginx_workers)
     # shellcheck disable=SC2086
@@ -161,11 +200,12 @@ case_of 1
 devices "$dir/devices" --devices "$DEVICES" --quiet
 
 seconds=$WARM
-any && proxy && websocket "$CALLERS" 1
+any && proxy && rotation && websocket "$CALLERS" 1
 seconds=$ROUND
 
 for _ in $(seq "$ROUNDS"); do
     measure "proxy_pass" proxy
+    measure "proxy_pass, $DEVICES at random" rotation
     measure "send, own device" own
     measure "send, $DEVICES devices at random" any
     measure "$CALLERS WebSockets, 1 outstanding" websocket "$CALLERS" 1
@@ -205,8 +245,10 @@ printf '%d bytes each way, %d callers, medians of %d rounds of %s s\n' \
     "$SIZE" "$CALLERS" "$ROUNDS" "$ROUND"
 printf '  %-36s %9s %9s %8s %7s\n' "" calls calls/s "us CPU" ratio
 row "proxy_pass" "proxy_pass"
+row "proxy_pass, $DEVICES at random" "proxy_pass"
 row "send, own device" "proxy_pass" 1.0
 row "send, $DEVICES devices at random" "proxy_pass"
+row "send, $DEVICES devices at random" "proxy_pass, $DEVICES at random" fair
 row "$CALLERS WebSockets, 1 outstanding" "proxy_pass" 0.8
 row "$CALLERS WebSockets, $OUTSTANDING outstanding" "proxy_pass" 0.5
 row "$few WebSockets, $OUTSTANDING outstanding" "proxy_pass"
