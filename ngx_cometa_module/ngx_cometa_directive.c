@@ -301,5 +301,6 @@ ngx_cometa_zone_ready(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_OK;
     }
 
-    return ngx_cometa_slot_equip(shm_zone->data, shm_zone->shm.log);
+    return ngx_cometa_slot_equip(shm_zone->data, cycle->pool,
+                                 shm_zone->shm.log);
 }

@@ -78,6 +78,7 @@ ngx_cometa_join(ngx_cycle_t *cycle)
     ngx_cometa_event_start();
 
     if (ngx_cometa_stats_start(cycle, mcf->stats_window) != NGX_OK
+        || ngx_cometa_app_start(cycle) != NGX_OK
         || ngx_cometa_device_start(cycle) != NGX_OK
         || ngx_cometa_interest_start(cycle) != NGX_OK
         || ngx_cometa_call_init_process(cycle) != NGX_OK
