@@ -38,6 +38,7 @@ static void ngx_cometa_annex_free(ngx_cometa_annex_t **link);
 static void ngx_cometa_annex_abort(void *data);
 static void ngx_cometa_annex_left(ngx_cometa_annex_t *annex, ngx_log_t *log);
 static void ngx_cometa_slot_vacate(ngx_cometa_slot_t *slot);
+static void ngx_cometa_slot_clear(ngx_cometa_slot_t *slot);
 
 
 static ngx_cometa_annex_t  *ngx_cometa_annexes;
@@ -51,6 +52,15 @@ ngx_cometa_slot_equip(ngx_cometa_head_t *head, ngx_pool_t *pool,
     ngx_cometa_zone_t    view;
     ngx_pool_cleanup_t  *cln;
     ngx_cometa_annex_t  *annex;
+
+    /* "master_process off": this process works in the zone that would go */
+
+    if (ngx_cometa_zone.claimed) {
+        ngx_log_error(NGX_LOG_EMERG, log, 0,
+                      "cometa_zone cannot get another size or name by a "
+                      "reload with \"master_process off\", restart nginx");
+        return NGX_ERROR;
+    }
 
     ngx_cometa_zone_view(head, &view);
 
@@ -246,10 +256,10 @@ ngx_cometa_annex_left(ngx_cometa_annex_t *annex, ngx_log_t *log)
     }
 
     ngx_log_error(NGX_LOG_WARN, log, 0,
-                  "cometa_zone has another size or name since this reload, "
-                  "and begins empty: %uL devices and %uL websockets of the "
-                  "old zone cannot be reached from new workers until they "
-                  "come anew; to spare this, restart nginx for such a change",
+                  "cometa_zone has got another size or name by a reload and "
+                  "begins empty: %uL devices and %uL websockets on old "
+                  "workers cannot be reached from new ones until they "
+                  "connect again; restart nginx to change cometa_zone",
                   devices, websockets);
 }
 
@@ -375,7 +385,7 @@ ngx_cometa_slot_vacate(ngx_cometa_slot_t *slot)
 
 /* Without a place for it, the kernel closes the descriptor of a parcel. */
 
-void
+static void
 ngx_cometa_slot_clear(ngx_cometa_slot_t *slot)
 {
     u_char  byte;
@@ -385,6 +395,31 @@ ngx_cometa_slot_clear(ngx_cometa_slot_t *slot)
         (void) ngx_atomic_fetch_add(ngx_stat_active, -1);
 #endif
     }
+}
+
+
+void
+ngx_cometa_slot_forsaken(uint32_t slot)
+{
+    int                 rc;
+    ngx_cometa_slot_t  *s;
+
+    s = &ngx_cometa_zone.slots[slot];
+
+    rc = pthread_mutex_trylock(&s->life);
+
+    if (rc == EBUSY) {
+        return;
+    }
+
+    if (rc == EOWNERDEAD) {
+        (void) pthread_mutex_consistent(&s->life);
+        ngx_cometa_slot_vacate(s);
+    }
+
+    ngx_cometa_slot_clear(s);
+
+    (void) pthread_mutex_unlock(&s->life);
 }
 
 

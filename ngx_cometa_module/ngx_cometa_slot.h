@@ -36,8 +36,11 @@ ngx_uint_t ngx_cometa_slot_successor(void);
 
 void ngx_cometa_slot_wake(uint32_t slot);
 
-/* Closes the connections that lie in its door. */
-void ngx_cometa_slot_clear(ngx_cometa_slot_t *slot);
+/*
+ * Closes the connections that lie in the door of a slot that nobody has. If a
+ * process has it, they are that one's.
+ */
+void ngx_cometa_slot_forsaken(uint32_t slot);
 
 
 #endif /* _NGX_COMETA_SLOT_H_INCLUDED_ */

@@ -116,8 +116,8 @@ ngx_cometa_zone_check(ngx_shm_zone_t *shm_zone, size_t max_message,
     {
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
                       "cometa_zone \"%V\" was made for messages of at most "
-                      "%uz bytes, change its size together with "
-                      "\"cometa_max_message_size\" or restart nginx",
+                      "%uz bytes, lower \"cometa_max_message_size\" or "
+                      "restart nginx",
                       &shm_zone->shm.name,
                       (size_t) cometa_ring_max(head->ring_size)
                       - NGX_COMETA_MESSAGE_HEAD);
