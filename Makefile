@@ -207,14 +207,18 @@ test: build deps-test $(unpacked)
 pure  := $(wildcard ngx_cometa_module/cometa_*.c)
 units := $(patsubst t/unit/%.c,build/unit-$(cc)/%,$(wildcard t/unit/*.c))
 
-unit: deps-unit $(units)
+unit: deps-unit build $(units)
 	@prove --exec '' $(units)
 
-build/unit-$(cc)/%: t/unit/%.c t/unit/tap.h $(pure) $(pure:.c=.h)
+headers := $(addprefix -isystem$(B)/src/,src/core src/event src/os/unix objs)
+
+build/unit-$(cc)/%: t/unit/%.c $(wildcard t/unit/*.h) \
+                    $(wildcard ngx_cometa_module/*.[ch]) | build
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -g -O1 -Wall -Wextra -Werror -Ingx_cometa_module \
-	    -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-	    $< $(pure) -lpthread -o $@
+	    $(headers) -fsanitize=address,undefined \
+	    -fno-sanitize-recover=undefined \
+	    $< $(pure) -lpthread -lcrypto -lm -o $@
 
 # New inputs go to build/, the corpus that is kept is only read.
 

@@ -315,7 +315,8 @@ ngx_cometa_attach_full(ngx_http_request_t *r)
 
     ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                   "cometa_zone is full, %ui attaches refused: increase its "
-                  "size, and reload", n);
+                  "size and restart nginx, for a reload with another size "
+                  "begins an empty zone", n);
     last = ngx_time();
     n = 0;
 }

@@ -196,11 +196,7 @@ ngx_cometa_call_start(ngx_cometa_call_t *call)
     call->deadline = ngx_current_msec + call->timeout;
     call->online = ngx_current_msec + ngx_min(call->wait, call->timeout);
 
-    call->app = ngx_cometa_app(&call->key.app, 0);
-
-    if (call->app != NGX_COMETA_NONE) {
-        ngx_cometa_stats_add(call->app, calls, 1);
-    }
+    call->app = ngx_cometa_app_hold(&call->key.app, 0, calls);
 
     ngx_cometa_call_arm(call, call->deadline);
     ngx_cometa_call_route(call);
@@ -407,30 +403,30 @@ ngx_cometa_call_end(ngx_cometa_call_t *call, ngx_uint_t error, u_char *data,
 static void
 ngx_cometa_call_count(ngx_cometa_call_t *call, ngx_uint_t error)
 {
-    uint32_t  app;
+    /* the application may have become known while the call waited */
 
-    if (call->app != NGX_COMETA_NONE) {
-        ngx_cometa_stats_add(call->app, calls, -1);
+    if (call->app == NGX_COMETA_NONE) {
+        call->app = ngx_cometa_app_hold(&call->key.app, 0, calls);
+    }
+
+    if (call->app == NGX_COMETA_NONE) {
+        return;
     }
 
     if (call->query) {
-        return;
+        /* void */
+
+    } else if (error == NGX_COMETA_OK) {
+        ngx_cometa_stats_add(call->app, messages, 1);
+        ngx_cometa_stats_latency(call->app, call->latency);
+
+    } else {
+        ngx_cometa_stats_add(call->app, failed[error], 1);
     }
 
-    /* the application may have become known while the call waited */
+    /* last, for it keeps the place of the application */
 
-    app = ngx_cometa_app(&call->key.app, 0);
-    if (app == NGX_COMETA_NONE) {
-        return;
-    }
-
-    if (error == NGX_COMETA_OK) {
-        ngx_cometa_stats_add(app, messages, 1);
-        ngx_cometa_stats_latency(app, call->latency);
-        return;
-    }
-
-    ngx_cometa_stats_add(app, failed[error], 1);
+    ngx_cometa_gauge_add(call->app, calls, -1);
 }
 
 
@@ -445,7 +441,7 @@ ngx_cometa_call_cancel(ngx_cometa_call_t *call)
     }
 
     if (call->app != NGX_COMETA_NONE) {
-        ngx_cometa_stats_add(call->app, calls, -1);
+        ngx_cometa_gauge_add(call->app, calls, -1);
     }
 
     ngx_cometa_call_free(call);

@@ -10,7 +10,7 @@
 
 #include "ngx_cometa_registry.h"
 #include "ngx_cometa_mailbox.h"
-#include "ngx_cometa_stats.h"
+#include "ngx_cometa_app.h"
 
 
 

@@ -54,6 +54,13 @@ ngx_cometa_init_main_conf(ngx_conf_t *cf, void *conf)
 {
     ngx_cometa_main_conf_t *mcf = conf;
 
+    if (mcf->zone == NULL && ngx_cometa_zone.claimed) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"cometa_zone\" cannot be removed by a reload "
+                           "with \"master_process off\", restart nginx");
+        return NGX_CONF_ERROR;
+    }
+
     ngx_conf_init_msec_value(mcf->stats_window, 15000);
 
     if (mcf->stats_window < 100 || mcf->stats_window > 86400000) {

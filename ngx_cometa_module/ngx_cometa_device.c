@@ -104,7 +104,6 @@ ngx_cometa_device_enter(ngx_cometa_device_t *dev, ngx_cometa_key_t *key,
     dev->successor = (old->session != 0);
 
     ngx_cometa_stats_add(dev->app, attached, 1);
-    ngx_cometa_stats_add(dev->app, devices, 1);
 
     return NGX_OK;
 }
@@ -325,7 +324,7 @@ ngx_cometa_device_finish(ngx_cometa_device_t *dev)
         ngx_cometa_device_handlers.closed(dev, reason);
 
         ngx_cometa_stats_add(dev->app, detached[reason], 1);
-        ngx_cometa_stats_add(dev->app, devices, -1);
+        ngx_cometa_gauge_add(dev->app, devices, -1);
     }
 
     if (dev->life.prev) {

@@ -11,7 +11,7 @@
 
 
 #include "ngx_cometa_registry.h"
-#include "ngx_cometa_stats.h"
+#include "ngx_cometa_app.h"
 #include "cometa_chunk.h"
 
 

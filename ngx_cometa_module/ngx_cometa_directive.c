@@ -8,6 +8,11 @@
 #include "ngx_cometa_webhook.h"
 
 
+#define NGX_COMETA_ZONE_MAX  ((off_t) 1 << 40)
+
+
+static char *ngx_cometa_zone_size(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_str_t *s, off_t *size);
 static ngx_int_t ngx_cometa_zone_ready(ngx_shm_zone_t *shm_zone, void *data);
 
 
@@ -42,10 +47,8 @@ ngx_cometa_zone_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     s.data = p + 1;
     s.len = value[1].data + value[1].len - s.data;
 
-    size = ngx_parse_offset(&s);
-
-    if (size == NGX_ERROR || size == 0) {
-        goto invalid;
+    if (ngx_cometa_zone_size(cf, &value[1], &s, &size) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
     }
 
     mcf->zone = ngx_shared_memory_add(cf, &name, size,
@@ -65,6 +68,50 @@ invalid:
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                        "invalid parameter \"%V\", expected zone=name:size, "
                        "for example zone=cometa:32m", &value[1]);
+
+    return NGX_CONF_ERROR;
+}
+
+
+/*
+ * nginx itself cannot make a zone of less than eight pages: it crashes. What
+ * else is too small is refused when the zone is planned.
+ */
+
+static char *
+ngx_cometa_zone_size(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *s,
+    off_t *size)
+{
+    *size = ngx_parse_offset(s);
+
+    if (*size == NGX_ERROR) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid size \"%V\" in \"%V\", expected for "
+                           "example 32m", s, value);
+        return NGX_CONF_ERROR;
+    }
+
+    if (*size > NGX_COMETA_ZONE_MAX) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "size \"%V\" in \"%V\" is too large, use at most "
+                           "1024g", s, value);
+        return NGX_CONF_ERROR;
+    }
+
+    if (*size >= (off_t) (8 * ngx_pagesize)) {
+        return NGX_CONF_OK;
+    }
+
+    if (*size && s->data[s->len - 1] <= '9') {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "size \"%V\" in \"%V\" is in bytes: was the unit "
+                           "forgotten? for example \"%Vm\"", s, value, s);
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "size \"%V\" in \"%V\" is too small, use for example "
+                       "32m", s, value);
 
     return NGX_CONF_ERROR;
 }
@@ -301,5 +348,6 @@ ngx_cometa_zone_ready(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_OK;
     }
 
-    return ngx_cometa_slot_equip(shm_zone->data, shm_zone->shm.log);
+    return ngx_cometa_slot_equip(shm_zone->data, cycle->pool,
+                                 shm_zone->shm.log);
 }

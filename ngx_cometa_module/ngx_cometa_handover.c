@@ -128,10 +128,13 @@ ngx_cometa_handover(uint32_t slot, uint32_t epoch, ngx_connection_t *c,
         return NGX_DECLINED;
     }
 
-    /* the addressee left meanwhile: its door was cleared too early for ours */
+    /*
+     * The addressee left meanwhile, and its door was cleared too early for
+     * ours. If it has a successor already, that one takes it in.
+     */
 
     if (__atomic_load_n(&s->epoch, __ATOMIC_ACQUIRE) != epoch) {
-        ngx_cometa_slot_clear(s);
+        ngx_cometa_slot_forsaken(slot);
     }
 
     /*

@@ -71,6 +71,7 @@ ngx_cometa_keys_issue(uint32_t app, uint64_t hash, ngx_msec_t life,
     }
 
     a->newest = i;
+    a->expires = ngx_max(a->expires, k->expires);
     a->n++;
 
     ngx_cometa_unlock(&ngx_cometa_zone.head->keys_lock);

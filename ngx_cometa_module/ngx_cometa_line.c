@@ -358,7 +358,7 @@ ngx_cometa_line_wait(ngx_cometa_line_t *line, ngx_cometa_mail_t *mail,
     ngx_queue_insert_after(q, &turn->link);
     line->n++;
 
-    ngx_cometa_stats_add(line->device->app, queued, 1);
+    ngx_cometa_gauge_add(line->device->app, queued, 1);
 
     ngx_cometa_line_answer(&mail->ref, NGX_COMETA_MAIL_QUEUED, 0,
                            line->device, 0, NULL, 0);
@@ -373,7 +373,7 @@ ngx_cometa_line_leave(ngx_cometa_line_t *line, ngx_cometa_turn_t *turn)
     ngx_queue_remove(&turn->link);
     line->n--;
 
-    ngx_cometa_stats_add(line->device->app, queued, -1);
+    ngx_cometa_gauge_add(line->device->app, queued, -1);
 
     ngx_free(turn);
 }
@@ -452,7 +452,7 @@ ngx_cometa_line_next(ngx_cometa_device_t *dev)
 
         ngx_queue_remove(&turn->link);
         line->n--;
-        ngx_cometa_stats_add(dev->app, queued, -1);
+        ngx_cometa_gauge_add(dev->app, queued, -1);
 
         rc = ngx_cometa_line_write(line, &turn->ref, turn->deadline,
                                    turn->time, turn->timeout,

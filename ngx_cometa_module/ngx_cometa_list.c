@@ -101,7 +101,7 @@ ngx_cometa_list(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
     ctx->list = list;
 
-    list->app = ngx_cometa_app(&ctx->key.app, 0);
+    list->app = ngx_cometa_app_hold(&ctx->key.app, 0, holds);
 
     if (list->app == NGX_COMETA_NONE) {
         list->cursor = NGX_COMETA_NONE;
@@ -490,7 +490,16 @@ ngx_cometa_list_cleanup(void *data)
 
     list = ctx->list;
 
-    if (list && list->event.posted) {
+    if (list == NULL) {
+        return;
+    }
+
+    if (list->event.posted) {
         ngx_delete_posted_event(&list->event);
+    }
+
+    if (list->app != NGX_COMETA_NONE) {
+        ngx_cometa_gauge_add(list->app, holds, -1);
+        list->app = NGX_COMETA_NONE;
     }
 }

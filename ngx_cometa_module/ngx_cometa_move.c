@@ -19,6 +19,7 @@ typedef struct {
     u_char                    *answer;
     size_t                     len;
     size_t                     size;
+    u_char                     app[NGX_COMETA_ID_MAX];
     u_char                     device[NGX_COMETA_ID_MAX];
 } ngx_cometa_move_t;
 
@@ -26,17 +27,17 @@ typedef struct {
 /*
  * What goes with the descriptor.
  *
- *     +--------+------------+---------+--------+-----------+
- *     | parcel | address    | device  | answer | rest      |
- *     +--------+------------+---------+--------+-----------+
- *                .address     .device   .answer  .rest         bytes
+ *     +--------+----------+------+---------+---------+-------+
+ *     | parcel | address  | app  | device  | answer  | rest  |
+ *     +--------+----------+------+---------+---------+-------+
+ *                .address   .app   .device   .answer   .rest     bytes
  */
 
 typedef struct {
     uint32_t                   conf;    /* index of the location's */
     uint32_t                   generation;
-    uint32_t                   app;
     uint16_t                   address;
+    uint16_t                   app;
     uint16_t                   device;
     uint16_t                   answer;
     uint16_t                   rest;
@@ -90,6 +91,9 @@ ngx_cometa_move_begin(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
     move->conf = lcf->sockets;
     move->key = ctx->key;
     move->place = *place;
+
+    ngx_memcpy(move->app, ctx->key.app.data, ctx->key.app.len);
+    move->key.app.data = move->app;
 
     ngx_memcpy(move->device, ctx->key.device.data, ctx->key.device.len);
     move->key.device.data = move->device;
@@ -224,7 +228,7 @@ ngx_cometa_move_send(ngx_cometa_move_t *move, ngx_connection_t *c,
     static u_char  data[NGX_COMETA_PARCEL_MAX];
 
     if (sizeof(ngx_cometa_parcel_t) + sizeof(struct sockaddr_in6)
-        + NGX_COMETA_ID_MAX + move->len + len > NGX_COMETA_PARCEL_MAX)
+        + 2 * NGX_COMETA_ID_MAX + move->len + len > NGX_COMETA_PARCEL_MAX)
     {
         return NGX_DECLINED;
     }
@@ -233,14 +237,15 @@ ngx_cometa_move_send(ngx_cometa_move_t *move, ngx_connection_t *c,
 
     parcel.conf = move->conf->index;
     parcel.generation = move->conf->generation;
-    parcel.app = ngx_cometa_app(&move->key.app, 0);
     parcel.address = ngx_min(c->socklen, sizeof(struct sockaddr_in6));
+    parcel.app = move->key.app.len;
     parcel.device = move->key.device.len;
     parcel.answer = move->len;
     parcel.rest = len;
 
     p = ngx_cpymem(data, &parcel, sizeof(ngx_cometa_parcel_t));
     p = ngx_cpymem(p, c->sockaddr, parcel.address);
+    p = ngx_cpymem(p, move->app, parcel.app);
     p = ngx_cpymem(p, move->device, parcel.device);
     p = ngx_cpymem(p, move->answer, parcel.answer);
 
@@ -273,8 +278,7 @@ ngx_cometa_move_arrived(ngx_connection_t *c, u_char *data, size_t len)
     ngx_memcpy(&parcel, data, ngx_min(len, sizeof(ngx_cometa_parcel_t)));
 
     if (parcel.generation != mcf->generation
-        || parcel.conf >= mcf->sockets.nelts
-        || parcel.app >= ngx_cometa_zone.head->napps)
+        || parcel.conf >= mcf->sockets.nelts)
     {
         ngx_cometa_connection_close(c);
         return;
@@ -289,8 +293,10 @@ ngx_cometa_move_arrived(ngx_connection_t *c, u_char *data, size_t len)
     c->socklen = parcel.address;
     p += parcel.address;
 
-    key.app.data = ngx_cometa_zone.apps[parcel.app].name;
-    key.app.len = ngx_cometa_zone.apps[parcel.app].len;
+    key.app.data = p;
+    key.app.len = parcel.app;
+    p += parcel.app;
+
     key.device.data = p;
     key.device.len = parcel.device;
     ngx_cometa_key_init(&key);

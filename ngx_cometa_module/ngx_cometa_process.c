@@ -78,6 +78,7 @@ ngx_cometa_join(ngx_cycle_t *cycle)
     ngx_cometa_event_start();
 
     if (ngx_cometa_stats_start(cycle, mcf->stats_window) != NGX_OK
+        || ngx_cometa_app_start(cycle) != NGX_OK
         || ngx_cometa_device_start(cycle) != NGX_OK
         || ngx_cometa_interest_start(cycle) != NGX_OK
         || ngx_cometa_call_init_process(cycle) != NGX_OK
@@ -100,12 +101,24 @@ ngx_cometa_join(ngx_cycle_t *cycle)
 }
 
 
+/* nginx goes by the result of the first try only; a later one is on us. */
+
 static void
 ngx_cometa_rejoin(ngx_event_t *ev)
 {
-    if (!ngx_exiting) {
-        (void) ngx_cometa_join(ev->data);
+    if (ngx_exiting || ngx_cometa_join(ev->data) == NGX_OK) {
+        return;
     }
+
+    ngx_log_error(NGX_LOG_ERR, ev->log, 0,
+                  "this worker process has got a slot of cometa_zone and "
+                  "could not start on it, it gives it back and tries again "
+                  "in %d seconds: until then requests to cometa get 503",
+                  NGX_COMETA_JOIN_WAIT / 1000);
+
+    ngx_cometa_exit_process(ev->data);
+
+    ngx_add_timer(ev, NGX_COMETA_JOIN_WAIT);
 }
 
 

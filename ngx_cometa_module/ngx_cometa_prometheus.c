@@ -25,7 +25,18 @@ typedef struct {
 } ngx_cometa_text_t;
 
 
-/* A counter or a gauge that is one field of the counters. */
+/* An application, as it was when the text was begun. */
+
+typedef struct {
+    ngx_cometa_counters_t  counters;
+    ngx_cometa_gauges_t    gauges;
+    uint32_t               index;
+    ngx_str_t              name;
+    u_char                 text[NGX_COMETA_ID_MAX];
+} ngx_cometa_sum_t;
+
+
+/* A counter or a gauge that is one field of them. */
 
 typedef struct {
     char                *name;
@@ -41,31 +52,34 @@ static void ngx_cometa_text_add(ngx_cometa_text_t *t, const char *fmt, ...);
 static void ngx_cometa_text_head(ngx_cometa_text_t *t, const char *name,
     const char *type, const char *help);
 static ngx_int_t ngx_cometa_text_send(ngx_cometa_text_t *t);
-static void ngx_cometa_prometheus_fields(ngx_cometa_text_t *t,
-    ngx_cometa_counters_t *sums, ngx_uint_t n);
-static void ngx_cometa_prometheus_arrays(ngx_cometa_text_t *t,
-    ngx_cometa_counters_t *sums, ngx_uint_t n);
-static void ngx_cometa_prometheus_latencies(ngx_cometa_text_t *t,
+static ngx_uint_t ngx_cometa_prometheus_sums(ngx_cometa_sum_t *sums,
     ngx_uint_t n);
-static void ngx_cometa_prometheus_workers(ngx_cometa_text_t *t);
-static void ngx_cometa_prometheus_zone(ngx_cometa_text_t *t);
-static ngx_str_t ngx_cometa_prometheus_app(ngx_uint_t app);
+static void ngx_cometa_prometheus_fields(ngx_cometa_text_t *t,
+    ngx_cometa_sum_t *sums, ngx_uint_t n);
+static void ngx_cometa_prometheus_arrays(ngx_cometa_text_t *t,
+    ngx_cometa_sum_t *sums, ngx_uint_t n);
+static void ngx_cometa_prometheus_latencies(ngx_cometa_text_t *t,
+    ngx_cometa_sum_t *sums, ngx_uint_t n);
+static uint64_t ngx_cometa_prometheus_workers(ngx_cometa_text_t *t);
+static void ngx_cometa_prometheus_zone(ngx_cometa_text_t *t,
+    uint64_t devices);
 
 
-#define ngx_cometa_field(f)  offsetof(ngx_cometa_counters_t, f)
+#define ngx_cometa_field(f)  offsetof(ngx_cometa_sum_t, counters.f)
+#define ngx_cometa_gauge(f)  offsetof(ngx_cometa_sum_t, gauges.f)
 
 
 /* Those of one name stand together. */
 
 static ngx_cometa_metric_t  ngx_cometa_metrics[] = {
     { "cometa_devices", "gauge", "Attached devices.", NULL,
-      ngx_cometa_field(devices) },
+      ngx_cometa_gauge(devices) },
     { "cometa_websockets", "gauge", "Open WebSockets.", NULL,
-      ngx_cometa_field(websockets) },
+      ngx_cometa_gauge(websockets) },
     { "cometa_calls_in_progress", "gauge", "Calls begun and not ended.",
-      NULL, ngx_cometa_field(calls) },
+      NULL, ngx_cometa_gauge(calls) },
     { "cometa_calls_queued", "gauge", "Calls that wait for their turn.",
-      NULL, ngx_cometa_field(queued) },
+      NULL, ngx_cometa_gauge(queued) },
     { "cometa_attaches_total", "counter", "Devices attached.", NULL,
       ngx_cometa_field(attached) },
     { "cometa_device_errors_total", "counter",
@@ -85,7 +99,7 @@ static ngx_cometa_metric_t  ngx_cometa_metrics[] = {
       "WebSockets closed because their peer did not read.", NULL,
       ngx_cometa_field(websockets_slow) },
     { "cometa_webhook_queued", "gauge", "Events that wait for the webhook.",
-      NULL, ngx_cometa_field(webhook_queued) },
+      NULL, ngx_cometa_gauge(webhook_queued) },
     { "cometa_webhook_retries_total", "counter",
       "Tries of the webhook that are repeated.", NULL,
       ngx_cometa_field(webhook_retries) },
@@ -103,9 +117,9 @@ static ngx_cometa_metric_t  ngx_cometa_metrics[] = {
 ngx_int_t
 ngx_cometa_prometheus(ngx_http_request_t *r)
 {
-    ngx_uint_t              i, n;
-    ngx_cometa_text_t       t;
-    ngx_cometa_counters_t  *sums;
+    ngx_uint_t          n;
+    ngx_cometa_sum_t   *sums;
+    ngx_cometa_text_t   t;
 
     if (!ngx_cometa_http_authorize(r)) {
         return ngx_cometa_http_error(r, NGX_COMETA_UNAUTHORIZED);
@@ -117,15 +131,12 @@ ngx_cometa_prometheus(ngx_http_request_t *r)
 
     n = __atomic_load_n(&ngx_cometa_zone.head->napps, __ATOMIC_ACQUIRE);
 
-    sums = ngx_pmemalign(r->pool, (n + 1) * sizeof(ngx_cometa_counters_t),
-                         64);
+    sums = ngx_pmemalign(r->pool, (n + 1) * sizeof(ngx_cometa_sum_t), 64);
     if (sums == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    for (i = 0; i < n; i++) {
-        ngx_cometa_stats_sum(i, &sums[i]);
-    }
+    n = ngx_cometa_prometheus_sums(sums, n);
 
     ngx_memzero(&t, sizeof(ngx_cometa_text_t));
 
@@ -134,20 +145,44 @@ ngx_cometa_prometheus(ngx_http_request_t *r)
 
     ngx_cometa_prometheus_fields(&t, sums, n);
     ngx_cometa_prometheus_arrays(&t, sums, n);
-    ngx_cometa_prometheus_latencies(&t, n);
-    ngx_cometa_prometheus_workers(&t);
-    ngx_cometa_prometheus_zone(&t);
+    ngx_cometa_prometheus_latencies(&t, sums, n);
+    ngx_cometa_prometheus_zone(&t, ngx_cometa_prometheus_workers(&t));
 
     return ngx_cometa_text_send(&t);
 }
 
 
+/* Of those places that have a name; returns how many they are. */
+
+static ngx_uint_t
+ngx_cometa_prometheus_sums(ngx_cometa_sum_t *sums, ngx_uint_t n)
+{
+    uint32_t           app;
+    ngx_cometa_sum_t  *sum;
+
+    sum = sums;
+
+    for (app = 0; app < n; app++) {
+
+        if (ngx_cometa_app_name(app, &sum->name, sum->text) != NGX_OK) {
+            continue;
+        }
+
+        sum->index = app;
+        ngx_cometa_stats_sum(app, &sum->counters);
+        ngx_cometa_stats_gauges(app, &sum->gauges);
+        sum++;
+    }
+
+    return sum - sums;
+}
+
+
 static void
 ngx_cometa_prometheus_fields(ngx_cometa_text_t *t,
-    ngx_cometa_counters_t *sums, ngx_uint_t n)
+    ngx_cometa_sum_t *sums, ngx_uint_t n)
 {
     uint64_t              value;
-    ngx_str_t             app;
     ngx_uint_t            i;
     ngx_cometa_metric_t  *m;
 
@@ -158,11 +193,10 @@ ngx_cometa_prometheus_fields(ngx_cometa_text_t *t,
         }
 
         for (i = 0; i < n; i++) {
-            app = ngx_cometa_prometheus_app(i);
             value = *(uint64_t *) ((u_char *) &sums[i] + m->field);
 
             ngx_cometa_text_add(t, "%s{application=\"%V\"%s%s} %uL\n",
-                                m->name, &app, m->label ? "," : "",
+                                m->name, &sums[i].name, m->label ? "," : "",
                                 m->label ? m->label : "", value);
         }
     }
@@ -171,21 +205,19 @@ ngx_cometa_prometheus_fields(ngx_cometa_text_t *t,
 
 static void
 ngx_cometa_prometheus_arrays(ngx_cometa_text_t *t,
-    ngx_cometa_counters_t *sums, ngx_uint_t n)
+    ngx_cometa_sum_t *sums, ngx_uint_t n)
 {
-    ngx_str_t   app;
     ngx_uint_t  i, k;
 
     ngx_cometa_text_head(t, "cometa_detaches_total", "counter",
                          "Devices that left, by reason.");
 
     for (i = 0; i < n; i++) {
-        app = ngx_cometa_prometheus_app(i);
-
         for (k = 0; k < NGX_COMETA_REASONS; k++) {
             ngx_cometa_text_add(t, "cometa_detaches_total{application=\"%V\","
-                                "reason=\"%V\"} %uL\n", &app,
-                                &ngx_cometa_reasons[k], sums[i].detached[k]);
+                                "reason=\"%V\"} %uL\n", &sums[i].name,
+                                &ngx_cometa_reasons[k],
+                                sums[i].counters.detached[k]);
         }
     }
 
@@ -193,10 +225,9 @@ ngx_cometa_prometheus_arrays(ngx_cometa_text_t *t,
                          "Calls that have ended, by outcome.");
 
     for (i = 0; i < n; i++) {
-        app = ngx_cometa_prometheus_app(i);
-
         ngx_cometa_text_add(t, "cometa_calls_total{application=\"%V\","
-                            "outcome=\"ok\"} %uL\n", &app, sums[i].messages);
+                            "outcome=\"ok\"} %uL\n", &sums[i].name,
+                            sums[i].counters.messages);
 
         for (k = 1; k < NGX_COMETA_ERRORS; k++) {
 
@@ -207,19 +238,19 @@ ngx_cometa_prometheus_arrays(ngx_cometa_text_t *t,
             }
 
             ngx_cometa_text_add(t, "cometa_calls_total{application=\"%V\","
-                                "outcome=\"%V\"} %uL\n", &app,
+                                "outcome=\"%V\"} %uL\n", &sums[i].name,
                                 &ngx_cometa_errors[k].word,
-                                sums[i].failed[k]);
+                                sums[i].counters.failed[k]);
         }
     }
 }
 
 
 static void
-ngx_cometa_prometheus_latencies(ngx_cometa_text_t *t, ngx_uint_t n)
+ngx_cometa_prometheus_latencies(ngx_cometa_text_t *t,
+    ngx_cometa_sum_t *sums, ngx_uint_t n)
 {
     uint64_t                 sum;
-    ngx_str_t                app;
     ngx_uint_t               i, k;
     ngx_cometa_latencies_t  *lat;
 
@@ -234,16 +265,15 @@ ngx_cometa_prometheus_latencies(ngx_cometa_text_t *t, ngx_uint_t n)
                          "that of the device's reply.");
 
     for (i = 0; i < n; i++) {
-        app = ngx_cometa_prometheus_app(i);
         sum = 0;
 
-        ngx_cometa_stats_latencies(i, lat);
+        ngx_cometa_stats_latencies(sums[i].index, lat);
 
         for (k = 0; k < NGX_COMETA_BOUNDS - 1; k++) {
             sum += lat->bounds[k];
             ngx_cometa_text_add(t, "cometa_call_duration_seconds_bucket"
                                 "{application=\"%V\",le=\"%uD.%04uD\"} %uL\n",
-                                &app, ngx_cometa_bounds[k] / 1000000,
+                                &sums[i].name, ngx_cometa_bounds[k] / 1000000,
                                 ngx_cometa_bounds[k] % 1000000 / 100, sum);
         }
 
@@ -251,20 +281,23 @@ ngx_cometa_prometheus_latencies(ngx_cometa_text_t *t, ngx_uint_t n)
 
         ngx_cometa_text_add(t, "cometa_call_duration_seconds_bucket"
                             "{application=\"%V\",le=\"+Inf\"} %uL\n",
-                            &app, sum);
+                            &sums[i].name, sum);
         ngx_cometa_text_add(t, "cometa_call_duration_seconds_sum"
-                            "{application=\"%V\"} %uL.%06uL\n", &app,
+                            "{application=\"%V\"} %uL.%06uL\n", &sums[i].name,
                             lat->total_sum / 1000000,
                             lat->total_sum % 1000000);
         ngx_cometa_text_add(t, "cometa_call_duration_seconds_count"
-                            "{application=\"%V\"} %uL\n", &app, sum);
+                            "{application=\"%V\"} %uL\n", &sums[i].name, sum);
     }
 }
 
 
-static void
+/* Returns how many devices they have in all. */
+
+static uint64_t
 ngx_cometa_prometheus_workers(ngx_cometa_text_t *t)
 {
+    uint64_t              devices;
     ngx_uint_t            i, n;
     ngx_cometa_slot_t    *slots;
     ngx_cometa_worker_t  *w;
@@ -275,10 +308,12 @@ ngx_cometa_prometheus_workers(ngx_cometa_text_t *t)
     w = ngx_palloc(t->request->pool, n * sizeof(ngx_cometa_worker_t));
     if (w == NULL) {
         t->failed = 1;
-        return;
+        return 0;
     }
 
     ngx_cometa_stats_workers(w);
+
+    devices = 0;
 
     ngx_cometa_text_head(t, "cometa_worker_devices", "gauge",
                          "Attached devices of a worker process, by slot.");
@@ -287,6 +322,7 @@ ngx_cometa_prometheus_workers(ngx_cometa_text_t *t)
         if (w[i].pid) {
             ngx_cometa_text_add(t, "cometa_worker_devices{slot=\"%ui\"} "
                                 "%uL\n", i, w[i].devices);
+            devices += w[i].devices;
         }
     }
 
@@ -310,16 +346,17 @@ ngx_cometa_prometheus_workers(ngx_cometa_text_t *t)
                                 slots[i].overflows);
         }
     }
+
+    return devices;
 }
 
 
 static void
-ngx_cometa_prometheus_zone(ngx_cometa_text_t *t)
+ngx_cometa_prometheus_zone(ngx_cometa_text_t *t, uint64_t devices)
 {
     ngx_cometa_text_head(t, "cometa_zone_records_used", "gauge",
                          "Records in use, one for each device.");
-    ngx_cometa_text_add(t, "cometa_zone_records_used %ui\n",
-                        ngx_cometa_registry_used());
+    ngx_cometa_text_add(t, "cometa_zone_records_used %uL\n", devices);
 
     ngx_cometa_text_head(t, "cometa_zone_records_capacity", "gauge",
                          "Records that the zone has room for.");
@@ -327,26 +364,14 @@ ngx_cometa_prometheus_zone(ngx_cometa_text_t *t)
                         ngx_cometa_zone.head->records);
 
     ngx_cometa_text_head(t, "cometa_zone_applications_used", "gauge",
-                         "Applications that the zone knows.");
-    ngx_cometa_text_add(t, "cometa_zone_applications_used %uD\n",
-                        ngx_cometa_zone.head->napps);
+                         "Applications with something worth keeping.");
+    ngx_cometa_text_add(t, "cometa_zone_applications_used %ui\n",
+                        ngx_cometa_app_count());
 
     ngx_cometa_text_head(t, "cometa_zone_applications_capacity", "gauge",
                          "Applications that the zone has room for.");
     ngx_cometa_text_add(t, "cometa_zone_applications_capacity %uD\n",
                         ngx_cometa_zone.head->apps);
-}
-
-
-static ngx_str_t
-ngx_cometa_prometheus_app(ngx_uint_t app)
-{
-    ngx_str_t  name;
-
-    name.data = ngx_cometa_zone.apps[app].name;
-    name.len = ngx_cometa_zone.apps[app].len;
-
-    return name;
 }
 
 

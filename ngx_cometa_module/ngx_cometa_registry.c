@@ -6,7 +6,7 @@
  */
 
 #include "ngx_cometa_registry.h"
-#include "ngx_cometa_stats.h"
+#include "ngx_cometa_app.h"
 
 
 #define NGX_COMETA_CARVE       32       /* records a shard takes at once */
@@ -27,8 +27,11 @@ static void ngx_cometa_chain_purge(ngx_cometa_shard_t *shard,
     uint32_t *bucket);
 static void ngx_cometa_chain_remove(ngx_cometa_shard_t *shard,
     uint32_t *link);
+static uint64_t ngx_cometa_registry_session(void);
 static uint32_t ngx_cometa_record_alloc(ngx_cometa_shard_t *shard);
-static uint32_t ngx_cometa_record_carve(ngx_cometa_shard_t *shard);
+static uint32_t ngx_cometa_record_take(ngx_cometa_shard_t *from,
+    ngx_cometa_shard_t *shard);
+static void ngx_cometa_record_carve(ngx_cometa_shard_t *shard);
 static uint32_t ngx_cometa_record_borrow(ngx_cometa_shard_t *shard);
 static void ngx_cometa_registry_sweep(ngx_cometa_shard_t *shard);
 static void ngx_cometa_record_place(ngx_cometa_record_t *rec,
@@ -36,6 +39,10 @@ static void ngx_cometa_record_place(ngx_cometa_record_t *rec,
 
 
 #define ngx_cometa_record(i)  (&ngx_cometa_zone.records[(i) - 1])
+
+/* The records of a shard that were never used: an index, and their end. */
+#define ngx_cometa_fresh(shard)      ((uint32_t) (shard)->fresh)
+#define ngx_cometa_fresh_end(shard)  ((uint32_t) ((shard)->fresh >> 32))
 
 
 ngx_int_t
@@ -48,7 +55,7 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
 
     old->session = 0;
 
-    app = ngx_cometa_app(&key->app, 1);
+    app = ngx_cometa_app_hold(&key->app, 1, devices);
     if (app == NGX_COMETA_NONE) {
         return NGX_BUSY;
     }
@@ -60,43 +67,42 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
     if (rec) {
         if (!takeover) {
             ngx_cometa_unlock(&shard->lock);
+            ngx_cometa_gauge_add(app, devices, -1);
             return NGX_DECLINED;
         }
 
         ngx_cometa_record_place(rec, old);
 
         /* void while it changes hands, should this process die here */
-        rec->epoch = 0;
+        ngx_cometa_step(&rec->epoch, 0);
 
     } else {
         i = ngx_cometa_record_alloc(shard);
         if (i == 0) {
             ngx_cometa_unlock(&shard->lock);
+            ngx_cometa_gauge_add(app, devices, -1);
             return NGX_BUSY;
         }
 
         rec = ngx_cometa_record(i);
 
-        rec->epoch = 0;
+        ngx_cometa_step(&rec->epoch, 0);
         rec->hash = (uint32_t) key->hash;
         rec->app = app;
         rec->len = key->device.len;
         ngx_memcpy(rec->id, key->device.data, key->device.len);
 
         rec->next = *bucket;
-        __atomic_store_n(bucket, i, __ATOMIC_RELEASE);
-
-        shard->used++;
-        __atomic_store_n(&shard->moving, 0, __ATOMIC_RELEASE);
+        ngx_cometa_step(bucket, i);
+        ngx_cometa_step(&shard->moving, 0);
     }
 
     /* under the lock, so that the sessions of a device only grow */
 
-    rec->session = __atomic_add_fetch(&ngx_cometa_zone.head->session, 1,
-                                      __ATOMIC_RELAXED);
+    rec->session = ngx_cometa_registry_session();
     rec->slot = ngx_cometa_zone.slot;
     rec->handle = handle;
-    __atomic_store_n(&rec->epoch, ngx_cometa_zone.epoch, __ATOMIC_RELEASE);
+    ngx_cometa_step(&rec->epoch, ngx_cometa_zone.epoch);
 
     ngx_cometa_record_place(rec, place);
 
@@ -238,19 +244,32 @@ ngx_cometa_registry_name(uint32_t record, ngx_str_t *app, ngx_str_t *device)
 }
 
 
-ngx_uint_t
-ngx_cometa_registry_used(void)
+/*
+ * Sessions grow within the zone, and with the clock: also over a restart, and
+ * on another server whose clock is right. Seconds and microseconds, which 53
+ * bits hold for two centuries.
+ */
+
+static uint64_t
+ngx_cometa_registry_session(void)
 {
-    uint32_t    i;
-    ngx_uint_t  n;
+    uint64_t        last, next, now, *session;
+    struct timeval  tv;
 
-    n = 0;
+    ngx_gettimeofday(&tv);
 
-    for (i = 0; i < ngx_cometa_zone.head->shards; i++) {
-        n += ngx_cometa_zone.shards[i].used;
-    }
+    now = (uint64_t) tv.tv_sec << 20 | tv.tv_usec;
 
-    return n;
+    session = &ngx_cometa_zone.head->session;
+    last = __atomic_load_n(session, __ATOMIC_RELAXED);
+
+    do {
+        next = ngx_max(last + 1, now);
+    } while (!__atomic_compare_exchange_n(session, &last, next, 1,
+                                          __ATOMIC_RELAXED,
+                                          __ATOMIC_RELAXED));
+
+    return next;
 }
 
 
@@ -307,14 +326,19 @@ ngx_cometa_shard_mend(ngx_cometa_shard_t *shard)
         }
     }
 
-    if (shard->free != moving) {
-        ngx_cometa_record(moving)->next = shard->free;
-        shard->free = moving;
+    if (shard->free == moving
+        || (ngx_cometa_fresh(shard) + 1 == moving
+            && ngx_cometa_fresh(shard) < ngx_cometa_fresh_end(shard)))
+    {
+        goto done;
     }
+
+    ngx_cometa_record(moving)->next = shard->free;
+    ngx_cometa_step(&shard->free, moving);
 
 done:
 
-    shard->moving = 0;
+    ngx_cometa_step(&shard->moving, 0);
 }
 
 
@@ -405,23 +429,22 @@ ngx_cometa_chain_remove(ngx_cometa_shard_t *shard, uint32_t *link)
     i = *link;
     rec = ngx_cometa_record(i);
 
-    __atomic_store_n(&shard->moving, i, __ATOMIC_RELEASE);
+    ngx_cometa_step(&shard->moving, i);
 
-    __atomic_store_n(link, rec->next, __ATOMIC_RELEASE);
+    ngx_cometa_step(link, rec->next);
 
     rec->session = 0;
     rec->next = shard->free;
-    __atomic_store_n(&shard->free, i, __ATOMIC_RELEASE);
+    ngx_cometa_step(&shard->free, i);
 
-    shard->used--;
-    __atomic_store_n(&shard->moving, 0, __ATOMIC_RELEASE);
+    ngx_cometa_step(&shard->moving, 0);
 }
 
 
 /*
  * A free record, named in shard->moving until it stands in a chain. In this
- * order: the shard's own free ones, new ones of the zone, those of dead
- * workers, another shard's free ones. 0: there is none.
+ * order: the shard's own, new ones of the zone, those of dead workers, another
+ * shard's. 0: there is none.
  */
 
 static uint32_t
@@ -429,59 +452,96 @@ ngx_cometa_record_alloc(ngx_cometa_shard_t *shard)
 {
     uint32_t  i;
 
-    if (shard->free == 0) {
-        i = ngx_cometa_record_carve(shard);
-        if (i) {
-            return i;
-        }
-
-        ngx_cometa_registry_sweep(shard);
+    i = ngx_cometa_record_take(shard, shard);
+    if (i) {
+        return i;
     }
 
-    i = shard->free;
+    ngx_cometa_record_carve(shard);
+
+    i = ngx_cometa_record_take(shard, shard);
+    if (i) {
+        return i;
+    }
+
+    ngx_cometa_registry_sweep(shard);
+
+    i = ngx_cometa_record_take(shard, shard);
+    if (i) {
+        return i;
+    }
+
+    return ngx_cometa_record_borrow(shard);
+}
+
+
+/*
+ * Takes a free record out of a shard, to be moved by another one or the same.
+ * One's own is named before it is taken; one of another shard after it, under
+ * both locks: a process that dies right between loses one record until the
+ * zone is made anew, where naming it first could put it into two chains.
+ */
+
+static uint32_t
+ngx_cometa_record_take(ngx_cometa_shard_t *from, ngx_cometa_shard_t *shard)
+{
+    uint32_t  i;
+
+    i = from->free;
+
+    if (i == 0 && ngx_cometa_fresh(from) < ngx_cometa_fresh_end(from)) {
+        i = ngx_cometa_fresh(from) + 1;
+    }
 
     if (i == 0) {
-        return ngx_cometa_record_borrow(shard);
+        return 0;
     }
 
-    __atomic_store_n(&shard->moving, i, __ATOMIC_RELEASE);
-    __atomic_store_n(&shard->free, ngx_cometa_record(i)->next,
-                     __ATOMIC_RELEASE);
+    if (from == shard) {
+        ngx_cometa_step(&shard->moving, i);
+    }
+
+    if (from->free) {
+        ngx_cometa_step(&from->free, ngx_cometa_record(i)->next);
+
+    } else {
+        ngx_cometa_step(&from->fresh, from->fresh + 1);
+    }
+
+    if (from != shard) {
+        ngx_cometa_step(&shard->moving, i);
+    }
 
     return i;
 }
 
 
-static uint32_t
+/*
+ * Takes records of the zone that nobody has used yet. Who dies between the two
+ * stores loses them until the zone is made anew.
+ */
+
+static void
 ngx_cometa_record_carve(ngx_cometa_shard_t *shard)
 {
-    uint32_t            i, first, last;
+    uint64_t            first, last;
     ngx_cometa_head_t  *head;
 
     head = ngx_cometa_zone.head;
 
     if (__atomic_load_n(&head->carved, __ATOMIC_RELAXED) >= head->records) {
-        return 0;
+        return;
     }
 
     first = __atomic_fetch_add(&head->carved, NGX_COMETA_CARVE,
                                __ATOMIC_RELAXED);
     if (first >= head->records) {
-        return 0;
+        return;
     }
 
     last = ngx_min(first + NGX_COMETA_CARVE, head->records);
 
-    /* `first` goes to the caller, the others to the chain of free ones */
-
-    for (i = first + 1; i < last; i++) {
-        ngx_cometa_zone.records[i].next = shard->free;
-        __atomic_store_n(&shard->free, i + 1, __ATOMIC_RELEASE);
-    }
-
-    __atomic_store_n(&shard->moving, first + 1, __ATOMIC_RELEASE);
-
-    return first + 1;
+    ngx_cometa_step(&shard->fresh, last << 32 | first);
 }
 
 
@@ -518,7 +578,10 @@ ngx_cometa_record_borrow(ngx_cometa_shard_t *shard)
     for (n = 0; i == 0 && n < ngx_cometa_zone.head->shards; n++) {
         other = &ngx_cometa_zone.shards[n];
 
-        if (other == shard || other->free == 0) {
+        if (other == shard
+            || (other->free == 0
+                && ngx_cometa_fresh(other) == ngx_cometa_fresh_end(other)))
+        {
             continue;
         }
 
@@ -532,19 +595,7 @@ ngx_cometa_record_borrow(ngx_cometa_shard_t *shard)
             continue;
         }
 
-        i = other->free;
-
-        if (i) {
-            /*
-             * Named by neither shard for one store: a process that dies
-             * right here loses one record until the zone is made anew,
-             * where naming it twice could put it into two chains.
-             */
-
-            __atomic_store_n(&other->free, ngx_cometa_record(i)->next,
-                             __ATOMIC_RELEASE);
-            __atomic_store_n(&shard->moving, i, __ATOMIC_RELEASE);
-        }
+        i = ngx_cometa_record_take(other, shard);
 
         ngx_cometa_unlock(&other->lock);
     }

@@ -27,7 +27,9 @@ typedef struct {
 /*
  * Enters a device that this worker holds, under the given handle; the rest
  * of `place` is set, with a new session. If the device was attached before,
- * its old place is set in `old` (else old->session is 0).
+ * its old place is set in `old` (else old->session is 0). It is counted among
+ * the devices of its application, which keeps its place by that, until the
+ * worker takes it off the gauge.
  *
  * NGX_DECLINED: it is attached, and `takeover` is not wanted.
  * NGX_BUSY: there is no room for it.
@@ -61,9 +63,6 @@ ngx_uint_t ngx_cometa_registry_walk(uint32_t app, uint32_t *cursor,
 /* The name of a device that this worker holds; valid while it holds it. */
 void ngx_cometa_registry_name(uint32_t record, ngx_str_t *app,
     ngx_str_t *device);
-
-/* How many records are in use, those of dead workers included. */
-ngx_uint_t ngx_cometa_registry_used(void);
 
 
 #endif /* _NGX_COMETA_REGISTRY_H_INCLUDED_ */

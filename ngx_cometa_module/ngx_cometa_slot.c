@@ -1,9 +1,9 @@
 
 /*
  * Slots. The master makes what each needs beside the zone, its annex: rings,
- * eventfds, doors; workers inherit it, claim a slot and vacate it. Locks:
- * `life` of a slot, held by its process for as long as it lives, and by others
- * only to vacate the slot of a dead one.
+ * gauges, eventfds, doors; workers inherit it, claim a slot and vacate it.
+ * Locks: `life` of a slot, held by its process for as long as it lives, and by
+ * others only to vacate the slot of a dead one.
  */
 
 #include "ngx_cometa_slot.h"
@@ -23,8 +23,9 @@ typedef struct ngx_cometa_annex_s  ngx_cometa_annex_t;
 struct ngx_cometa_annex_s {
     ngx_cometa_annex_t  *next;
     ngx_cometa_head_t   *head;
-    u_char              *rings;
-    size_t               size;          /* of the rings */
+    u_char              *rings;         /* and the gauges behind them */
+    size_t               size;          /* of both */
+    ngx_uint_t           committed;     /* its configuration was in force */
     ngx_uint_t           n;
     int                  fd[1];         /* eventfds and doors */
 };
@@ -34,25 +35,43 @@ static void ngx_cometa_annex_limit(rlim_t n);
 static ngx_int_t ngx_cometa_annex_descriptors(ngx_cometa_annex_t *annex,
     ngx_cometa_slot_t *slot);
 static void ngx_cometa_annex_free(ngx_cometa_annex_t **link);
-static void ngx_cometa_annex_sweep(ngx_cometa_head_t *head, ngx_uint_t of);
+static void ngx_cometa_annex_abort(void *data);
+static void ngx_cometa_annex_left(ngx_cometa_annex_t *annex, ngx_log_t *log);
 static void ngx_cometa_slot_vacate(ngx_cometa_slot_t *slot);
+static void ngx_cometa_slot_clear(ngx_cometa_slot_t *slot);
 
 
 static ngx_cometa_annex_t  *ngx_cometa_annexes;
 
 
 ngx_int_t
-ngx_cometa_slot_equip(ngx_cometa_head_t *head, ngx_log_t *log)
+ngx_cometa_slot_equip(ngx_cometa_head_t *head, ngx_pool_t *pool,
+    ngx_log_t *log)
 {
     ngx_uint_t           i;
     ngx_cometa_zone_t    view;
+    ngx_pool_cleanup_t  *cln;
     ngx_cometa_annex_t  *annex;
+
+    /* "master_process off": this process works in the zone that would go */
+
+    if (ngx_cometa_zone.claimed) {
+        ngx_log_error(NGX_LOG_EMERG, log, 0,
+                      "cometa_zone cannot get another size or name by a "
+                      "reload with \"master_process off\", restart nginx");
+        return NGX_ERROR;
+    }
 
     ngx_cometa_zone_view(head, &view);
 
-    /* left behind by a configuration that failed after its zone was made */
+    /* the pool goes with a configuration that fails after this */
 
-    ngx_cometa_annex_sweep(head, 1);
+    cln = ngx_pool_cleanup_add(pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_cometa_annex_abort;
 
     annex = ngx_alloc(sizeof(ngx_cometa_annex_t)
                       + head->slots * 3 * sizeof(int), log);
@@ -60,9 +79,9 @@ ngx_cometa_slot_equip(ngx_cometa_head_t *head, ngx_log_t *log)
         return NGX_ERROR;
     }
 
-    annex->size = head->slots * head->ring_size;
+    annex->size = ngx_cometa_rings_size(head) + ngx_cometa_gauges_size(head);
     annex->rings = mmap(NULL, annex->size, PROT_READ|PROT_WRITE,
-                        MAP_ANON|MAP_SHARED, -1, 0);
+                        MAP_ANON|MAP_SHARED|MAP_NORESERVE, -1, 0);
 
     if (annex->rings == MAP_FAILED) {
         ngx_log_error(NGX_LOG_EMERG, log, ngx_errno,
@@ -74,6 +93,7 @@ ngx_cometa_slot_equip(ngx_cometa_head_t *head, ngx_log_t *log)
     ngx_cometa_annex_limit(head->slots * 3);
 
     annex->head = head;
+    annex->committed = 0;
     annex->n = 0;
     annex->next = ngx_cometa_annexes;
     ngx_cometa_annexes = annex;
@@ -163,15 +183,18 @@ ngx_cometa_annex_free(ngx_cometa_annex_t **link)
 }
 
 
-/* Frees the annexes of this head, or those of all others. */
+/*
+ * A configuration goes. If it failed after its zone was made, nobody else
+ * knows of the annex.
+ */
 
 static void
-ngx_cometa_annex_sweep(ngx_cometa_head_t *head, ngx_uint_t of)
+ngx_cometa_annex_abort(void *data)
 {
     ngx_cometa_annex_t  **link;
 
     for (link = &ngx_cometa_annexes; *link; /* void */) {
-        if (((*link)->head == head) == of) {
+        if (!(*link)->committed) {
             ngx_cometa_annex_free(link);
             continue;
         }
@@ -182,9 +205,62 @@ ngx_cometa_annex_sweep(ngx_cometa_head_t *head, ngx_uint_t of)
 
 
 void
-ngx_cometa_slot_commit(ngx_cometa_head_t *head)
+ngx_cometa_slot_commit(ngx_cometa_head_t *head, ngx_log_t *log)
 {
-    ngx_cometa_annex_sweep(head, 0);
+    ngx_cometa_annex_t  **link;
+
+    for (link = &ngx_cometa_annexes; *link; /* void */) {
+        if ((*link)->head != head) {
+            ngx_cometa_annex_left(*link, log);
+            ngx_cometa_annex_free(link);
+            continue;
+        }
+
+        (*link)->committed = 1;
+        link = &(*link)->next;
+    }
+}
+
+
+/* Old workers go on with the old zone; nginx still has it mapped. */
+
+static void
+ngx_cometa_annex_left(ngx_cometa_annex_t *annex, ngx_log_t *log)
+{
+    uint64_t              devices, websockets;
+    ngx_uint_t            i, app;
+    ngx_cometa_zone_t     view;
+    ngx_cometa_gauges_t  *g;
+
+    ngx_cometa_zone_view(annex->head, &view);
+
+    g = (ngx_cometa_gauges_t *) (annex->rings
+                                 + ngx_cometa_rings_size(view.head));
+    devices = 0;
+    websockets = 0;
+
+    for (i = 0; i < view.head->slots; i++, g += view.head->apps) {
+
+        if (view.slots[i].pid == 0) {
+            continue;
+        }
+
+        for (app = 0; app < view.head->napps; app++) {
+            devices += g[app].devices;
+            websockets += g[app].websockets;
+        }
+    }
+
+    if (devices + websockets == 0) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_WARN, log, 0,
+                  "cometa_zone has got another size or name by a reload and "
+                  "begins empty: %uL devices and %uL websockets on old "
+                  "workers cannot be reached from new ones until they "
+                  "connect again; restart nginx to change cometa_zone",
+                  devices, websockets);
 }
 
 
@@ -201,6 +277,8 @@ ngx_cometa_slot_claim(ngx_cometa_head_t *head, ngx_log_t *log)
     for (annex = ngx_cometa_annexes; annex; annex = annex->next) {
         if (annex->head == head) {
             ngx_cometa_zone.rings = annex->rings;
+            ngx_cometa_zone.gauges = (ngx_cometa_gauges_t *)
+                               (annex->rings + ngx_cometa_rings_size(head));
         }
     }
 
@@ -229,6 +307,12 @@ ngx_cometa_slot_claim(ngx_cometa_head_t *head, ngx_log_t *log)
 
         slot->draining = 0;
         slot->crowded = 0;
+
+        /* those of a dead process: it has written none of later names */
+
+        ngx_memzero(ngx_cometa_gauges(i, 0),
+                    __atomic_load_n(&head->napps, __ATOMIC_ACQUIRE)
+                    * sizeof(ngx_cometa_gauges_t));
 
         (void) ngx_cometa_lock(&slot->mail);
         cometa_ring_clear(&slot->ring);
@@ -301,7 +385,7 @@ ngx_cometa_slot_vacate(ngx_cometa_slot_t *slot)
 
 /* Without a place for it, the kernel closes the descriptor of a parcel. */
 
-void
+static void
 ngx_cometa_slot_clear(ngx_cometa_slot_t *slot)
 {
     u_char  byte;
@@ -311,6 +395,31 @@ ngx_cometa_slot_clear(ngx_cometa_slot_t *slot)
         (void) ngx_atomic_fetch_add(ngx_stat_active, -1);
 #endif
     }
+}
+
+
+void
+ngx_cometa_slot_forsaken(uint32_t slot)
+{
+    int                 rc;
+    ngx_cometa_slot_t  *s;
+
+    s = &ngx_cometa_zone.slots[slot];
+
+    rc = pthread_mutex_trylock(&s->life);
+
+    if (rc == EBUSY) {
+        return;
+    }
+
+    if (rc == EOWNERDEAD) {
+        (void) pthread_mutex_consistent(&s->life);
+        ngx_cometa_slot_vacate(s);
+    }
+
+    ngx_cometa_slot_clear(s);
+
+    (void) pthread_mutex_unlock(&s->life);
 }
 
 

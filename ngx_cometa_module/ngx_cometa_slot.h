@@ -11,11 +11,15 @@
 #include "ngx_cometa_zone.h"
 
 
-/* In the master: makes rings and descriptors for the slots of a new zone. */
-ngx_int_t ngx_cometa_slot_equip(ngx_cometa_head_t *head, ngx_log_t *log);
+/*
+ * In the master: makes rings, gauges and descriptors for the slots of a new
+ * zone. They go with the pool, unless the configuration comes into force.
+ */
+ngx_int_t ngx_cometa_slot_equip(ngx_cometa_head_t *head, ngx_pool_t *pool,
+    ngx_log_t *log);
 
 /* In the master, once a configuration is in force: frees what old zones had. */
-void ngx_cometa_slot_commit(ngx_cometa_head_t *head);
+void ngx_cometa_slot_commit(ngx_cometa_head_t *head, ngx_log_t *log);
 
 /* In a worker, at its start and at its end. */
 ngx_int_t ngx_cometa_slot_claim(ngx_cometa_head_t *head, ngx_log_t *log);
@@ -32,8 +36,11 @@ ngx_uint_t ngx_cometa_slot_successor(void);
 
 void ngx_cometa_slot_wake(uint32_t slot);
 
-/* Closes the connections that lie in its door. */
-void ngx_cometa_slot_clear(ngx_cometa_slot_t *slot);
+/*
+ * Closes the connections that lie in the door of a slot that nobody has. If a
+ * process has it, they are that one's.
+ */
+void ngx_cometa_slot_forsaken(uint32_t slot);
 
 
 #endif /* _NGX_COMETA_SLOT_H_INCLUDED_ */

@@ -77,9 +77,14 @@ ngx_cometa_socket_create(ngx_cometa_socket_conf_t *conf,
     ngx_memcpy(p, key->device.data, key->device.len);
 
     s->conf = conf;
-    s->app = ngx_cometa_app(&key->app, 0);
+    s->app = ngx_cometa_app_hold(&key->app, 0, websockets);
 
-    /* the name in the zone stays as long as the zone */
+    if (s->app == NGX_COMETA_NONE) {
+        ngx_free(s);
+        return NULL;
+    }
+
+    /* the name in the zone stays as long as the socket is counted */
 
     s->key.app.data = ngx_cometa_zone.apps[s->app].name;
     s->key.app.len = key->app.len;
@@ -92,8 +97,6 @@ ngx_cometa_socket_create(ngx_cometa_socket_conf_t *conf,
 
     ngx_queue_insert_tail(ngx_cometa_socket_queue(key->hash), &s->link);
     ngx_cometa_sockets_n++;
-
-    ngx_cometa_stats_add(s->app, websockets, 1);
 
     ngx_cometa_interest_add(key->hash);
     ngx_cometa_socket_watch(&s->key);
@@ -118,8 +121,6 @@ ngx_cometa_socket_free(ngx_cometa_socket_t *s)
     ngx_cometa_interest_remove(s->key.hash);
     ngx_cometa_socket_watch(&s->key);
 
-    ngx_cometa_stats_add(s->app, websockets, -1);
-
     ngx_cometa_socket_drop_requests(s);
 
     if (s->life.next) {
@@ -141,6 +142,10 @@ ngx_cometa_socket_free(ngx_cometa_socket_t *s)
     ngx_cometa_bytes_free(&s->message);
     ngx_cometa_bytes_free(&s->control);
     ngx_cometa_bytes_free(&s->output);
+
+    /* last, for it keeps the name of the application */
+
+    ngx_cometa_gauge_add(s->app, websockets, -1);
 
     ngx_free(s);
 }

@@ -252,7 +252,7 @@ ngx_int_t
 ngx_cometa_socket_put(ngx_cometa_socket_t *s, ngx_uint_t type, u_char *data,
     size_t len)
 {
-    size_t  n;
+    size_t  n, before;
     u_char  head[COMETA_WS_HEAD_MAX];
 
     if (s->closing) {
@@ -285,11 +285,19 @@ ngx_cometa_socket_put(ngx_cometa_socket_t *s, ngx_uint_t type, u_char *data,
     }
 
     n = cometa_ws_head(head, type, len);
+    before = s->output.len;
 
     if (ngx_cometa_bytes_add(&s->output, head, n) != NGX_OK
         || ngx_cometa_bytes_add(&s->output, data, len) != NGX_OK)
     {
-        ngx_cometa_socket_end(s);
+        /* not open yet: it goes without this frame, but without half of it */
+
+        s->output.len = before;
+
+        if (s->connection) {
+            ngx_cometa_socket_end(s);
+        }
+
         return NGX_ERROR;
     }
 

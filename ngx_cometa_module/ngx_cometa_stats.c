@@ -1,8 +1,7 @@
 
 /*
- * Counters, and the names of applications that index them. A worker writes
- * the sets of its own slot and takes no lock; a new application is appended
- * under `apps_lock`, and never leaves while the zone lives.
+ * Counters, latencies and gauges. A worker writes the sets of its own slot and
+ * takes no lock; further sets are made under `apps_lock`.
  */
 
 #include "ngx_cometa_stats.h"
@@ -10,15 +9,14 @@
 #include <math.h>
 
 
-/* From `devices` on; without the padding behind them. */
-
-#define NGX_COMETA_GAUGES                                                     \
-    ((offsetof(ngx_cometa_counters_t, webhook_queued)                         \
-      - offsetof(ngx_cometa_counters_t, devices)) / sizeof(uint64_t) + 1)
+/* From `attached` on; with the padding behind them, which is zero. */
 
 #define NGX_COMETA_COUNTERS                                                   \
-    ((offsetof(ngx_cometa_counters_t, devices)                                \
+    ((sizeof(ngx_cometa_counters_t)                                           \
       - offsetof(ngx_cometa_counters_t, attached)) / sizeof(uint64_t))
+
+#define NGX_COMETA_GAUGES                                                     \
+    (sizeof(ngx_cometa_gauges_t) / sizeof(uint64_t))
 
 
 /* The sets of one kind; they all begin with a ngx_cometa_set_t. */
@@ -27,7 +25,7 @@ typedef struct {
     u_char            *base;
     size_t             size;
     uint32_t           n;               /* there is room for */
-    uint32_t          *carved;
+    uint32_t          *carved;          /* behind those of each application */
     size_t             first;           /* offset in ngx_cometa_app_t */
     void             **own;             /* of this process, by application */
 } ngx_cometa_sets_t;
@@ -36,12 +34,18 @@ typedef struct {
 static ngx_int_t ngx_cometa_sets_start(ngx_cometa_sets_t *sets,
     ngx_cycle_t *cycle);
 static void *ngx_cometa_sets_own(ngx_cometa_sets_t *sets, uint32_t app);
-static uint32_t ngx_cometa_sets_find(ngx_cometa_sets_t *sets, uint32_t app);
-static uint32_t ngx_cometa_sets_carve(ngx_cometa_sets_t *sets, uint32_t app);
+static ngx_cometa_set_t *ngx_cometa_sets_find(ngx_cometa_sets_t *sets,
+    uint32_t app);
+static ngx_cometa_set_t *ngx_cometa_sets_carve(ngx_cometa_sets_t *sets,
+    uint32_t app);
+static void ngx_cometa_sets_mend(ngx_cometa_sets_t *sets);
+static void ngx_cometa_sets_reset(ngx_cometa_sets_t *sets, uint32_t app);
+static uint32_t *ngx_cometa_sets_first(ngx_cometa_sets_t *sets, uint32_t app);
 static ngx_cometa_set_t *ngx_cometa_sets_next(ngx_cometa_sets_t *sets,
     uint32_t app, ngx_cometa_set_t *prev);
+static ngx_cometa_set_t *ngx_cometa_sets_at(ngx_cometa_sets_t *sets,
+    uint32_t i);
 static ngx_uint_t ngx_cometa_bound(uint64_t us);
-static uint32_t ngx_cometa_app_find(ngx_str_t *name, uint32_t *seen);
 
 
 uint32_t  ngx_cometa_bounds[NGX_COMETA_BOUNDS] = {
@@ -58,9 +62,7 @@ static uint64_t           ngx_cometa_window;            /* us */
 ngx_int_t
 ngx_cometa_stats_start(ngx_cycle_t *cycle, ngx_msec_t window)
 {
-    uint32_t                app, i;
-    ngx_cometa_head_t      *head;
-    ngx_cometa_counters_t  *c;
+    ngx_cometa_head_t  *head;
 
     head = ngx_cometa_zone.head;
 
@@ -82,17 +84,6 @@ ngx_cometa_stats_start(ngx_cycle_t *cycle, ngx_msec_t window)
         || ngx_cometa_sets_start(&ngx_cometa_latencies, cycle) != NGX_OK)
     {
         return NGX_ERROR;
-    }
-
-    /* the gauges of a dead process, whose counters this one goes on with */
-
-    for (app = 0; app < head->napps; app++) {
-        i = ngx_cometa_sets_find(&ngx_cometa_counters, app);
-
-        if (i) {
-            c = &ngx_cometa_zone.counters[i - 1];
-            ngx_memzero(&c->devices, NGX_COMETA_GAUGES * sizeof(uint64_t));
-        }
     }
 
     return NGX_OK;
@@ -117,87 +108,171 @@ ngx_cometa_stats(uint32_t app)
 
 
 /*
- * Where the zone has no room for a set, that of another slot is shared; every
- * application has one.
+ * Where the zone has no room for a set of this slot, the first set of the
+ * application is shared with another one.
  */
 
 static void *
 ngx_cometa_sets_own(ngx_cometa_sets_t *sets, uint32_t app)
 {
-    uint32_t            i;
-    ngx_cometa_head_t  *head;
+    uint32_t           nobody;
+    ngx_cometa_set_t  *set;
 
     if (sets->own[app]) {
         return sets->own[app];
     }
 
-    head = ngx_cometa_zone.head;
+    set = ngx_cometa_sets_find(sets, app);
 
-    i = ngx_cometa_sets_find(sets, app);
+    if (set == NULL) {
+        set = ngx_cometa_sets_at(sets, app);
+        nobody = 0;
 
-    if (i == 0) {
-        (void) ngx_cometa_lock(&head->apps_lock);
-        i = ngx_cometa_sets_carve(sets, app);
-        ngx_cometa_unlock(&head->apps_lock);
+        if (!__atomic_compare_exchange_n(&set->owner, &nobody,
+                                         ngx_cometa_zone.slot + 1, 0,
+                                         __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        {
+            ngx_cometa_stats_lock();
+            set = ngx_cometa_sets_carve(sets, app);
+            ngx_cometa_unlock(&ngx_cometa_zone.head->apps_lock);
+        }
     }
 
-    sets->own[app] = i ? (void *) (sets->base + (i - 1) * sets->size)
-                       : (void *) ngx_cometa_sets_next(sets, app, NULL);
+    sets->own[app] = set ? set : ngx_cometa_sets_at(sets, app);
 
     return sets->own[app];
 }
 
 
-/* The set of this slot; 0: there is none yet. */
+/* The set of this slot. */
 
-static uint32_t
+static ngx_cometa_set_t *
 ngx_cometa_sets_find(ngx_cometa_sets_t *sets, uint32_t app)
 {
     ngx_cometa_set_t  *set;
 
-    for (set = ngx_cometa_sets_next(sets, app, NULL);
+    for (set = ngx_cometa_sets_at(sets, app);
          set;
          set = ngx_cometa_sets_next(sets, app, set))
     {
-        if (set->slot == ngx_cometa_zone.slot) {
-            return ((u_char *) set - sets->base) / sets->size + 1;
+        if (set->owner == ngx_cometa_zone.slot + 1) {
+            return set;
         }
     }
 
-    return 0;
+    return NULL;
 }
 
 
 /*
- * Under apps_lock. A process that dies inside loses one set at most. 0: there
- * is no room.
+ * Under apps_lock. The set is in its chain before it counts as carved: if
+ * the process dies in between, that is mended. NULL: there is no room.
  */
 
-static uint32_t
+static ngx_cometa_set_t *
 ngx_cometa_sets_carve(ngx_cometa_sets_t *sets, uint32_t app)
 {
     uint32_t           i, *first;
     ngx_cometa_set_t  *set;
 
-    if (*sets->carved == sets->n) {
-        return 0;
+    i = ngx_cometa_zone.head->apps + *sets->carved;
+
+    if (i >= sets->n) {
+        return NULL;
     }
 
-    first = (uint32_t *) ((u_char *) &ngx_cometa_zone.apps[app]
-                          + sets->first);
-    i = ++*sets->carved;
+    first = ngx_cometa_sets_first(sets, app);
 
-    set = (ngx_cometa_set_t *) (sets->base + (i - 1) * sets->size);
-    set->slot = ngx_cometa_zone.slot;
+    set = ngx_cometa_sets_at(sets, i);
+    set->owner = ngx_cometa_zone.slot + 1;
     set->next = *first;
 
-    __atomic_store_n(first, i, __ATOMIC_RELEASE);
+    ngx_cometa_step(first, i + 1);
+    ngx_cometa_step(sets->carved, *sets->carved + 1);
 
-    return i;
+    return set;
 }
 
 
-/* All sets of an application, one after the other, from NULL to NULL. */
+/*
+ * A process that died in there may have been about to take a place from an
+ * application, which goes on then, or to give a place a name, which nobody has
+ * seen yet: that place is free.
+ */
+
+void
+ngx_cometa_stats_lock(void)
+{
+    uint32_t            i;
+    ngx_cometa_head_t  *head;
+
+    head = ngx_cometa_zone.head;
+
+    if (ngx_cometa_lock(&head->apps_lock) == NGX_OK) {
+        return;
+    }
+
+    ngx_cometa_sets_mend(&ngx_cometa_counters);
+    ngx_cometa_sets_mend(&ngx_cometa_latencies);
+
+    for (i = 0; i < head->napps; i++) {
+        if (ngx_cometa_zone.apps[i].state == NGX_COMETA_APP_LEAVING) {
+            ngx_cometa_step(&ngx_cometa_zone.apps[i].state,
+                             NGX_COMETA_APP_USED);
+        }
+    }
+}
+
+
+/* Carved are as many as the chains hold: the last one may not be counted. */
+
+static void
+ngx_cometa_sets_mend(ngx_cometa_sets_t *sets)
+{
+    uint32_t  app, i, carved;
+
+    carved = 0;
+
+    for (app = 0; app < ngx_cometa_zone.head->apps; app++) {
+
+        /* the youngest stands first, and has the highest index */
+
+        i = *ngx_cometa_sets_first(sets, app);
+
+        if (i) {
+            carved = ngx_max(carved, i - ngx_cometa_zone.head->apps);
+        }
+    }
+
+    *sets->carved = carved;
+}
+
+
+void
+ngx_cometa_stats_reset(uint32_t app)
+{
+    ngx_cometa_sets_reset(&ngx_cometa_counters, app);
+    ngx_cometa_sets_reset(&ngx_cometa_latencies, app);
+}
+
+
+/* The sets stay with the place of the application, and their slots. */
+
+static void
+ngx_cometa_sets_reset(ngx_cometa_sets_t *sets, uint32_t app)
+{
+    ngx_cometa_set_t  *set;
+
+    for (set = ngx_cometa_sets_at(sets, app);
+         set;
+         set = ngx_cometa_sets_next(sets, app, set))
+    {
+        ngx_memzero(set + 1, sets->size - sizeof(ngx_cometa_set_t));
+    }
+}
+
+
+/* All sets of an application, one after the other, to NULL. */
 
 static ngx_cometa_set_t *
 ngx_cometa_sets_next(ngx_cometa_sets_t *sets, uint32_t app,
@@ -205,43 +280,76 @@ ngx_cometa_sets_next(ngx_cometa_sets_t *sets, uint32_t app,
 {
     uint32_t  i, *link;
 
-    link = prev ? &prev->next
-                : (uint32_t *) ((u_char *) &ngx_cometa_zone.apps[app]
-                                + sets->first);
+    link = (prev == ngx_cometa_sets_at(sets, app))
+           ? ngx_cometa_sets_first(sets, app) : &prev->next;
 
     i = __atomic_load_n(link, __ATOMIC_ACQUIRE);
 
-    return i ? (ngx_cometa_set_t *) (sets->base + (i - 1) * sets->size)
-             : NULL;
+    return i ? ngx_cometa_sets_at(sets, i - 1) : NULL;
+}
+
+
+static uint32_t *
+ngx_cometa_sets_first(ngx_cometa_sets_t *sets, uint32_t app)
+{
+    return (uint32_t *) ((u_char *) &ngx_cometa_zone.apps[app]
+                         + sets->first);
+}
+
+
+static ngx_cometa_set_t *
+ngx_cometa_sets_at(ngx_cometa_sets_t *sets, uint32_t i)
+{
+    return (ngx_cometa_set_t *) (sets->base + i * sets->size);
 }
 
 
 void
 ngx_cometa_stats_sum(uint32_t app, ngx_cometa_counters_t *sum)
 {
-    uint64_t               *to, *from;
-    ngx_uint_t              i, n;
-    ngx_cometa_set_t       *set;
-    ngx_cometa_slot_t      *s;
+    uint64_t          *to, *from;
+    ngx_uint_t         i;
+    ngx_cometa_set_t  *set;
 
     ngx_memzero(sum, sizeof(ngx_cometa_counters_t));
 
     to = &sum->attached;
 
-    for (set = ngx_cometa_sets_next(&ngx_cometa_counters, app, NULL);
+    for (set = ngx_cometa_sets_at(&ngx_cometa_counters, app);
          set;
          set = ngx_cometa_sets_next(&ngx_cometa_counters, app, set))
     {
-        s = &ngx_cometa_zone.slots[set->slot];
-        n = NGX_COMETA_COUNTERS;
-
-        if (s->pid && ngx_cometa_slot_alive(set->slot, s->epoch)) {
-            n += NGX_COMETA_GAUGES;
-        }
-
         from = &((ngx_cometa_counters_t *) set)->attached;
 
-        for (i = 0; i < n; i++) {
+        for (i = 0; i < NGX_COMETA_COUNTERS; i++) {
+            to[i] += __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+        }
+    }
+}
+
+
+void
+ngx_cometa_stats_gauges(uint32_t app, ngx_cometa_gauges_t *sum)
+{
+    uint64_t           *to, *from;
+    uint32_t            slot;
+    ngx_uint_t          i;
+    ngx_cometa_slot_t  *s;
+
+    ngx_memzero(sum, sizeof(ngx_cometa_gauges_t));
+
+    to = &sum->devices;
+
+    for (slot = 0; slot < ngx_cometa_zone.head->slots; slot++) {
+        s = &ngx_cometa_zone.slots[slot];
+
+        if (s->pid == 0 || !ngx_cometa_slot_alive(slot, s->epoch)) {
+            continue;
+        }
+
+        from = &ngx_cometa_gauges(slot, app)->devices;
+
+        for (i = 0; i < NGX_COMETA_GAUGES; i++) {
             to[i] += __atomic_load_n(&from[i], __ATOMIC_RELAXED);
         }
     }
@@ -251,11 +359,10 @@ ngx_cometa_stats_sum(uint32_t app, ngx_cometa_counters_t *sum)
 void
 ngx_cometa_stats_workers(ngx_cometa_worker_t *workers)
 {
-    uint32_t               app;
-    ngx_uint_t             i;
-    ngx_cometa_set_t      *set;
-    ngx_cometa_slot_t     *s;
-    ngx_cometa_counters_t *c;
+    uint32_t            i, app, napps;
+    ngx_cometa_slot_t  *s;
+
+    napps = __atomic_load_n(&ngx_cometa_zone.head->napps, __ATOMIC_ACQUIRE);
 
     for (i = 0; i < ngx_cometa_zone.head->slots; i++) {
         s = &ngx_cometa_zone.slots[i];
@@ -263,21 +370,11 @@ ngx_cometa_stats_workers(ngx_cometa_worker_t *workers)
         workers[i].devices = 0;
         workers[i].pid = (s->pid && ngx_cometa_slot_alive(i, s->epoch))
                          ? s->pid : 0;
-    }
 
-    for (app = 0; app < ngx_cometa_zone.head->napps; app++) {
-
-        for (set = ngx_cometa_sets_next(&ngx_cometa_counters, app, NULL);
-             set;
-             set = ngx_cometa_sets_next(&ngx_cometa_counters, app, set))
-        {
-            c = (ngx_cometa_counters_t *) set;
-
-            if (workers[set->slot].pid) {
-                workers[set->slot].devices
-                                += __atomic_load_n(&c->devices,
-                                                   __ATOMIC_RELAXED);
-            }
+        for (app = 0; workers[i].pid && app < napps; app++) {
+            workers[i].devices
+                            += __atomic_load_n(&ngx_cometa_gauges(i, app)
+                                               ->devices, __ATOMIC_RELAXED);
         }
     }
 }
@@ -305,7 +402,7 @@ ngx_cometa_stats_latency(uint32_t app, uint64_t us)
     if (w->window != window) {
         ngx_memzero(w, sizeof(ngx_cometa_window_t));
         w->min = us;
-        __atomic_store_n(&w->window, window, __ATOMIC_RELEASE);
+        ngx_cometa_step(&w->window, window);
     }
 
     w->sum += us;
@@ -347,7 +444,7 @@ ngx_cometa_stats_latencies(uint32_t app, ngx_cometa_latencies_t *sum)
     window = ngx_cometa_now() / ngx_cometa_window - 1;
     squares = 0;
 
-    for (set = ngx_cometa_sets_next(&ngx_cometa_latencies, app, NULL);
+    for (set = ngx_cometa_sets_at(&ngx_cometa_latencies, app);
          set;
          set = ngx_cometa_sets_next(&ngx_cometa_latencies, app, set))
     {
@@ -385,100 +482,4 @@ ngx_cometa_stats_latencies(uint32_t app, ngx_cometa_latencies_t *sum)
         sum->mean = mean;
         sum->deviation = (squares > 0) ? sqrt(squares) : 0;
     }
-}
-
-
-uint32_t
-ngx_cometa_app(ngx_str_t *name, ngx_uint_t create)
-{
-    uint32_t            n, app;
-    ngx_cometa_app_t   *a;
-    ngx_cometa_head_t  *head;
-
-    head = ngx_cometa_zone.head;
-
-    app = ngx_cometa_app_find(name, &n);
-
-    if (app != NGX_COMETA_NONE || !create) {
-        return app;
-    }
-
-    (void) ngx_cometa_lock(&head->apps_lock);
-
-    app = ngx_cometa_app_find(name, &n);
-
-    a = &ngx_cometa_zone.apps[n];
-
-    if (app == NGX_COMETA_NONE
-        && n < head->apps
-        && (a->counters || ngx_cometa_sets_carve(&ngx_cometa_counters, n))
-        && (a->latencies || ngx_cometa_sets_carve(&ngx_cometa_latencies, n)))
-    {
-        app = n;
-
-        ngx_memcpy(a->name, name->data, name->len);
-        a->len = name->len;
-
-        /* published last: who dies before has appended nothing */
-        __atomic_store_n(&head->napps, n + 1, __ATOMIC_RELEASE);
-    }
-
-    ngx_cometa_unlock(&head->apps_lock);
-
-    return app;
-}
-
-
-/*
- * Looks in a table of this process: open addressing, index + 1 in a cell,
- * made when first needed and brought up to date with the zone at each look.
- */
-
-static uint32_t
-ngx_cometa_app_find(ngx_str_t *name, uint32_t *seen)
-{
-    static uint16_t    *cells;
-    static uint32_t     mask, known;
-
-    uint32_t            n;
-    ngx_uint_t          h;
-    ngx_cometa_app_t   *a;
-
-    n = __atomic_load_n(&ngx_cometa_zone.head->napps, __ATOMIC_ACQUIRE);
-    *seen = n;
-
-    if (cells == NULL) {
-        for (mask = 64; mask < 2 * ngx_cometa_zone.head->apps; mask *= 2) {
-            /* void */
-        }
-
-        cells = ngx_calloc(mask * sizeof(uint16_t), ngx_cycle->log);
-        if (cells == NULL) {
-            return NGX_COMETA_NONE;
-        }
-
-        mask--;
-    }
-
-    while (known < n) {
-        a = &ngx_cometa_zone.apps[known];
-
-        for (h = ngx_hash_key(a->name, a->len); cells[h & mask]; h++) {
-            /* void */
-        }
-
-        cells[h & mask] = ++known;
-    }
-
-    for (h = ngx_hash_key(name->data, name->len); cells[h & mask]; h++) {
-        a = &ngx_cometa_zone.apps[cells[h & mask] - 1];
-
-        if (a->len == name->len
-            && ngx_memcmp(a->name, name->data, name->len) == 0)
-        {
-            return cells[h & mask] - 1;
-        }
-    }
-
-    return NGX_COMETA_NONE;
 }

@@ -2,7 +2,8 @@
 /*
  * Counters: a set for each slot and application, written by the process that
  * holds the slot and read by all. Sums over all slots are the figures of an
- * application.
+ * application. Gauges: a row for each slot, which counts while its process
+ * lives.
  */
 
 #ifndef _NGX_COMETA_STATS_H_INCLUDED_
@@ -15,8 +16,15 @@
 /* Of this process, for an application by its index. */
 ngx_cometa_counters_t *ngx_cometa_stats(uint32_t app);
 
-/* Adds up an application's sets; gauges only of slots that are alive. */
+/* Adds up an application's counters, or its gauges of all slots alive. */
 void ngx_cometa_stats_sum(uint32_t app, ngx_cometa_counters_t *sum);
+void ngx_cometa_stats_gauges(uint32_t app, ngx_cometa_gauges_t *sum);
+
+/* Takes `apps_lock`, and mends what a dead holder left behind. */
+void ngx_cometa_stats_lock(void);
+
+/* Under that lock: what was counted of an application is no more. */
+void ngx_cometa_stats_reset(uint32_t app);
 
 /* A call was answered by its device so many us after it had arrived. */
 void ngx_cometa_stats_latency(uint32_t app, uint64_t us);
@@ -51,14 +59,23 @@ typedef struct {
 
 void ngx_cometa_stats_workers(ngx_cometa_worker_t *workers);
 
-/* At the start of a worker: its gauges start at zero. */
+/* At the start of a worker. */
 ngx_int_t ngx_cometa_stats_start(ngx_cycle_t *cycle, ngx_msec_t window);
 
 /*
- * The index of an application, whose name is kept from now on if `create`.
- * NGX_COMETA_NONE: not known, or no room.
+ * A gauge is written by the process of its slot alone: no other one can see
+ * a step of it, and nobody else's part is in it.
  */
-uint32_t ngx_cometa_app(ngx_str_t *name, ngx_uint_t create);
+
+#define ngx_cometa_gauge_add(app, field, n)                                   \
+    ngx_cometa_gauge_move(&ngx_cometa_gauges(ngx_cometa_zone.slot, app)       \
+                          ->field, (uint64_t) (n))
+
+static ngx_inline void
+ngx_cometa_gauge_move(uint64_t *gauge, uint64_t n)
+{
+    __atomic_store_n(gauge, *gauge + n, __ATOMIC_RELEASE);
+}
 
 
 /*

@@ -172,7 +172,8 @@ ngx_cometa_status_app(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     uint32_t                 app;
     uint64_t                 detached, failed, ms;
     ngx_str_t                name, body;
-    ngx_uint_t               i;
+    ngx_uint_t               i, dropped;
+    ngx_cometa_gauges_t      gauges;
     ngx_cometa_counters_t    sum;
     ngx_cometa_loc_conf_t   *lcf;
     ngx_cometa_latencies_t  *lat;
@@ -196,12 +197,19 @@ ngx_cometa_status_app(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     }
 
     ngx_memzero(&sum, sizeof(ngx_cometa_counters_t));
+    ngx_memzero(&gauges, sizeof(ngx_cometa_gauges_t));
 
-    app = ngx_cometa_app(&ctx->key.app, 0);
+    dropped = 0;
+
+    app = ngx_cometa_app_hold(&ctx->key.app, 0, holds);
 
     if (app != NGX_COMETA_NONE) {
         ngx_cometa_stats_sum(app, &sum);
+        ngx_cometa_stats_gauges(app, &gauges);
         ngx_cometa_stats_latencies(app, lat);
+        dropped = ngx_cometa_keys_dropped(app);
+
+        ngx_cometa_gauge_add(app, holds, -1);
     }
 
     detached = 0;
@@ -223,7 +231,7 @@ ngx_cometa_status_app(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     p = ngx_sprintf(p, "\",\"stats\":{\"num_devices\":\"%uL\","
                     "\"messages\":\"%uL\",\"errors\":\"%uL\","
                     "\"bytes_up\":\"%uL\",\"bytes_down\":\"%uL\",",
-                    sum.devices, sum.messages, sum.errors, sum.bytes_up,
+                    gauges.devices, sum.messages, sum.errors, sum.bytes_up,
                     sum.bytes_down);
 
     ms = lat->mean / 1000 + 0.5;
@@ -234,7 +242,7 @@ ngx_cometa_status_app(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
     p = ngx_cometa_status_latency(p, "std_deviation", lat->deviation);
 
-    p = ngx_sprintf(p, "\"websockets\":\"%uL\",", sum.websockets);
+    p = ngx_sprintf(p, "\"websockets\":\"%uL\",", gauges.websockets);
 
     p = ngx_cometa_status_latency(p, "latency_p50",
                            cometa_histogram_quantile(lat->counts, 0.5));
@@ -254,13 +262,12 @@ ngx_cometa_status_app(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
                     "\"webhook_dropped\":\"%uL\",\"webhook_queued\":\"%uL\","
                     "\"keys_dropped\":\"%ui\"}}",
                     sum.events, sum.late,
-                    sum.failed[NGX_COMETA_DEVICE_TIMEOUT], sum.queued,
-                    sum.attached, detached, sum.calls, failed,
+                    sum.failed[NGX_COMETA_DEVICE_TIMEOUT], gauges.queued,
+                    sum.attached, detached, gauges.calls, failed,
                     sum.websockets_slow, sum.webhook_sent,
                     sum.webhook_failed, sum.webhook_retries,
-                    sum.webhook_dropped, sum.webhook_queued,
-                    app == NGX_COMETA_NONE ? 0
-                                           : ngx_cometa_keys_dropped(app));
+                    sum.webhook_dropped, gauges.webhook_queued,
+                    dropped);
 
     body.len = p - body.data;
 

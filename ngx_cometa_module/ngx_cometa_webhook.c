@@ -144,7 +144,7 @@ ngx_cometa_webhook_push(ngx_cometa_webhook_conf_t *conf,
     ngx_cometa_webhook_queued++;
     ngx_cometa_webhook_bytes += size;
 
-    ngx_cometa_stats_add(dev->app, webhook_queued, 1);
+    ngx_cometa_gauge_add(dev->app, webhook_queued, 1);
 
     if (idle) {
         ngx_cometa_lane_wait(lane);
@@ -371,7 +371,7 @@ ngx_cometa_lane_drop(ngx_cometa_lane_t *lane)
 static void
 ngx_cometa_webhook_remove(ngx_cometa_event_t *e)
 {
-    ngx_cometa_stats_add(e->app, webhook_queued, -1);
+    ngx_cometa_gauge_add(e->app, webhook_queued, -1);
 
     ngx_cometa_webhook_queued--;
     ngx_cometa_webhook_bytes -= sizeof(ngx_cometa_event_t) + e->len;

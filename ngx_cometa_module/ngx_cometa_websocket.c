@@ -83,7 +83,7 @@ ngx_cometa_websocket_issue(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
         return ngx_cometa_http_error(r, error);
     }
 
-    app = ngx_cometa_app(&ctx->key.app, 1);
+    app = ngx_cometa_app_hold(&ctx->key.app, 1, holds);
 
     if (app == NGX_COMETA_NONE) {
         return ngx_cometa_http_error(r, NGX_COMETA_ZONE_FULL);
@@ -91,6 +91,8 @@ ngx_cometa_websocket_issue(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
     rc = ngx_cometa_keys_issue(app, ctx->key.hash, lcf->websocket_key_timeout,
                                hex);
+
+    ngx_cometa_gauge_add(app, holds, -1);
 
     if (rc != NGX_OK) {
         return ngx_cometa_http_error(r, NGX_COMETA_OVERLOADED);
@@ -215,6 +217,7 @@ static ngx_uint_t
 ngx_cometa_websocket_admit(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
     ngx_cometa_place_t *place)
 {
+    u_char                 *name;
     uint32_t                app;
     uint64_t                hash;
     ngx_str_t               key;
@@ -231,8 +234,15 @@ ngx_cometa_websocket_admit(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
         return (error == NGX_COMETA_OK) ? NGX_COMETA_INVALID_KEY : error;
     }
 
-    ctx->key.app.data = ngx_cometa_zone.apps[app].name;
-    ctx->key.app.len = ngx_cometa_zone.apps[app].len;
+    /* a copy: without the key the place may become another name's */
+
+    name = ngx_pnalloc(r->pool, NGX_COMETA_ID_MAX);
+
+    if (name == NULL
+        || ngx_cometa_app_name(app, &ctx->key.app, name) != NGX_OK)
+    {
+        return NGX_COMETA_INVALID_KEY;
+    }
 
     error = ngx_cometa_http_device(r, ctx);
     if (error != NGX_COMETA_OK) {

@@ -13,7 +13,7 @@
 #define NGX_COMETA_APPS_MAX     4096
 #define NGX_COMETA_RECORDS_MIN  64
 #define NGX_COMETA_KEYS_MIN     64
-#define NGX_COMETA_LATENCIES_MIN  4
+#define NGX_COMETA_LATENCIES_MIN  5
 #define NGX_COMETA_KEYS_MAX     65536
 
 
@@ -116,8 +116,8 @@ ngx_cometa_zone_check(ngx_shm_zone_t *shm_zone, size_t max_message,
     {
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
                       "cometa_zone \"%V\" was made for messages of at most "
-                      "%uz bytes, change its size together with "
-                      "\"cometa_max_message_size\" or restart nginx",
+                      "%uz bytes, lower \"cometa_max_message_size\" or "
+                      "restart nginx",
                       &shm_zone->shm.name,
                       (size_t) cometa_ring_max(head->ring_size)
                       - NGX_COMETA_MESSAGE_HEAD);
@@ -129,9 +129,10 @@ ngx_cometa_zone_check(ngx_shm_zone_t *shm_zone, size_t max_message,
 
 
 /*
- * Divides `size` bytes. Slots are enough for eight generations of workers;
- * a sixteenth goes to the counters, another one to the latencies, half
- * of that to the keys, and the rest to the records.
+ * Divides `size` bytes. Slots are enough for eight generations of workers; a
+ * twelfth goes to the latencies, half of that to the counters, a 32nd to the
+ * keys, and the rest to the records. Three in four sets of latencies are for
+ * one application each, the others for those of several workers.
  * NGX_DECLINED: too small.
  */
 
@@ -156,11 +157,11 @@ ngx_cometa_zone_plan(ngx_cometa_head_t *head, size_t size,
     head->ring_size = ring;
 
     head->sets = ngx_max(head->slots,
-                         size / 16 / sizeof(ngx_cometa_counters_t));
+                         size / 24 / sizeof(ngx_cometa_counters_t));
     head->latencies = ngx_max(NGX_COMETA_LATENCIES_MIN,
-                              size / 16 / sizeof(ngx_cometa_latency_t));
+                              size / 12 / sizeof(ngx_cometa_latency_t));
 
-    head->apps = ngx_min(head->sets, head->latencies);
+    head->apps = ngx_min(head->sets, head->latencies - head->latencies / 4);
     head->apps = ngx_min(head->apps, NGX_COMETA_APPS_MAX);
 
     head->keys = size / 32 / sizeof(ngx_cometa_otk_t);
@@ -331,6 +332,7 @@ ngx_cometa_zone_view(ngx_cometa_head_t *head, ngx_cometa_zone_t *view)
     view->buckets = (uint32_t *) (p + lt.buckets);
     view->records = (ngx_cometa_record_t *) (p + lt.records);
     view->rings = NULL;
+    view->gauges = NULL;
     view->claimed = 0;
 }
 

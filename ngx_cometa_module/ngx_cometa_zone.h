@@ -19,9 +19,10 @@
 /*
  * The zone, from its first to its last page. There is no pointer in it, only
  * indices and offsets, for a pointer would have to be valid in every process.
- * Its size says how many devices it can hold; the bytes of the rings, whose
- * size follows from the number of workers and the largest message, are a
- * mapping of their own that the master makes with the zone.
+ * Its size says how many devices it can hold. The bytes of the rings, whose
+ * size follows from the number of workers and the largest message, and the
+ * gauges, which take memory only where a worker lives, are a mapping of their
+ * own that the master makes with the zone.
  *
  *     +---------------+
  *     | nginx's slab  |  header and page table, made by nginx
@@ -29,7 +30,7 @@
  *     | head          |  sizes, hash key, session counter
  *     | slots         |  one a worker process: life, epoch, mailbox
  *     | interests     |  rows of one bit a slot
- *     | applications  |  names, append only
+ *     | applications  |  names, and how they are found
  *     | keys          |  one-time keys, their buckets and applications
  *     | counters      |  sets, one for each slot and application used
  *     | latencies     |  the same
@@ -40,11 +41,12 @@
  *
  *     +---------------+
  *     | rings         |  one a slot: the bytes of its mailbox
+ *     | gauges        |  a row a slot: of each application
  *     +---------------+
  */
 
 #define NGX_COMETA_ZONE_MAGIC    0x434f4d45
-#define NGX_COMETA_ZONE_VERSION  2
+#define NGX_COMETA_ZONE_VERSION  3
 #define NGX_COMETA_ROWS          4096   /* of interests */
 #define NGX_COMETA_NONE          0xffffffff
 #define NGX_COMETA_MESSAGE_HEAD  64     /* what mail adds to a payload */
@@ -69,16 +71,18 @@ typedef struct {
 
     /* atomic, all of them */
 
-    uint32_t         napps;             /* in use */
-    uint32_t         sets_carved;       /* in use, under apps_lock */
+    uint32_t         napps;             /* have had a name, under apps_lock */
+    uint32_t         named;             /* names given so far, the same */
+    uint32_t         hand;              /* next one looked at, the same */
+    uint32_t         sets_carved;       /* beside those of apps, the same */
     uint32_t         latencies_carved;  /* the same */
     uint32_t         carved;            /* records given to shards so far */
     uint32_t         deaths;            /* times that a slot was vacated */
     uint32_t         sweep;             /* next bucket to be swept */
     uint64_t         session;           /* the last one given */
 
-    pthread_mutex_t  apps_lock;         /* to append to applications, and
-                                           to their sets of counters */
+    pthread_mutex_t  apps_lock;         /* to name applications, and to give
+                                           them sets of counters */
 
     pthread_mutex_t  keys_lock;         /* for all of the keys */
     uint32_t         keys_free;         /* index + 1 */
@@ -114,9 +118,23 @@ typedef struct {
 } ngx_cometa_slot_t;
 
 
+/*
+ * The place of an application. A name is found through tables of the
+ * processes; they learn of new names from the log of names, a ring of as many
+ * cells as there are places: that of name number n is log of place n % apps.
+ * A place that is not USED has no name, whatever lies there.
+ */
+
+#define NGX_COMETA_APP_FREE     0
+#define NGX_COMETA_APP_USED     1
+#define NGX_COMETA_APP_LEAVING  2       /* about to be given to another one */
+
 typedef struct {
-    uint32_t         counters;          /* the first set, index + 1 */
-    uint32_t         latencies;         /* the first one, index + 1 */
+    uint32_t         state;
+    uint32_t         counters;          /* further sets, index + 1 */
+    uint32_t         latencies;         /* the same */
+    uint32_t         log;               /* which place was named */
+    uint32_t         last;              /* s, when it was last referred to */
     uint32_t         len;
     u_char           name[NGX_COMETA_ID_MAX];
 } ngx_cometa_app_t;
@@ -145,18 +163,19 @@ typedef struct {
     uint32_t         newest;
     uint32_t         n;
     uint32_t         dropped;           /* unused, to make room */
+    uint64_t         expires;           /* the last one of them, us */
 } ngx_cometa_otk_app_t;
 
 
 /*
- * What is counted stands in sets, of one application and one slot each, made
- * when first needed, in a chain of the application. All but the gauges only
- * grow, also over the death of their process: the next one in the slot goes
- * on with them.
+ * What is counted stands in sets, of one application and one slot each. The
+ * first set of application i is set i; further ones are made when they are
+ * first needed, in a chain of the application. They only grow, also over the
+ * death of their process: the next one in the slot goes on with them.
  */
 
 typedef struct {
-    uint32_t  slot;
+    uint32_t  owner;                /* a slot, plus one; 0: nobody yet */
     uint32_t  next;                 /* index + 1, 0 ends */
 } ngx_cometa_set_t;
 
@@ -178,14 +197,23 @@ typedef struct {
     uint64_t  webhook_failed;
     uint64_t  webhook_retries;
     uint64_t  webhook_dropped;
+} __attribute__((aligned(64))) ngx_cometa_counters_t;
 
-    /* gauges, void when the epoch of the slot changes */
+
+/*
+ * Gauges, of each slot and application: written by the process of the slot
+ * alone, void when its epoch changes. As long as one of them is not zero its
+ * application keeps its place.
+ */
+
+typedef struct {
     uint64_t  devices;
     uint64_t  calls;                /* begun here and not ended */
     uint64_t  queued;               /* wait for a device of this slot */
     uint64_t  websockets;
     uint64_t  webhook_queued;
-} __attribute__((aligned(64))) ngx_cometa_counters_t;
+    uint64_t  holds;                /* whoever needs the place for a while */
+} ngx_cometa_gauges_t;
 
 
 /*
@@ -246,7 +274,7 @@ typedef struct {
     pthread_mutex_t  lock;
     uint32_t         free;              /* index + 1 */
     uint32_t         moving;            /* index + 1 */
-    uint32_t         used;
+    uint64_t         fresh;             /* never used: first, end << 32 */
 } __attribute__((aligned(64))) ngx_cometa_shard_t;
 
 
@@ -266,6 +294,7 @@ typedef struct {
     uint32_t               *buckets;
     ngx_cometa_record_t    *records;
     u_char                 *rings;
+    ngx_cometa_gauges_t    *gauges;
 
     uint32_t                slot;
     uint32_t                epoch;
@@ -282,13 +311,34 @@ extern ngx_cometa_zone_t  ngx_cometa_zone;
 ngx_int_t ngx_cometa_zone_init(ngx_shm_zone_t *shm_zone, size_t max_message,
     ngx_uint_t workers, ngx_cometa_head_t *old);
 
-/* This process's view of a zone; it has no rings and no slot yet. */
+/* This process's view of a zone; it has no rings, gauges and slot yet. */
 void ngx_cometa_zone_view(ngx_cometa_head_t *head, ngx_cometa_zone_t *view);
+
+/* The mapping beside the zone: the rings, and the gauges behind them. */
+#define ngx_cometa_rings_size(head)  ((head)->slots * (head)->ring_size)
+
+#define ngx_cometa_gauges_size(head)                                          \
+    ((size_t) (head)->slots * (head)->apps * sizeof(ngx_cometa_gauges_t))
+
+#define ngx_cometa_gauges(of, app)                                            \
+    (&ngx_cometa_zone.gauges[(size_t) (of) * ngx_cometa_zone.head->apps       \
+                             + (app)])
 
 /* NGX_DECLINED: the last owner died; the lock is held and what it guards
  * must be mended. */
 ngx_int_t ngx_cometa_lock(pthread_mutex_t *mutex);
 void ngx_cometa_unlock(pthread_mutex_t *mutex);
+
+/*
+ * A store whose place among the others matters should the process die: none
+ * is moved over it. What a dead process has stored is seen by all.
+ */
+#define ngx_cometa_step(p, value)                                             \
+    do {                                                                      \
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);                              \
+        __atomic_store_n(p, value, __ATOMIC_RELEASE);                         \
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);                              \
+    } while (0)
 
 /* Makes the hash of a key whose strings are set. */
 void ngx_cometa_key_init(ngx_cometa_key_t *key);

@@ -390,7 +390,8 @@ ngx_cometa_init_module(ngx_cycle_t *cycle)
     mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_cometa_module);
 
     if (!ngx_test_config) {
-        ngx_cometa_slot_commit(mcf && mcf->zone ? mcf->zone->data : NULL);
+        ngx_cometa_slot_commit(mcf && mcf->zone ? mcf->zone->data : NULL,
+                               cycle->log);
     }
 
     return NGX_OK;

@@ -1,0 +1,643 @@
+/*
+ * The registry against a model: alone, with processes that die at each store,
+ * and with several at once that are killed anywhere.
+ */
+
+#include "zone.h"
+
+#include "ngx_cometa_registry.c"
+
+
+#define DEVICES  2000               /* of a process, by number */
+#define ROUNDS   20000
+
+
+static uint64_t  sessions[DEVICES]; /* of this process, 0: not attached */
+static uint32_t  records[DEVICES];
+static uint8_t  *seen;              /* by record */
+static char      prefix = 'p';
+
+
+static int
+find(int i, char of, ngx_cometa_place_t *place)
+{
+    u_char            id[16];
+    ngx_cometa_key_t  key;
+
+    ngx_str_set(&key.app, "app");
+    key.device.data = id;
+    key.device.len = sprintf((char *) id, "%c%d", of, i);
+    ngx_cometa_key_init(&key);
+
+    return ngx_cometa_registry_find(&key, place);
+}
+
+
+static int
+attach(int i)
+{
+    int                 rc;
+    u_char              id[16];
+    ngx_cometa_key_t    key;
+    ngx_cometa_place_t  place, old;
+
+    ngx_str_set(&key.app, "app");
+    key.device.data = id;
+    key.device.len = sprintf((char *) id, "%c%d", prefix, i);
+    ngx_cometa_key_init(&key);
+
+    rc = ngx_cometa_registry_attach(&key, i, 1, &place, &old);
+
+    if (rc == NGX_OK) {
+
+        /* whom it took over is counted no more */
+
+        if (old.session && prefix != 'k') {
+            ngx_cometa_gauge_add(place.app, devices, -1);
+        }
+
+        sessions[i] = place.session;
+        records[i] = place.record;
+    }
+
+    return rc;
+}
+
+
+static void
+detach(int i)
+{
+    ngx_cometa_registry_detach(records[i], sessions[i]);
+    ngx_cometa_gauge_add(0, devices, -1);
+    sessions[i] = 0;
+}
+
+
+static int
+attached(void)
+{
+    int  i, n;
+
+    for (i = 0, n = 0; i < DEVICES; i++) {
+        n += sessions[i] != 0;
+    }
+
+    return n;
+}
+
+
+/* Whether all that the model has is there, and no more; else prints why. */
+
+static int
+agrees(void)
+{
+    int                 i, rc;
+    ngx_cometa_place_t  place;
+
+    for (i = 0; i < DEVICES; i++) {
+        rc = find(i, prefix, &place);
+
+        if ((rc == NGX_OK) != (sessions[i] != 0)
+            || (rc == NGX_OK && (place.session != sessions[i]
+                                 || place.handle != (uint32_t) i
+                                 || place.slot != ngx_cometa_zone.slot)))
+        {
+            diag("device %d: found %d, session in the model %llu", i, rc,
+                 (unsigned long long) sessions[i]);
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static int
+see(uint32_t i)
+{
+    if (i == 0 || i > ngx_cometa_zone.head->records || seen[i]) {
+        diag("record %u stands in two chains, or is none", i);
+        return 0;
+    }
+
+    seen[i] = 1;
+
+    return 1;
+}
+
+
+/*
+ * Walks over all chains. Returns how many of the records given to shards are
+ * in none of them; -1 if the chains are not whole.
+ */
+
+static int
+lost(void)
+{
+    uint32_t             b, i, n, total, carved;
+    ngx_cometa_shard_t  *shard;
+
+    memset(seen, 0, ngx_cometa_zone.head->records + 1);
+    n = 0;
+
+    for (b = 0; b < ngx_cometa_zone.head->shards; b++) {
+        shard = &ngx_cometa_zone.shards[b];
+
+        ngx_cometa_shard_enter(shard);
+        ngx_cometa_unlock(&shard->lock);
+
+        if (shard->moving) {
+            diag("record %u is still moving", shard->moving);
+            return -1;
+        }
+
+        for (i = shard->free; i; i = ngx_cometa_record(i)->next, n++) {
+            if (!see(i)) {
+                return -1;
+            }
+        }
+
+        for (i = ngx_cometa_fresh(shard); i < ngx_cometa_fresh_end(shard);
+             i++, n++)
+        {
+            if (!see(i + 1)) {
+                return -1;
+            }
+        }
+    }
+
+    total = ngx_cometa_zone.head->shards * ngx_cometa_zone.head->buckets;
+
+    for (b = 0; b < total; b++) {
+        for (i = ngx_cometa_zone.buckets[b];
+             i;
+             i = ngx_cometa_record(i)->next, n++)
+        {
+            if (!see(i)) {
+                return -1;
+            }
+
+            if (ngx_cometa_record_bucket(i) != &ngx_cometa_zone.buckets[b]) {
+                diag("record %u stands in a foreign bucket", i);
+                return -1;
+            }
+        }
+    }
+
+    carved = ngx_min(ngx_cometa_zone.head->carved,
+                     ngx_cometa_zone.head->records);
+
+    return carved - n;
+}
+
+
+/* Up to `n` devices of this process in the zone, at random. */
+
+static void
+churn(int rounds, int n)
+{
+    int  i, r, now;
+
+    now = attached();
+
+    for (r = 0; r < rounds; r++) {
+        i = rand() % DEVICES;
+
+        if (sessions[i] && (now > n || rand() % 2)) {
+            detach(i);
+            now--;
+
+        } else if (now < n) {
+            now += sessions[i] == 0;
+
+            if (attach(i) != NGX_OK) {
+                now = attached();
+            }
+        }
+    }
+}
+
+
+static void
+clear(void)
+{
+    int  i;
+
+    for (i = 0; i < DEVICES; i++) {
+        if (sessions[i]) {
+            detach(i);
+        }
+    }
+}
+
+
+/* Several shards, as a large zone has; few records, as a small one has. */
+
+static void
+zone_of(uint32_t shards, uint32_t records_n)
+{
+    uint32_t            i;
+    ngx_cometa_head_t  *head;
+
+    zone_make(4 * 1024 * 1024, 1);
+
+    head = ngx_cometa_zone.head;
+
+    head->records = records_n;
+    head->buckets = head->buckets * head->shards / shards;
+    head->shards = shards;
+
+    /* the parts behind the shards lie elsewhere then */
+
+    i = ngx_cometa_zone.slot;
+    ngx_cometa_zone_view(head, &ngx_cometa_zone);
+    ngx_cometa_zone.slot = i;
+    ngx_cometa_zone.epoch = ngx_cometa_zone.slots[i].epoch;
+    ngx_cometa_zone.claimed = 1;
+    ngx_cometa_zone.rings = ngx_cometa_annexes->rings;
+    ngx_cometa_zone.gauges = (ngx_cometa_gauges_t *)
+                   (ngx_cometa_annexes->rings + ngx_cometa_rings_size(head));
+
+    memset(ngx_cometa_zone.shards, 0,
+           (u_char *) &ngx_cometa_zone.records[records_n]
+           - (u_char *) ngx_cometa_zone.shards);
+
+    for (i = 0; i < shards; i++) {
+        (void) ngx_cometa_mutex_init(&ngx_cometa_zone.shards[i].lock);
+    }
+
+    memset(sessions, 0, sizeof(sessions));
+    seen = ngx_pcalloc(NULL, head->records + 1);
+}
+
+
+static void
+test_model(void)
+{
+    zone_of(4, 1000);
+    churn(ROUNDS, 900);
+
+    ok(agrees(), "after %d random operations all is as in the model", ROUNDS);
+    ok(lost() == 0, "no record is lost");
+
+    clear();
+    ok(agrees() && lost() == 0, "all have left");
+}
+
+
+/* The records of one shard go to others: all of them can be had. */
+
+static void
+test_borrow(void)
+{
+    int  i, n;
+
+    zone_of(4, 1000);
+
+    for (i = 0, n = 0; i < DEVICES; i++) {
+        n += attach(i) == NGX_OK;
+    }
+
+    ok(n == 1000, "all %d of 1000 records are used", n);
+    ok(agrees() && lost() == 0, "and as in the model");
+
+    clear();
+
+    for (i = DEVICES, n = 0; i-- > 0; /* void */) {
+        n += attach(i) == NGX_OK;
+    }
+
+    ok(n == 1000, "and %d when others come, in other shards", n);
+    ok(agrees() && lost() == 0, "as in the model");
+}
+
+
+/* What the process that dies does: its devices begin with another letter. */
+
+static void
+prepare_none(void)
+{
+    prefix = 'k';
+}
+
+
+static void
+prepare_one(void)
+{
+    prefix = 'k';
+    attach(1);
+}
+
+
+static void
+operate_attach(void)
+{
+    attach(1);
+}
+
+
+static void
+operate_detach(void)
+{
+    ngx_cometa_registry_detach(records[1], sessions[1]);
+}
+
+
+/* Takes a device over from the one who checks: it is gone when this dies. */
+
+static void
+operate_takeover(void)
+{
+    prefix = 'p';
+    attach(1);
+}
+
+
+/* `setup`: before each of them, or NULL; `at_once`: devices that go on. */
+
+static void
+deaths(const char *name, void (*setup)(void), void (*prepare)(void),
+    void (*operation)(void), int allowed, int at_once)
+{
+    int                 k, n, before, bad, most;
+    ngx_cometa_place_t  place;
+
+    bad = 0;
+    most = 0;
+    n = 0;
+
+    for (k = 1; ; k++) {
+        if (setup) {
+            setup();
+        }
+
+        before = lost();
+
+        if (!dies_at(k, prepare, operation)) {
+            break;
+        }
+
+        /* he has taken it over, or was about to */
+
+        if (operation == operate_takeover
+            && find(1, 'p', &place) == NGX_DECLINED)
+        {
+            ngx_cometa_gauge_add(0, devices, -1);
+            sessions[1] = 0;
+        }
+
+        churn(100, at_once);
+
+        n = lost();
+        most = ngx_max(most, n - before);
+
+        if (n == -1 || n - before > allowed || !agrees()
+            || find(1, 'k', &place) != NGX_DECLINED)
+        {
+            diag("%s, killed before store %d: %d records lost", name, k,
+                 n - before);
+            bad++;
+        }
+
+        if (operation == operate_takeover && sessions[1] == 0) {
+            attach(1);
+        }
+    }
+
+    ok(k > 5, "%s: %d stores", name, k - 1);
+    ok(bad == 0, "%s: killed before each of them, all goes on", name);
+    ok(most == allowed, "%s: at most %d records are lost", name, most);
+}
+
+
+/* Nothing was used yet. */
+
+static void
+setup_fresh(void)
+{
+    ngx_str_t  app = ngx_string("app");
+
+    zone_of(1, 1000);
+    (void) ngx_cometa_app_hold(&app, 1, holds);
+}
+
+
+/* The shard of the device has no record, others have. */
+
+static void
+setup_borrow(void)
+{
+    int                  i;
+    ngx_cometa_key_t     key;
+    ngx_cometa_shard_t  *shard;
+
+    prefix = 'p';
+    zone_of(4, 1000);
+
+    for (i = 0; i < DEVICES; i++) {
+        attach(i);
+    }
+
+    ngx_str_set(&key.app, "app");
+    ngx_str_set(&key.device, "k1");
+    ngx_cometa_key_init(&key);
+
+    shard = ngx_cometa_bucket_shard(ngx_cometa_bucket((uint32_t) key.hash));
+
+    for (i = 0; i < DEVICES; i++) {
+        if (sessions[i] && i % 8 == 0
+            && ngx_cometa_bucket_shard(ngx_cometa_record_bucket(records[i]
+                                                                + 1))
+               != shard)
+        {
+            detach(i);
+        }
+    }
+
+    if (shard->free || ngx_cometa_fresh(shard) < ngx_cometa_fresh_end(shard)) {
+        printf("Bail out! the shard has records\n");
+        exit(1);
+    }
+}
+
+
+/* The same, and those others are records that were never used. */
+
+static void
+setup_borrow_fresh(void)
+{
+    int                  i;
+    ngx_cometa_shard_t  *other;
+
+    setup_borrow();
+
+    for (i = 0; i < 4; i++) {
+        other = &ngx_cometa_zone.shards[i];
+
+        if (other->free) {
+            other->fresh = (uint64_t) other->free << 32 | (other->free - 1);
+            other->free = ngx_cometa_record(other->free)->next;
+        }
+    }
+}
+
+
+static void
+test_deaths(void)
+{
+    ngx_cometa_gauges_t  g;
+
+    /* of what was used and left there are records in each shard */
+
+    zone_of(4, 1000);
+    churn(2000, 500);
+    deaths("an attach", NULL, prepare_none, operate_attach, 0, 400);
+    deaths("a detach", NULL, prepare_one, operate_detach, 0, 400);
+
+    attach(1);
+    deaths("a takeover", NULL, prepare_none, operate_takeover, 0, 400);
+
+    ngx_cometa_stats_gauges(0, &g);
+    ok((int) g.devices == attached(), "%d devices are counted, of %d",
+       (int) g.devices, attached());
+
+    deaths("an attach that takes from the zone", setup_fresh, prepare_none,
+           operate_attach, NGX_COMETA_CARVE, 0);
+    deaths("an attach that borrows", setup_borrow, prepare_none,
+           operate_attach, 1, DEVICES);
+    deaths("an attach that borrows what was never used", setup_borrow_fresh,
+           prepare_none, operate_attach, 1, DEVICES);
+}
+
+
+/* A process of several at once. */
+
+static void
+work(int no)
+{
+    zone_join();
+    srand(no);
+    prefix = 'a' + no % 16;
+    memset(sessions, 0, sizeof(sessions));
+
+    for ( ;; ) {
+        churn(500, 400);
+
+        if (!agrees()) {
+            _exit(1);
+        }
+    }
+}
+
+
+static void
+test_processes(void)
+{
+    int                  i, n, status, failed;
+    pid_t                pids[3], pid;
+    ngx_cometa_gauges_t  g;
+
+    zone_of(4, 1000);
+
+    failed = 0;
+    memset(pids, 0, sizeof(pids));
+
+    for (n = 0; n < 150; n++) {
+        i = n % 3;
+
+        if (pids[i]) {
+            (void) kill(pids[i], SIGKILL);
+            (void) waitpid(pids[i], &status, 0);
+            failed += !WIFSIGNALED(status);
+        }
+
+        fflush(stdout);
+        pid = fork();
+
+        if (pid == 0) {
+            work(n);
+        }
+
+        pids[i] = pid;
+        usleep(1000 + rand() % 15000);
+    }
+
+    for (i = 0; i < 3; i++) {
+        (void) kill(pids[i], SIGKILL);
+        (void) waitpid(pids[i], &status, 0);
+        failed += !WIFSIGNALED(status);
+    }
+
+    ok(failed == 0, "150 processes, 3 at once, each killed: each had what it "
+       "attached");
+
+    n = lost();
+    ok(n >= 0 && n <= 150 * NGX_COMETA_CARVE, "the chains are whole, %d "
+       "records are lost", n);
+
+    ngx_cometa_stats_gauges(0, &g);
+    ok(g.devices == 0, "no device is counted");
+
+    prefix = 'p';
+    memset(sessions, 0, sizeof(sessions));
+
+    for (i = 0; i < DEVICES; i++) {
+        attach(i);
+    }
+
+    /* what dead ones left is swept a few buckets at a time */
+
+    for (n = 0; n < 200 && attached() + lost() < 1000; n++) {
+        for (i = 0; i < DEVICES; i++) {
+            if (sessions[i] == 0) {
+                attach(i);
+            }
+        }
+    }
+
+    ok(attached() + lost() == 1000, "%d records are used again", attached());
+}
+
+
+static void
+test_sessions(void)
+{
+    uint64_t        a, b, c, now;
+    struct timeval  tv;
+
+    zone_of(1, 100);
+
+    (void) gettimeofday(&tv, NULL);
+    now = (uint64_t) tv.tv_sec << 20;
+
+    a = ngx_cometa_registry_session();
+    b = ngx_cometa_registry_session();
+
+    ok(a >= now && b > a && b < ((uint64_t) 1 << 53),
+       "a session is of this second, the next one is greater");
+
+    /* a clock that was set back, and one of another server in between */
+
+    ngx_cometa_zone.head->session = now + ((uint64_t) 100 << 20);
+    c = ngx_cometa_registry_session();
+    ok(c == now + ((uint64_t) 100 << 20) + 1, "the clock is behind: one more");
+
+    ngx_cometa_zone.head->session = now - ((uint64_t) 100 << 20);
+    c = ngx_cometa_registry_session();
+    ok(c > b, "few attaches here and many elsewhere: still greater");
+}
+
+
+int
+main(void)
+{
+    srand(1);
+
+    test_model();
+    test_borrow();
+    test_deaths();
+    test_processes();
+    test_sessions();
+
+    return done_testing();
+}
