@@ -5,7 +5,6 @@
  */
 
 #include "ngx_cometa_conf.h"
-#include "ngx_cometa_webhook.h"
 
 
 static char *ngx_cometa_check_loc_conf(ngx_conf_t *cf, ngx_cometa_loc_conf_t
@@ -13,8 +12,6 @@ static char *ngx_cometa_check_loc_conf(ngx_conf_t *cf, ngx_cometa_loc_conf_t
 static ngx_int_t ngx_cometa_default_value(ngx_conf_t *cf, char *name,
     ngx_http_complex_value_t **value);
 static ngx_int_t ngx_cometa_init_devices(ngx_conf_t *cf, ngx_cometa_loc_conf_t
-    *conf);
-static ngx_int_t ngx_cometa_init_webhook(ngx_conf_t *cf, ngx_cometa_loc_conf_t
     *conf);
 static ngx_int_t ngx_cometa_init_sockets(ngx_conf_t *cf, ngx_cometa_loc_conf_t
     *conf);
@@ -40,7 +37,10 @@ ngx_cometa_create_main_conf(ngx_conf_t *cf)
 
     if (ngx_array_init(&mcf->sockets, cf->pool, 4,
                        sizeof(ngx_cometa_socket_conf_t *))
-        != NGX_OK)
+        != NGX_OK
+        || ngx_array_init(&mcf->webhooks, cf->pool, 4,
+                          sizeof(ngx_cometa_webhook_conf_t *))
+           != NGX_OK)
     {
         return NULL;
     }
@@ -94,8 +94,7 @@ ngx_cometa_create_loc_conf(ngx_conf_t *cf)
      *     conf->secret = NULL;
      *     conf->device_secret = NULL;
      *     conf->websocket_key = NULL;
-     *     conf->webhook = { 0, NULL };
-     *     conf->webhook_events = 0;
+     *     conf->webhook = NULL;
      *     conf->devices = NULL;
      *     conf->sockets = NULL;
      */
@@ -146,9 +145,8 @@ ngx_cometa_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->websocket_key = prev->websocket_key;
     }
 
-    if (conf->webhook.data == NULL) {
+    if (conf->webhook == NULL) {
         conf->webhook = prev->webhook;
-        conf->webhook_events = prev->webhook_events;
     }
 
     /* "off" and a value are one directive: they are inherited together */
@@ -416,39 +414,7 @@ ngx_cometa_init_devices(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
 
     conf->devices = devices;
 
-    return conf->webhook.len ? ngx_cometa_init_webhook(cf, conf) : NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_cometa_init_webhook(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
-{
-    u_char                     *p;
-    ngx_http_core_srv_conf_t   *cscf;
-    ngx_cometa_webhook_conf_t  *webhook;
-
-    cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
-
-    webhook = ngx_pcalloc(cf->pool, sizeof(ngx_cometa_webhook_conf_t));
-    if (webhook == NULL) {
-        return NGX_ERROR;
-    }
-
-    webhook->uri = conf->webhook;
-    webhook->events = conf->webhook_events;
-    webhook->ctx = cscf->ctx;
-
-    p = (u_char *) ngx_strchr(webhook->uri.data, '?');
-
-    if (p) {
-        webhook->args.data = p + 1;
-        webhook->args.len = webhook->uri.data + webhook->uri.len - (p + 1);
-        webhook->uri.len = p - webhook->uri.data;
-    }
-
-    conf->devices->webhook = webhook;
-
-    return NGX_OK;
+    return ngx_cometa_webhook_init(cf, conf);
 }
 
 

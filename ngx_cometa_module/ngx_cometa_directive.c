@@ -5,7 +5,6 @@
  */
 
 #include "ngx_cometa_conf.h"
-#include "ngx_cometa_webhook.h"
 
 
 #define NGX_COMETA_ZONE_MAX  ((off_t) 1 << 40)
@@ -178,84 +177,6 @@ ngx_cometa_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     lcf->guarded = 0;
 
     return ngx_http_set_complex_value_slot(cf, cmd, conf);
-}
-
-
-char *
-ngx_cometa_webhook_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_cometa_loc_conf_t *lcf = conf;
-
-    u_char      *p, *last, *begin;
-    ngx_str_t   *value, word;
-
-    if (lcf->webhook.data) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    if (ngx_strcmp(value[1].data, "off") == 0) {
-        lcf->webhook.data = value[1].data;
-        return NGX_CONF_OK;
-    }
-
-    if (value[1].len == 0 || value[1].data[0] != '/') {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid URI \"%V\": it must begin with \"/\" and "
-                           "lead to a location of this server with "
-                           "\"proxy_pass\"", &value[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    lcf->webhook = value[1];
-    lcf->webhook_events = NGX_COMETA_EVENT_DATA;
-
-    if (cf->args->nelts == 2) {
-        return NGX_CONF_OK;
-    }
-
-    if (ngx_strncmp(value[2].data, "events=", 7) != 0) {
-        goto invalid;
-    }
-
-    lcf->webhook_events = 0;
-
-    last = value[2].data + value[2].len;
-
-    for (begin = value[2].data + 7; begin <= last; begin = p + 1) {
-
-        p = ngx_strlchr(begin, last, ',');
-        if (p == NULL) {
-            p = last;
-        }
-
-        word.data = begin;
-        word.len = p - begin;
-
-        if (word.len == 4 && ngx_strncmp(begin, "data", 4) == 0) {
-            lcf->webhook_events |= NGX_COMETA_EVENT_DATA;
-
-        } else if (word.len == 6 && ngx_strncmp(begin, "attach", 6) == 0) {
-            lcf->webhook_events |= NGX_COMETA_EVENT_ATTACH;
-
-        } else if (word.len == 6 && ngx_strncmp(begin, "detach", 6) == 0) {
-            lcf->webhook_events |= NGX_COMETA_EVENT_DETACH;
-
-        } else {
-            goto invalid;
-        }
-    }
-
-    return NGX_CONF_OK;
-
-invalid:
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid parameter \"%V\", expected events= and a list "
-                       "of data, attach, detach", &value[2]);
-
-    return NGX_CONF_ERROR;
 }
 
 

@@ -11,6 +11,7 @@
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_socket.h"
+#include "ngx_cometa_webhook.h"
 #include "ngx_cometa_compat.h"
 
 
@@ -28,6 +29,7 @@ typedef struct {
     size_t                     max_message;     /* of all locations */
     ngx_msec_t                 stats_window;
     ngx_array_t                sockets;         /* ngx_cometa_socket_conf_t * */
+    ngx_array_t                webhooks;        /* ngx_cometa_webhook_conf_t * */
     uint32_t                   generation;      /* of the configuration */
 } ngx_cometa_main_conf_t;
 
@@ -57,8 +59,7 @@ typedef struct {
     ngx_msec_t                 websocket_key_timeout;
     ngx_msec_t                 websocket_timeout;
     ngx_flag_t                 websocket_move;
-    ngx_str_t                  webhook;         /* empty: none */
-    ngx_uint_t                 webhook_events;
+    ngx_cometa_webhook_conf_t *webhook;         /* NULL: not set */
 
     ngx_cometa_device_conf_t  *devices;         /* if attach stands here */
     ngx_cometa_socket_conf_t  *sockets;         /* if websocket does */

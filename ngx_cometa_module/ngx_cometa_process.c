@@ -126,6 +126,7 @@ void
 ngx_cometa_exit_process(ngx_cycle_t *cycle)
 {
     if (ngx_cometa_zone.claimed) {
+        ngx_cometa_webhook_stop();
         ngx_cometa_mailbox_close();
         ngx_cometa_handover_close();
         ngx_cometa_slot_release();

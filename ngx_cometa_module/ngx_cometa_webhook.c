@@ -1,11 +1,12 @@
 
 /*
- * The webhook. All state is this process's own.
+ * The webhook: tries, and tries again. All state is this process's own.
  *
  * Events of one device stand in one lane and go out one after the other, so
- * that they keep their order; a lane exists while it has events. Lanes whose
- * first event may go wait in `ready` for one of a few places, so that a slow
- * upstream costs neither memory nor descriptors without bound.
+ * that they keep their order. Lanes whose first event may go take turns for
+ * the few places of their webhook, so that a slow upstream costs neither memory
+ * nor descriptors without bound. Who has how much of both, and whose turn it
+ * is, is in ngx_cometa_webhook_queue.c.
  *
  *     push --> lane --> ready --> running --2xx--> sent
  *               ^                    |
@@ -16,76 +17,58 @@
  */
 
 #include "ngx_cometa_webhook.h"
+#include "ngx_cometa_webhook_queue.h"
+#include "ngx_cometa_webhook_report.h"
 #include "ngx_cometa_webhook_request.h"
 
 
-#define NGX_COMETA_WEBHOOK_QUEUE    16384               /* events */
-#define NGX_COMETA_WEBHOOK_BYTES    (32 * 1024 * 1024)  /* of them */
-#define NGX_COMETA_WEBHOOK_RUNNING  64
-#define NGX_COMETA_WEBHOOK_TRIES    6
-#define NGX_COMETA_WEBHOOK_WAIT     100                 /* ms, then doubled */
-#define NGX_COMETA_WEBHOOK_TABLE    1024
+/*
+ * Requests that are begun in one turn of the event loop: a location that
+ * answers by itself ends them at once, and all else has to wait meanwhile.
+ */
+
+#define NGX_COMETA_WEBHOOK_BATCH  16
+#define NGX_COMETA_WEBHOOK_PAUSE  100   /* ms, without descriptors or memory */
 
 
-/* What is still to be logged. */
-
-typedef struct {
-    ngx_uint_t                  dropped;
-    ngx_uint_t                  failed;
-    ngx_uint_t                  status;
-    ngx_event_t                 timer;
-} ngx_cometa_report_t;
-
-
-static ngx_cometa_lane_t *ngx_cometa_lane_get(ngx_cometa_device_t *dev);
-static void ngx_cometa_lane_wait(ngx_cometa_lane_t *lane);
-static void ngx_cometa_lane_timer(ngx_event_t *ev);
-static void ngx_cometa_webhook_drop(uint32_t app);
-static void ngx_cometa_webhook_fail(ngx_cometa_lane_t *lane,
-    ngx_cometa_event_t *e, ngx_uint_t status);
-static void ngx_cometa_webhook_tell(void);
-static void ngx_cometa_webhook_report_handler(ngx_event_t *ev);
-static void ngx_cometa_lane_drop(ngx_cometa_lane_t *lane);
-static void ngx_cometa_webhook_remove(ngx_cometa_event_t *e);
+static void ngx_cometa_webhook_ready(ngx_cometa_lane_t *lane);
+static void ngx_cometa_webhook_list(ngx_cometa_webhook_conf_t *conf);
+static void ngx_cometa_webhook_timer(ngx_event_t *ev);
 static void ngx_cometa_webhook_run(ngx_event_t *ev);
-static void ngx_cometa_webhook_send(ngx_cometa_lane_t *lane);
-static void ngx_cometa_webhook_done(ngx_cometa_lane_t *lane,
-    ngx_uint_t status);
+static ngx_cometa_lane_t *ngx_cometa_webhook_next(void);
+static ngx_int_t ngx_cometa_webhook_send(ngx_cometa_lane_t *lane);
 static void ngx_cometa_webhook_cleanup(void *data);
+static void ngx_cometa_webhook_done(ngx_cometa_lane_t *lane);
+static ngx_uint_t ngx_cometa_webhook_again(ngx_cometa_event_t *e);
+static ngx_msec_t ngx_cometa_webhook_wait(ngx_cometa_webhook_conf_t *conf,
+    ngx_cometa_event_t *e);
+static void ngx_cometa_webhook_give_up(ngx_cometa_lane_t *lane);
 
 
-static ngx_queue_t   ngx_cometa_lanes[NGX_COMETA_WEBHOOK_TABLE];
-static ngx_queue_t   ngx_cometa_lanes_ready;
-
-static ngx_uint_t    ngx_cometa_webhook_queued;
-static size_t        ngx_cometa_webhook_bytes;
-static ngx_uint_t    ngx_cometa_webhook_running;
+static ngx_queue_t   ngx_cometa_webhooks;   /* that may have turns */
 static ngx_event_t   ngx_cometa_webhook_event;
 static ngx_uint_t    ngx_cometa_webhook_abandoned;
 
-static ngx_cometa_report_t  ngx_cometa_webhook_report;
+
+void
+ngx_cometa_webhook_conf_init(ngx_cometa_webhook_conf_t *conf)
+{
+    ngx_cometa_shares_init(&conf->tenants);
+    ngx_queue_init(&conf->turns);
+}
 
 
 ngx_int_t
 ngx_cometa_webhook_start(ngx_cycle_t *cycle)
 {
-    ngx_uint_t  i;
+    ngx_cometa_lanes_start();
+    ngx_cometa_webhook_reports_start();
 
-    for (i = 0; i < NGX_COMETA_WEBHOOK_TABLE; i++) {
-        ngx_queue_init(&ngx_cometa_lanes[i]);
-    }
-
-    ngx_queue_init(&ngx_cometa_lanes_ready);
+    ngx_queue_init(&ngx_cometa_webhooks);
 
     ngx_cometa_webhook_event.handler = ngx_cometa_webhook_run;
     ngx_cometa_webhook_event.log = cycle->log;
     ngx_cometa_webhook_event.data = &ngx_cometa_webhook_event;
-
-    ngx_cometa_webhook_report.timer.handler =
-                                         ngx_cometa_webhook_report_handler;
-    ngx_cometa_webhook_report.timer.log = cycle->log;
-    ngx_cometa_webhook_report.timer.data = &ngx_cometa_webhook_report.timer;
-    ngx_cometa_webhook_report.timer.cancelable = 1;
 
     return NGX_OK;
 }
@@ -96,8 +79,6 @@ ngx_cometa_webhook_push(ngx_cometa_webhook_conf_t *conf,
     ngx_cometa_device_t *dev, ngx_uint_t event, ngx_str_t *reason,
     u_char *data, size_t len)
 {
-    size_t               size;
-    ngx_uint_t           idle;
     ngx_cometa_lane_t   *lane;
     ngx_cometa_event_t  *e;
 
@@ -105,311 +86,159 @@ ngx_cometa_webhook_push(ngx_cometa_webhook_conf_t *conf,
         return;
     }
 
-    size = sizeof(ngx_cometa_event_t) + len;
-
-    if (ngx_cometa_webhook_abandoned
-        || ngx_cometa_webhook_queued == NGX_COMETA_WEBHOOK_QUEUE
-        || ngx_cometa_webhook_bytes + size > NGX_COMETA_WEBHOOK_BYTES)
-    {
-        ngx_cometa_webhook_drop(dev->app);
+    if (ngx_cometa_webhook_abandoned) {
+        ngx_cometa_stats_add(dev->app, webhook_dropped, 1);
         return;
     }
 
-    e = ngx_alloc(size, ngx_cycle->log);
-    if (e == NULL) {
-        ngx_cometa_webhook_drop(dev->app);
-        return;
-    }
-
-    lane = ngx_cometa_lane_get(dev);
+    lane = ngx_cometa_lane_get(conf, dev);
     if (lane == NULL) {
-        ngx_free(e);
-        ngx_cometa_webhook_drop(dev->app);
+        ngx_cometa_webhook_dropped(conf, dev->app, NULL, dev->session);
         return;
     }
 
-    e->lane = lane;
-    e->conf = conf;
+    e = ngx_cometa_lane_add(lane, len);
+    if (e == NULL) {
+        ngx_cometa_webhook_dropped(conf, dev->app, lane, dev->session);
+        ngx_cometa_lane_settle(lane);
+        return;
+    }
+
+    e->event = event;
     e->reason = reason;
     e->session = dev->session;
-    e->app = dev->app;
-    e->len = len;
-    e->event = event;
-    e->tries = 0;
     ngx_memcpy(e + 1, data, len);
 
-    idle = ngx_queue_empty(&lane->events);
-
-    ngx_queue_insert_tail(&lane->events, &e->link);
-    ngx_cometa_webhook_queued++;
-    ngx_cometa_webhook_bytes += size;
-
-    ngx_cometa_gauge_add(dev->app, webhook_queued, 1);
-
-    if (idle) {
-        ngx_cometa_lane_wait(lane);
+    if (!lane->running && !lane->queued && !lane->timer.timer_set) {
+        ngx_cometa_webhook_ready(lane);
     }
 }
 
 
-static ngx_cometa_lane_t *
-ngx_cometa_lane_get(ngx_cometa_device_t *dev)
-{
-    ngx_str_t           app, device;
-    ngx_queue_t        *q, *queue;
-    ngx_cometa_key_t    key;
-    ngx_cometa_lane_t  *lane;
-
-    ngx_cometa_registry_name(dev->record, &app, &device);
-
-    key.app = app;
-    key.device = device;
-    ngx_cometa_key_init(&key);
-
-    /* taken over, and its record is another device's by now */
-
-    if ((uint32_t) key.hash != dev->hash) {
-        return NULL;
-    }
-
-    queue = &ngx_cometa_lanes[key.hash % NGX_COMETA_WEBHOOK_TABLE];
-
-    for (q = ngx_queue_head(queue); q != queue; q = ngx_queue_next(q)) {
-        lane = ngx_queue_data(q, ngx_cometa_lane_t, link);
-
-        if (lane->key.hash == key.hash) {
-            return lane;
-        }
-    }
-
-    lane = ngx_calloc(sizeof(ngx_cometa_lane_t), ngx_cycle->log);
-    if (lane == NULL) {
-        return NULL;
-    }
-
-    lane->key = key;
-    lane->key.device.data = lane->device;
-    ngx_memcpy(lane->device, device.data, device.len);
-
-    lane->socklen = dev->addr_len;
-    ngx_memcpy(lane->addr, dev->addr, dev->addr_len);
-
-    lane->timer.handler = ngx_cometa_lane_timer;
-    lane->timer.data = lane;
-    lane->timer.log = ngx_cycle->log;
-
-    ngx_queue_init(&lane->events);
-    ngx_queue_insert_tail(queue, &lane->link);
-
-    return lane;
-}
-
+/* Its first event may be sent. */
 
 static void
-ngx_cometa_lane_wait(ngx_cometa_lane_t *lane)
+ngx_cometa_webhook_ready(ngx_cometa_lane_t *lane)
 {
-    ngx_queue_insert_tail(&ngx_cometa_lanes_ready, &lane->ready);
-
-    if (!ngx_cometa_webhook_event.posted) {
-        ngx_post_event(&ngx_cometa_webhook_event, &ngx_posted_events);
-    }
+    ngx_cometa_lane_ready(lane);
+    ngx_cometa_webhook_list(lane->tenant->conf);
 }
 
 
-static void
-ngx_cometa_lane_timer(ngx_event_t *ev)
-{
-    ngx_cometa_lane_wait(ev->data);
-}
-
+/*
+ * Always for the next turn of the event loop, after it has looked for I/O: a
+ * request that ends at once must not make this one longer.
+ */
 
 static void
-ngx_cometa_webhook_drop(uint32_t app)
+ngx_cometa_webhook_list(ngx_cometa_webhook_conf_t *conf)
 {
-    ngx_cometa_stats_add(app, webhook_dropped, 1);
-
-    ngx_cometa_webhook_report.dropped++;
-    ngx_cometa_webhook_tell();
-}
-
-
-static void
-ngx_cometa_webhook_fail(ngx_cometa_lane_t *lane, ngx_cometa_event_t *e,
-    ngx_uint_t status)
-{
-    ngx_cometa_stats_add(e->app, webhook_failed, 1);
-
-    if (ngx_cometa_webhook_abandoned) {
-        return;
+    if (!conf->listed) {
+        conf->listed = 1;
+        ngx_queue_insert_tail(&ngx_cometa_webhooks, &conf->turn);
     }
 
-    ngx_cometa_webhook_report.failed++;
-    ngx_cometa_webhook_report.status = status;
-    ngx_cometa_webhook_tell();
-}
-
-
-/* A line at once, and then one a second with what has come since. */
-
-static void
-ngx_cometa_webhook_tell(void)
-{
-    ngx_cometa_report_t  *report;
-
-    report = &ngx_cometa_webhook_report;
-
-    if (report->timer.timer_set) {
-        return;
-    }
-
-    if (report->dropped) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "cometa_webhook: queue is full, %ui events dropped",
-                      report->dropped);
-    }
-
-    if (report->failed) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "cometa_webhook: %ui events failed, the last one with "
-                      "status %ui", report->failed, report->status);
-    }
-
-    report->dropped = 0;
-    report->failed = 0;
-
-    ngx_add_timer(&report->timer, 1000);
-}
-
-
-static void
-ngx_cometa_webhook_report_handler(ngx_event_t *ev)
-{
-    if (ngx_cometa_webhook_report.dropped || ngx_cometa_webhook_report.failed)
+    if (!ngx_cometa_webhook_event.posted
+        && !ngx_cometa_webhook_event.timer_set)
     {
-        ngx_cometa_webhook_tell();
+        ngx_post_event(&ngx_cometa_webhook_event, &ngx_posted_next_events);
     }
+}
+
+
+static void
+ngx_cometa_webhook_timer(ngx_event_t *ev)
+{
+    ngx_cometa_webhook_ready(ev->data);
 }
 
 
 ngx_uint_t
 ngx_cometa_webhook_count(void)
 {
-    return ngx_cometa_webhook_queued;
-}
-
-
-void
-ngx_cometa_webhook_abandon(void)
-{
-    ngx_uint_t          i;
-    ngx_queue_t        *q, *next;
-    ngx_connection_t   *c;
-    ngx_cometa_lane_t  *lane;
-
-    if (ngx_cometa_webhook_queued == 0 || ngx_cometa_webhook_abandoned) {
-        return;
-    }
-
-    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "cometa_webhook: %ui events are lost, for the worker "
-                  "process ends", ngx_cometa_webhook_queued);
-
-    ngx_cometa_webhook_abandoned = 1;
-
-    for (i = 0; i < NGX_COMETA_WEBHOOK_TABLE; i++) {
-
-        for (q = ngx_queue_head(&ngx_cometa_lanes[i]);
-             q != ngx_queue_sentinel(&ngx_cometa_lanes[i]);
-             q = next)
-        {
-            next = ngx_queue_next(q);
-            lane = ngx_queue_data(q, ngx_cometa_lane_t, link);
-
-            if (lane->request) {
-                c = lane->request->connection;
-
-                /* the upstream's end, among its cleanups, drops one */
-                lane->request->main->count++;
-
-                ngx_http_finalize_request(lane->request, NGX_ERROR);
-                ngx_http_run_posted_requests(c);
-                continue;
-            }
-
-            if (lane->timer.timer_set) {
-                ngx_del_timer(&lane->timer);
-
-            } else {
-                ngx_queue_remove(&lane->ready);
-            }
-
-            ngx_cometa_lane_drop(lane);
-        }
-    }
-}
-
-
-/* Gives up all events of a lane, and the lane. */
-
-static void
-ngx_cometa_lane_drop(ngx_cometa_lane_t *lane)
-{
-    ngx_cometa_event_t  *e;
-
-    while (!ngx_queue_empty(&lane->events)) {
-        e = ngx_queue_data(ngx_queue_head(&lane->events), ngx_cometa_event_t,
-                           link);
-        ngx_cometa_webhook_fail(lane, e, 0);
-        ngx_cometa_webhook_remove(e);
-    }
-
-    ngx_queue_remove(&lane->link);
-    ngx_free(lane);
-}
-
-
-static void
-ngx_cometa_webhook_remove(ngx_cometa_event_t *e)
-{
-    ngx_cometa_gauge_add(e->app, webhook_queued, -1);
-
-    ngx_cometa_webhook_queued--;
-    ngx_cometa_webhook_bytes -= sizeof(ngx_cometa_event_t) + e->len;
-
-    ngx_queue_remove(&e->link);
-    ngx_free(e);
+    return ngx_cometa_lanes_events();
 }
 
 
 static void
 ngx_cometa_webhook_run(ngx_event_t *ev)
 {
-    ngx_queue_t  *q;
+    ngx_uint_t          n;
+    ngx_cometa_lane_t  *lane;
 
-    while (ngx_cometa_webhook_running < NGX_COMETA_WEBHOOK_RUNNING
-           && !ngx_queue_empty(&ngx_cometa_lanes_ready))
-    {
-        q = ngx_queue_head(&ngx_cometa_lanes_ready);
-        ngx_queue_remove(q);
+    for (n = 0; n < NGX_COMETA_WEBHOOK_BATCH; n++) {
 
-        ngx_cometa_webhook_send(ngx_queue_data(q, ngx_cometa_lane_t, ready));
+        lane = ngx_cometa_webhook_next();
+        if (lane == NULL) {
+            return;
+        }
+
+        if (ngx_cometa_webhook_send(lane) != NGX_OK) {
+
+            /* others would fare no better now */
+
+            if (ev->posted) {
+                ngx_delete_posted_event(ev);
+            }
+
+            ngx_add_timer(ev, NGX_COMETA_WEBHOOK_PAUSE);
+            return;
+        }
+    }
+
+    if (!ngx_queue_empty(&ngx_cometa_webhooks) && !ev->posted) {
+        ngx_post_event(ev, &ngx_posted_next_events);
     }
 }
 
 
-static void
+/* Webhooks take turns; those that have none are no longer in the queue. */
+
+static ngx_cometa_lane_t *
+ngx_cometa_webhook_next(void)
+{
+    ngx_queue_t                *q;
+    ngx_cometa_lane_t          *lane;
+    ngx_cometa_webhook_conf_t  *conf;
+
+    while (!ngx_queue_empty(&ngx_cometa_webhooks)) {
+        q = ngx_queue_head(&ngx_cometa_webhooks);
+        conf = ngx_queue_data(q, ngx_cometa_webhook_conf_t, turn);
+
+        ngx_queue_remove(q);
+
+        lane = ngx_cometa_lane_next(conf);
+
+        if (lane) {
+            ngx_queue_insert_tail(&ngx_cometa_webhooks, &conf->turn);
+            return lane;
+        }
+
+        conf->listed = 0;
+    }
+
+    return NULL;
+}
+
+
+static ngx_int_t
 ngx_cometa_webhook_send(ngx_cometa_lane_t *lane)
 {
-    ngx_connection_t    *c;
-    ngx_http_request_t  *r;
+    ngx_uint_t                  quiet;
+    ngx_connection_t           *c;
+    ngx_http_request_t         *r;
+    ngx_cometa_webhook_conf_t  *conf;
 
-    ngx_cometa_webhook_running++;
+    conf = lane->tenant->conf;
 
-    r = ngx_cometa_webhook_request(lane, ngx_cometa_webhook_cleanup);
+    quiet = !ngx_cometa_webhook_speaks(conf);
+
+    r = ngx_cometa_webhook_request(lane, quiet, ngx_cometa_webhook_cleanup,
+                                   &conf->report.error);
 
     if (r == NULL) {
-        ngx_cometa_webhook_done(lane, 0);
-        return;
+        ngx_cometa_webhook_done(lane);
+        return NGX_ERROR;
     }
 
     c = r->connection;
@@ -421,75 +250,169 @@ ngx_cometa_webhook_send(ngx_cometa_lane_t *lane)
 
     ngx_http_handler(r);
     ngx_http_run_posted_requests(c);
+
+    return NGX_OK;
 }
 
 
 /* The end of one try; called from the end of its request. */
 
 static void
-ngx_cometa_webhook_done(ngx_cometa_lane_t *lane, ngx_uint_t status)
-{
-    ngx_msec_t           wait;
-    ngx_cometa_event_t  *e;
-
-    ngx_cometa_webhook_running--;
-    lane->request = NULL;
-
-    e = ngx_queue_data(ngx_queue_head(&lane->events), ngx_cometa_event_t,
-                       link);
-
-    if (ngx_cometa_webhook_abandoned) {
-        ngx_cometa_lane_drop(lane);
-        return;
-    }
-
-    if (status < 200 || status >= 300) {
-
-        /* what the upstream understood and refused, it will refuse again */
-
-        if (++e->tries < NGX_COMETA_WEBHOOK_TRIES
-            && (status < 400 || status >= 500 || status == 408
-                || status == 429))
-        {
-            wait = NGX_COMETA_WEBHOOK_WAIT << (e->tries - 1);
-            ngx_cometa_stats_add(e->app, webhook_retries, 1);
-            ngx_add_timer(&lane->timer, wait / 2 + ngx_random() % wait);
-            goto next;
-        }
-
-        ngx_cometa_webhook_fail(lane, e, status);
-
-    } else {
-        ngx_cometa_stats_add(e->app, webhook_sent, 1);
-    }
-
-    ngx_cometa_webhook_remove(e);
-
-    if (ngx_queue_empty(&lane->events)) {
-        ngx_queue_remove(&lane->link);
-        ngx_free(lane);
-
-    } else {
-        ngx_cometa_lane_wait(lane);
-    }
-
-next:
-
-    /* there is a place free again */
-
-    if (!ngx_queue_empty(&ngx_cometa_lanes_ready)
-        && !ngx_cometa_webhook_event.posted)
-    {
-        ngx_post_event(&ngx_cometa_webhook_event, &ngx_posted_events);
-    }
-}
-
-
-static void
 ngx_cometa_webhook_cleanup(void *data)
 {
     ngx_cometa_lane_t  *lane = data;
 
-    ngx_cometa_webhook_done(lane, lane->request
-                                  ? lane->request->headers_out.status : 0);
+    if (lane->request && lane->status == 0) {
+        lane->status = lane->request->headers_out.status;
+    }
+
+    ngx_cometa_webhook_done(lane);
+}
+
+
+static void
+ngx_cometa_webhook_done(ngx_cometa_lane_t *lane)
+{
+    ngx_cometa_event_t         *e;
+    ngx_cometa_webhook_conf_t  *conf;
+
+    ngx_cometa_lane_end(lane);
+
+    if (ngx_cometa_webhook_abandoned) {
+        ngx_cometa_webhook_give_up(lane);
+        return;
+    }
+
+    conf = lane->tenant->conf;
+    e = ngx_cometa_lane_first(lane);
+
+    if (lane->status >= 200 && lane->status < 300) {
+        ngx_cometa_stats_add(lane->tenant->app, webhook_sent, 1);
+
+    } else {
+        ngx_cometa_webhook_failing(conf);
+
+        if (++e->tries < conf->tries && ngx_cometa_webhook_again(e)) {
+            ngx_cometa_stats_add(lane->tenant->app, webhook_retries, 1);
+
+            lane->timer.handler = ngx_cometa_webhook_timer;
+            lane->timer.data = lane;
+            lane->timer.log = ngx_cycle->log;
+
+            ngx_add_timer(&lane->timer, ngx_cometa_webhook_wait(conf, e));
+            goto done;
+        }
+
+        ngx_cometa_webhook_failed(lane, e);
+    }
+
+    ngx_cometa_lane_remove(e);
+
+    if (ngx_queue_empty(&lane->events)) {
+        ngx_cometa_lane_settle(lane);
+
+    } else {
+        ngx_cometa_lane_ready(lane);
+    }
+
+done:
+
+    /* there is a place free again */
+
+    if (!ngx_queue_empty(&conf->turns)) {
+        ngx_cometa_webhook_list(conf);
+    }
+}
+
+
+/* What the upstream understood and refused, it will refuse again. */
+
+static ngx_uint_t
+ngx_cometa_webhook_again(ngx_cometa_event_t *e)
+{
+    ngx_uint_t  status;
+
+    status = e->lane->status;
+
+    return status < 400 || status >= 500
+           || status == NGX_HTTP_REQUEST_TIME_OUT
+           || status == NGX_HTTP_TOO_MANY_REQUESTS;
+}
+
+
+/*
+ * Twice as long after each try, between half and one and a half of that: what
+ * failed together does not come again together.
+ */
+
+static ngx_msec_t
+ngx_cometa_webhook_wait(ngx_cometa_webhook_conf_t *conf, ngx_cometa_event_t *e)
+{
+    ngx_uint_t  i;
+    ngx_msec_t  wait;
+
+    wait = conf->retry;
+
+    for (i = 1; i < e->tries && wait < conf->max_retry; i++) {
+        wait *= 2;
+    }
+
+    wait = ngx_min(wait, conf->max_retry);
+
+    return wait / 2 + ngx_random() % wait;
+}
+
+
+void
+ngx_cometa_webhook_abandon(void)
+{
+    if (ngx_cometa_lanes_events() == 0 || ngx_cometa_webhook_abandoned) {
+        return;
+    }
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "cometa_webhook: %ui events are lost, for the worker "
+                  "process ends", ngx_cometa_lanes_events());
+
+    ngx_cometa_webhook_abandoned = 1;
+
+    ngx_cometa_lanes_each(ngx_cometa_webhook_give_up);
+
+    if (ngx_cometa_webhook_event.timer_set) {
+        ngx_del_timer(&ngx_cometa_webhook_event);
+    }
+}
+
+
+/* All events of a lane have failed; a running one at the end of its request. */
+
+static void
+ngx_cometa_webhook_give_up(ngx_cometa_lane_t *lane)
+{
+    ngx_connection_t  *c;
+
+    if (lane->request) {
+        c = lane->request->connection;
+
+        /* the upstream's end, among its cleanups, drops one */
+        lane->request->main->count++;
+
+        ngx_http_finalize_request(lane->request, NGX_ERROR);
+        ngx_http_run_posted_requests(c);
+        return;
+    }
+
+    while (!ngx_queue_empty(&lane->events)) {
+        ngx_cometa_stats_add(lane->tenant->app, webhook_failed, 1);
+        ngx_cometa_lane_remove(ngx_cometa_lane_first(lane));
+    }
+
+    ngx_cometa_lane_settle(lane);
+}
+
+
+void
+ngx_cometa_webhook_stop(void)
+{
+    ngx_cometa_webhook_reports_flush();
 }

@@ -1,23 +1,36 @@
 
 /*
- * A request needs a connection. It gets one to nobody: a socket that is never
+ * A request needs a connection. It gets a dummy one: a socket that is never
  * connected, whose output is discarded. What happens to it in between is all
  * nginx's: proxy_pass, TLS, keep-alive, balancing, proxy_next_upstream, logs.
+ *
+ * What the configuration says of clients must not touch it: there is none that
+ * could be too slow, send too much or be waited for. Each such directive is
+ * met where the request is made.
  */
 
 #include "ngx_cometa_webhook_request.h"
+#include "ngx_cometa_webhook_message.h"
+
+
+/* What nginx keeps as the data of the log comes first. */
+
+typedef struct {
+    ngx_http_log_ctx_t          log_ctx;
+    ngx_log_t                   log;
+    ngx_http_connection_t       connection;
+    ngx_cometa_lane_t          *lane;
+    ngx_uint_t                  quiet;
+} ngx_cometa_hook_t;
 
 
 static ngx_connection_t *ngx_cometa_webhook_connection(
-    ngx_cometa_lane_t *lane, ngx_cometa_webhook_conf_t *conf);
-static ngx_int_t ngx_cometa_webhook_fill(ngx_http_request_t *r,
-    ngx_cometa_lane_t *lane, ngx_cometa_event_t *e);
-static ngx_int_t ngx_cometa_webhook_headers(ngx_http_request_t *r,
-    ngx_cometa_lane_t *lane, ngx_cometa_event_t *e);
-static ngx_int_t ngx_cometa_webhook_header(ngx_http_request_t *r, char *name,
-    ngx_str_t *value);
-static ngx_int_t ngx_cometa_webhook_body(ngx_http_request_t *r,
-    ngx_cometa_event_t *e);
+    ngx_cometa_lane_t *lane, ngx_uint_t quiet, ngx_err_t *err);
+static ngx_connection_t *ngx_cometa_webhook_open(ngx_cometa_lane_t *lane,
+    ngx_pool_t *pool, ngx_socket_t fd);
+static void ngx_cometa_webhook_log(ngx_connection_t *c,
+    ngx_cometa_hook_t *hook);
+static ngx_cometa_hook_t *ngx_cometa_webhook_of(ngx_http_request_t *r);
 static void ngx_cometa_webhook_handler(ngx_event_t *ev);
 static ngx_chain_t *ngx_cometa_webhook_discard(ngx_connection_t *c,
     ngx_chain_t *in, off_t limit);
@@ -26,17 +39,17 @@ static u_char *ngx_cometa_webhook_log_error(ngx_log_t *log, u_char *buf,
 
 
 ngx_http_request_t *
-ngx_cometa_webhook_request(ngx_cometa_lane_t *lane, ngx_pool_cleanup_pt done)
+ngx_cometa_webhook_request(ngx_cometa_lane_t *lane, ngx_uint_t quiet,
+    ngx_pool_cleanup_pt done, ngx_err_t *err)
 {
     ngx_connection_t    *c;
     ngx_cometa_event_t  *e;
     ngx_http_request_t  *r;
     ngx_pool_cleanup_t  *cln;
 
-    e = ngx_queue_data(ngx_queue_head(&lane->events), ngx_cometa_event_t,
-                       link);
+    e = ngx_cometa_lane_first(lane);
 
-    c = ngx_cometa_webhook_connection(lane, e->conf);
+    c = ngx_cometa_webhook_connection(lane, quiet, err);
     if (c == NULL) {
         return NULL;
     }
@@ -76,76 +89,101 @@ failed:
 
 
 static ngx_connection_t *
-ngx_cometa_webhook_connection(ngx_cometa_lane_t *lane,
-    ngx_cometa_webhook_conf_t *conf)
+ngx_cometa_webhook_connection(ngx_cometa_lane_t *lane, ngx_uint_t quiet,
+    ngx_err_t *err)
 {
-    ngx_log_t              *log;
-    ngx_pool_t             *pool;
-    ngx_socket_t            fd;
-    ngx_connection_t       *c;
-    ngx_http_log_ctx_t     *ctx;
-    ngx_http_connection_t  *hc;
+    ngx_pool_t         *pool;
+    ngx_socket_t        fd;
+    ngx_connection_t   *c;
+    ngx_cometa_hook_t  *hook;
+
+    *err = NGX_ENOMEM;
 
     fd = ngx_socket(AF_UNIX, SOCK_DGRAM, 0);
 
     if (fd == (ngx_socket_t) -1) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, ngx_socket_errno,
-                      "cometa_webhook: " ngx_socket_n " failed");
+        *err = ngx_socket_errno;
         return NULL;
     }
 
     c = NULL;
     pool = ngx_create_pool(1024, ngx_cycle->log);
 
-    if (pool == NULL || ngx_nonblocking(fd) == -1) {
-        goto failed;
+    if (pool && ngx_nonblocking(fd) != -1) {
+        c = ngx_cometa_webhook_open(lane, pool, fd);
     }
 
-    log = ngx_palloc(pool, sizeof(ngx_log_t));
-    ctx = ngx_pcalloc(pool, sizeof(ngx_http_log_ctx_t));
-    hc = ngx_pcalloc(pool, sizeof(ngx_http_connection_t));
+    if (c == NULL) {
 
-    if (log == NULL || ctx == NULL || hc == NULL) {
-        goto failed;
+        if (pool) {
+            ngx_destroy_pool(pool);
+        }
+
+        (void) ngx_close_socket(fd);
+
+        return NULL;
+    }
+
+    hook = c->data;
+    hook->lane = lane;
+    hook->quiet = quiet;
+    hook->connection.conf_ctx = lane->tenant->conf->ctx;
+
+    c->data = &hook->connection;
+
+    ngx_cometa_webhook_log(c, hook);
+
+#if (NGX_STAT_STUB)
+    (void) ngx_atomic_fetch_add(ngx_stat_active, 1);
+#endif
+
+    *err = 0;
+
+    return c;
+}
+
+
+/* The hook is its data. */
+
+static ngx_connection_t *
+ngx_cometa_webhook_open(ngx_cometa_lane_t *lane, ngx_pool_t *pool,
+    ngx_socket_t fd)
+{
+    u_char             *text;
+    ngx_buf_t          *buffer;
+    ngx_connection_t   *c;
+    ngx_cometa_hook_t  *hook;
+
+    hook = ngx_pcalloc(pool, sizeof(ngx_cometa_hook_t));
+    buffer = ngx_create_temp_buf(pool, 1);
+    text = ngx_pnalloc(pool, NGX_SOCKADDR_STRLEN);
+
+    if (hook == NULL || buffer == NULL || text == NULL) {
+        return NULL;
     }
 
     c = ngx_get_connection(fd, ngx_cycle->log);
     if (c == NULL) {
-        goto failed;
+        return NULL;
     }
 
     c->pool = pool;
-    c->data = hc;
-    c->buffer = ngx_create_temp_buf(pool, 1);
+    c->data = hook;
+    c->buffer = buffer;
+    c->start_time = ngx_current_msec;
     c->sockaddr = (struct sockaddr *) lane->addr;
     c->socklen = lane->socklen;
-    c->addr_text.data = ngx_pnalloc(pool, NGX_SOCKADDR_STRLEN);
+    c->addr_text.data = text;
+    c->addr_text.len = ngx_sock_ntop(c->sockaddr, c->socklen, text,
+                                     NGX_SOCKADDR_STRLEN, 0);
 
-    if (c->buffer == NULL || c->addr_text.data == NULL) {
-        goto failed;
-    }
-
-    c->addr_text.len = ngx_sock_ntop(c->sockaddr, c->socklen,
-                                     c->addr_text.data, NGX_SOCKADDR_STRLEN,
-                                     0);
-
-    *log = *ngx_cycle->log;
-    log->connection = c->number = ngx_atomic_fetch_add(ngx_connection_counter,
-                                                       1);
-    log->handler = ngx_cometa_webhook_log_error;
-    log->data = ctx;
-    log->action = "sending an event to the webhook";
-
-    ctx->connection = c;
-    hc->conf_ctx = conf->ctx;
-
-    c->log = log;
-    c->read->log = log;
-    c->write->log = log;
     c->read->handler = ngx_cometa_webhook_handler;
     c->write->handler = ngx_cometa_webhook_handler;
     c->write->ready = 1;
     c->log_error = NGX_ERROR_INFO;
+
+    /* nothing is read: no lingering close, no keep-alive */
+    c->read->eof = 1;
 
     /* it is no TCP */
     c->tcp_nodelay = NGX_TCP_NODELAY_DISABLED;
@@ -156,203 +194,98 @@ ngx_cometa_webhook_connection(ngx_cometa_lane_t *lane,
     c->recv_chain = ngx_recv_chain;
     c->send_chain = ngx_cometa_webhook_discard;
 
-#if (NGX_STAT_STUB)
-    (void) ngx_atomic_fetch_add(ngx_stat_active, 1);
-#endif
-
     return c;
-
-failed:
-
-    if (c) {
-        ngx_free_connection(c);
-        c->fd = (ngx_socket_t) -1;
-    }
-
-    if (pool) {
-        ngx_destroy_pool(pool);
-    }
-
-    (void) ngx_close_socket(fd);
-
-    return NULL;
 }
 
 
-static ngx_int_t
-ngx_cometa_webhook_fill(ngx_http_request_t *r, ngx_cometa_lane_t *lane,
-    ngx_cometa_event_t *e)
+static void
+ngx_cometa_webhook_log(ngx_connection_t *c, ngx_cometa_hook_t *hook)
 {
-    ngx_http_core_srv_conf_t  *cscf;
+    ngx_log_t  *log;
 
-    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+    log = &hook->log;
 
-    r->method = NGX_HTTP_POST;
-    ngx_str_set(&r->method_name, "POST");
-    ngx_str_set(&r->http_protocol, "HTTP/1.1");
-    r->http_version = NGX_HTTP_VERSION_11;
-    r->http_state = NGX_HTTP_PROCESS_REQUEST_STATE;
+    *log = *ngx_cycle->log;
+    log->connection = ngx_atomic_fetch_add(ngx_connection_counter, 1);
+    log->handler = ngx_cometa_webhook_log_error;
+    log->data = &hook->log_ctx;
+    log->action = "sending an event to the webhook";
 
-    r->uri = e->conf->uri;
-    r->args = e->conf->args;
-    r->unparsed_uri = e->conf->uri;
-    r->headers_in.server = cscf->server_name;
+    hook->log_ctx.connection = c;
 
-    r->request_line.data = ngx_pnalloc(r->pool, r->uri.len
-                                       + sizeof("POST  HTTP/1.1"));
-    if (r->request_line.data == NULL) {
-        return NGX_ERROR;
-    }
-
-    r->request_line.len = ngx_sprintf(r->request_line.data,
-                                      "POST %V HTTP/1.1", &r->uri)
-                          - r->request_line.data;
-
-    if (ngx_list_init(&r->headers_in.headers, r->pool, 8,
-                      sizeof(ngx_table_elt_t))
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (ngx_cometa_webhook_headers(r, lane, e) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return ngx_cometa_webhook_body(r, e);
+    c->number = log->connection;
+    c->log = log;
+    c->read->log = log;
+    c->write->log = log;
+    c->pool->log = log;
 }
 
 
-static ngx_int_t
-ngx_cometa_webhook_headers(ngx_http_request_t *r, ngx_cometa_lane_t *lane,
-    ngx_cometa_event_t *e)
+ngx_uint_t
+ngx_cometa_webhook_made(ngx_http_request_t *r)
 {
-    u_char     *p;
-    ngx_str_t   session, event, type;
-
-    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    session.data = p;
-    session.len = ngx_sprintf(p, "%uL", e->session) - p;
-
-    switch (e->event) {
-
-    case NGX_COMETA_EVENT_ATTACH:
-        ngx_str_set(&event, "attach");
-        break;
-
-    case NGX_COMETA_EVENT_DETACH:
-        ngx_str_set(&event, "detach");
-        break;
-
-    default:
-        ngx_str_set(&event, "data");
-    }
-
-    ngx_str_set(&type, "application/octet-stream");
-
-    if (ngx_cometa_webhook_header(r, "Content-Type", &type) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    /* the first of the list */
-    r->headers_in.content_type = r->headers_in.headers.part.elts;
-
-    if (ngx_cometa_webhook_header(r, "Cometa-Application", &lane->key.app)
-           != NGX_OK
-        || ngx_cometa_webhook_header(r, "Cometa-Device", &lane->key.device)
-           != NGX_OK
-        || ngx_cometa_webhook_header(r, "Cometa-Session", &session) != NGX_OK
-        || ngx_cometa_webhook_header(r, "Cometa-Event", &event) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (e->reason
-        && ngx_cometa_webhook_header(r, "Cometa-Reason", e->reason) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
+    return r->connection->send_chain == ngx_cometa_webhook_discard;
 }
 
 
-static ngx_int_t
-ngx_cometa_webhook_header(ngx_http_request_t *r, char *name,
-    ngx_str_t *value)
+/* NULL: it is a client's request, or not the main one. */
+
+static ngx_cometa_hook_t *
+ngx_cometa_webhook_of(ngx_http_request_t *r)
 {
-    size_t            len;
-    ngx_table_elt_t  *h;
-
-    len = ngx_strlen(name);
-
-    h = ngx_list_push(&r->headers_in.headers);
-    if (h == NULL) {
-        return NGX_ERROR;
+    if (!ngx_cometa_webhook_made(r) || r != r->main) {
+        return NULL;
     }
 
-    h->key.data = (u_char *) name;
-    h->key.len = len;
-    h->value = *value;
-
-    h->lowcase_key = ngx_pnalloc(r->pool, len);
-    if (h->lowcase_key == NULL) {
-        return NGX_ERROR;
-    }
-
-    h->hash = ngx_hash_strlow(h->lowcase_key, h->key.data, len);
-    ngx_cometa_header_single(h);
-
-    return NGX_OK;
+    return r->connection->log->data;
 }
 
 
-/* The data stays with the event, which outlives the request. */
+/*
+ * client_max_body_size is for clients: while a location is chosen, which
+ * compares the two, the length is not known.
+ */
 
-static ngx_int_t
-ngx_cometa_webhook_body(ngx_http_request_t *r, ngx_cometa_event_t *e)
+ngx_int_t
+ngx_cometa_webhook_unsized(ngx_http_request_t *r)
 {
-    ngx_buf_t                *b;
-    ngx_chain_t              *cl;
-    ngx_http_request_body_t  *rb;
-
-    r->headers_in.content_length_n = e->len;
-
-    rb = ngx_pcalloc(r->pool, sizeof(ngx_http_request_body_t));
-    if (rb == NULL) {
-        return NGX_ERROR;
+    if (ngx_cometa_webhook_of(r)) {
+        r->headers_in.content_length_n = -1;
     }
 
-    r->request_body = rb;
+    return ngx_cometa_webhook_quiet(r);
+}
 
-    if (e->len == 0) {
-        return NGX_OK;
+
+ngx_int_t
+ngx_cometa_webhook_sized(ngx_http_request_t *r)
+{
+    ngx_cometa_hook_t  *hook;
+
+    hook = ngx_cometa_webhook_of(r);
+
+    if (hook) {
+        r->headers_in.content_length_n = ngx_cometa_lane_first(hook->lane)->len;
     }
 
-    b = ngx_calloc_buf(r->pool);
-    cl = ngx_alloc_chain_link(r->pool);
+    return NGX_DECLINED;
+}
 
-    if (b == NULL || cl == NULL) {
-        return NGX_ERROR;
+
+/* The choice of a location has set the level of the log. */
+
+ngx_int_t
+ngx_cometa_webhook_quiet(ngx_http_request_t *r)
+{
+    ngx_cometa_hook_t  *hook;
+
+    hook = ngx_cometa_webhook_of(r);
+
+    if (hook && hook->quiet) {
+        r->connection->log->log_level = NGX_LOG_ALERT;
     }
 
-    b->start = (u_char *) (e + 1);
-    b->pos = b->start;
-    b->last = b->start + e->len;
-    b->end = b->last;
-    b->memory = 1;
-    b->last_buf = 1;
-
-    cl->buf = b;
-    cl->next = NULL;
-
-    rb->bufs = cl;
-
-    return NGX_OK;
+    return NGX_DECLINED;
 }
 
 
@@ -388,7 +321,21 @@ ngx_cometa_webhook_handler(ngx_event_t *ev)
 static ngx_chain_t *
 ngx_cometa_webhook_discard(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
 {
-    ngx_buf_t  *b;
+    ngx_buf_t           *b;
+    ngx_cometa_hook_t   *hook;
+    ngx_http_request_t  *r;
+
+    r = c->data;
+    hook = c->log->data;
+
+    /* what post_action answers later does not count */
+
+    if (hook->lane->status == 0) {
+        hook->lane->status = r->main->headers_out.status;
+    }
+
+    /* X-Accel-Limit-Rate */
+    r->main->limit_rate = 0;
 
     for ( /* void */ ; in; in = in->next) {
         b = in->buf;

@@ -171,7 +171,7 @@ static ngx_command_t  ngx_cometa_commands[] = {
       NULL },
 
     { ngx_string("cometa_webhook"),
-      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_cometa_webhook_directive,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
@@ -190,7 +190,7 @@ static ngx_command_t  ngx_cometa_commands[] = {
 
 static ngx_http_module_t  ngx_cometa_module_ctx = {
     ngx_cometa_add_variables,              /* preconfiguration */
-    NULL,                                  /* postconfiguration */
+    ngx_cometa_webhook_postconfiguration,  /* postconfiguration */
 
     ngx_cometa_create_main_conf,           /* create main configuration */
     ngx_cometa_init_main_conf,             /* init main configuration */
@@ -246,6 +246,12 @@ ngx_cometa_handler(ngx_http_request_t *r)
     ngx_cometa_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    /* led here by a rewrite: an event is neither a device nor a call */
+
+    if (ngx_cometa_webhook_made(r)) {
+        return NGX_HTTP_NOT_FOUND;
+    }
 
     if (ngx_cometa_zone.claimed) {
         ngx_cometa_handover_crowd();

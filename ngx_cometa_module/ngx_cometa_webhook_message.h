@@ -1,0 +1,22 @@
+
+/*
+ * What a request of the webhook says.
+ */
+
+#ifndef _NGX_COMETA_WEBHOOK_MESSAGE_H_INCLUDED_
+#define _NGX_COMETA_WEBHOOK_MESSAGE_H_INCLUDED_
+
+
+#include "ngx_cometa_webhook_queue.h"
+#include "ngx_cometa_compat.h"
+
+
+/*
+ * Makes it the request of that event. Names and data stay where they are: lane
+ * and event have to outlive the request.
+ */
+ngx_int_t ngx_cometa_webhook_fill(ngx_http_request_t *r,
+    ngx_cometa_lane_t *lane, ngx_cometa_event_t *e);
+
+
+#endif /* _NGX_COMETA_WEBHOOK_MESSAGE_H_INCLUDED_ */

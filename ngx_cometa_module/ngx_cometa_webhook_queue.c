@@ -1,0 +1,473 @@
+
+/*
+ * Two rules keep tenants apart.
+ *
+ * Room: if the queue is full, a new event takes the place of the last one of
+ * the device that has most waiting, of the application that has most. If that
+ * is its own device, it is the new one that is dropped.
+ *
+ * Turns: applications take turns, and within each its devices. An application
+ * may begin a further request while it runs fewer than are free, so one alone
+ * gets half of them, and for one more there is always a place.
+ */
+
+#include "ngx_cometa_webhook_queue.h"
+#include "ngx_cometa_webhook_report.h"
+
+
+#define NGX_COMETA_LANES_TABLE    4096
+#define NGX_COMETA_TENANTS_TABLE  256
+
+
+static ngx_queue_t *ngx_cometa_lanes_bucket(uint64_t hash);
+static ngx_cometa_lane_t *ngx_cometa_lane_find(
+    ngx_cometa_webhook_conf_t *conf, uint64_t hash);
+static ngx_cometa_lane_t *ngx_cometa_lane_create(ngx_cometa_tenant_t *tenant,
+    ngx_cometa_device_t *dev, ngx_cometa_key_t *key);
+static ngx_cometa_tenant_t *ngx_cometa_tenant_get(
+    ngx_cometa_webhook_conf_t *conf, uint32_t app);
+static void ngx_cometa_tenant_settle(ngx_cometa_tenant_t *tenant);
+static ngx_int_t ngx_cometa_lane_room(ngx_cometa_lane_t *lane, ngx_uint_t n);
+static void ngx_cometa_lane_evict(ngx_cometa_lane_t *lane);
+static void ngx_cometa_lane_unready(ngx_cometa_lane_t *lane);
+static void ngx_cometa_lane_hold(ngx_cometa_lane_t *lane, ngx_int_t n);
+
+
+static ngx_queue_t  ngx_cometa_lanes[NGX_COMETA_LANES_TABLE];
+static ngx_queue_t  ngx_cometa_tenants[NGX_COMETA_TENANTS_TABLE];
+static ngx_uint_t   ngx_cometa_events;
+
+
+void
+ngx_cometa_lanes_start(void)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < NGX_COMETA_LANES_TABLE; i++) {
+        ngx_queue_init(&ngx_cometa_lanes[i]);
+    }
+
+    for (i = 0; i < NGX_COMETA_TENANTS_TABLE; i++) {
+        ngx_queue_init(&ngx_cometa_tenants[i]);
+    }
+}
+
+
+ngx_uint_t
+ngx_cometa_lanes_events(void)
+{
+    return ngx_cometa_events;
+}
+
+
+void
+ngx_cometa_lanes_each(void (*handler)(ngx_cometa_lane_t *lane))
+{
+    ngx_uint_t    i;
+    ngx_queue_t  *q, *next;
+
+    for (i = 0; i < NGX_COMETA_LANES_TABLE; i++) {
+
+        for (q = ngx_queue_head(&ngx_cometa_lanes[i]);
+             q != ngx_queue_sentinel(&ngx_cometa_lanes[i]);
+             q = next)
+        {
+            next = ngx_queue_next(q);
+            handler(ngx_queue_data(q, ngx_cometa_lane_t, link));
+        }
+    }
+}
+
+
+ngx_cometa_lane_t *
+ngx_cometa_lane_get(ngx_cometa_webhook_conf_t *conf, ngx_cometa_device_t *dev)
+{
+    ngx_str_t             app, device;
+    ngx_cometa_key_t      key;
+    ngx_cometa_lane_t    *lane;
+    ngx_cometa_tenant_t  *tenant;
+
+    ngx_cometa_registry_name(dev->record, &app, &device);
+
+    key.app = app;
+    key.device = device;
+    ngx_cometa_key_init(&key);
+
+    /* taken over, and its record is another device's by now */
+
+    if ((uint32_t) key.hash != dev->hash) {
+        return NULL;
+    }
+
+    lane = ngx_cometa_lane_find(conf, key.hash);
+    if (lane) {
+        return lane;
+    }
+
+    tenant = ngx_cometa_tenant_get(conf, dev->app);
+    if (tenant == NULL) {
+        return NULL;
+    }
+
+    lane = ngx_cometa_lane_create(tenant, dev, &key);
+    if (lane == NULL) {
+        ngx_cometa_tenant_settle(tenant);
+    }
+
+    return lane;
+}
+
+
+static ngx_queue_t *
+ngx_cometa_lanes_bucket(uint64_t hash)
+{
+    return &ngx_cometa_lanes[hash % NGX_COMETA_LANES_TABLE];
+}
+
+
+static ngx_cometa_lane_t *
+ngx_cometa_lane_find(ngx_cometa_webhook_conf_t *conf, uint64_t hash)
+{
+    ngx_queue_t        *q, *queue;
+    ngx_cometa_lane_t  *lane;
+
+    queue = ngx_cometa_lanes_bucket(hash);
+
+    for (q = ngx_queue_head(queue); q != queue; q = ngx_queue_next(q)) {
+        lane = ngx_queue_data(q, ngx_cometa_lane_t, link);
+
+        if (lane->key.hash == hash && lane->tenant->conf == conf) {
+            return lane;
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_cometa_lane_t *
+ngx_cometa_lane_create(ngx_cometa_tenant_t *tenant, ngx_cometa_device_t *dev,
+    ngx_cometa_key_t *key)
+{
+    ngx_cometa_lane_t  *lane;
+
+    lane = ngx_calloc(sizeof(ngx_cometa_lane_t), ngx_cycle->log);
+    if (lane == NULL) {
+        return NULL;
+    }
+
+    /* the names may leave the zone before the lane goes */
+
+    lane->key = *key;
+    lane->key.app.data = lane->app;
+    lane->key.device.data = lane->device;
+    ngx_memcpy(lane->app, key->app.data, key->app.len);
+    ngx_memcpy(lane->device, key->device.data, key->device.len);
+
+    lane->socklen = dev->addr_len;
+    ngx_memcpy(lane->addr, dev->addr, dev->addr_len);
+
+    lane->tenant = tenant;
+    tenant->lanes++;
+
+    ngx_queue_init(&lane->events);
+    ngx_queue_insert_tail(ngx_cometa_lanes_bucket(key->hash), &lane->link);
+
+    return lane;
+}
+
+
+void
+ngx_cometa_lane_settle(ngx_cometa_lane_t *lane)
+{
+    ngx_cometa_tenant_t  *tenant;
+
+    if (!ngx_queue_empty(&lane->events)) {
+        return;
+    }
+
+    tenant = lane->tenant;
+
+    ngx_cometa_lane_unready(lane);
+
+    if (lane->timer.timer_set) {
+        ngx_del_timer(&lane->timer);
+    }
+
+    ngx_queue_remove(&lane->link);
+    ngx_free(lane);
+
+    tenant->lanes--;
+    ngx_cometa_tenant_settle(tenant);
+}
+
+
+static ngx_cometa_tenant_t *
+ngx_cometa_tenant_get(ngx_cometa_webhook_conf_t *conf, uint32_t app)
+{
+    ngx_queue_t          *q, *queue;
+    ngx_cometa_tenant_t  *tenant;
+
+    queue = &ngx_cometa_tenants[app % NGX_COMETA_TENANTS_TABLE];
+
+    for (q = ngx_queue_head(queue); q != queue; q = ngx_queue_next(q)) {
+        tenant = ngx_queue_data(q, ngx_cometa_tenant_t, link);
+
+        if (tenant->app == app && tenant->conf == conf) {
+            return tenant;
+        }
+    }
+
+    tenant = ngx_calloc(sizeof(ngx_cometa_tenant_t), ngx_cycle->log);
+    if (tenant == NULL) {
+        return NULL;
+    }
+
+    tenant->conf = conf;
+    tenant->app = app;
+
+    ngx_queue_init(&tenant->ready);
+    ngx_cometa_shares_init(&tenant->shares);
+    ngx_queue_insert_tail(queue, &tenant->link);
+
+    return tenant;
+}
+
+
+static void
+ngx_cometa_tenant_settle(ngx_cometa_tenant_t *tenant)
+{
+    if (tenant->lanes == 0) {
+        ngx_queue_remove(&tenant->link);
+        ngx_free(tenant);
+    }
+}
+
+
+ngx_cometa_event_t *
+ngx_cometa_lane_first(ngx_cometa_lane_t *lane)
+{
+    return ngx_queue_data(ngx_queue_head(&lane->events), ngx_cometa_event_t,
+                          link);
+}
+
+
+ngx_cometa_event_t *
+ngx_cometa_lane_add(ngx_cometa_lane_t *lane, size_t len)
+{
+    size_t                      size;
+    ngx_uint_t                  n;
+    ngx_cometa_event_t         *e;
+    ngx_cometa_webhook_conf_t  *conf;
+
+    conf = lane->tenant->conf;
+
+    size = sizeof(ngx_cometa_event_t) + len;
+    n = (size + NGX_COMETA_WEBHOOK_PLACE - 1) / NGX_COMETA_WEBHOOK_PLACE;
+    n = ngx_min(n, conf->queue);
+
+    if (ngx_cometa_lane_room(lane, n) != NGX_OK) {
+        return NULL;
+    }
+
+    e = ngx_alloc(size, ngx_cycle->log);
+    if (e == NULL) {
+        return NULL;
+    }
+
+    e->lane = lane;
+    e->len = len;
+    e->places = n;
+    e->tries = 0;
+
+    ngx_queue_insert_tail(&lane->events, &e->link);
+    ngx_cometa_lane_hold(lane, n);
+
+    conf->held += n;
+    ngx_cometa_events++;
+
+    ngx_cometa_stats_add(lane->tenant->app, webhook_queued, 1);
+
+    return e;
+}
+
+
+/* The lane must not run, if it is its first event. */
+
+void
+ngx_cometa_lane_remove(ngx_cometa_event_t *e)
+{
+    ngx_cometa_lane_t  *lane;
+
+    lane = e->lane;
+
+    ngx_cometa_lane_hold(lane, -(ngx_int_t) e->places);
+
+    lane->tenant->conf->held -= e->places;
+    ngx_cometa_events--;
+
+    ngx_cometa_stats_add(lane->tenant->app, webhook_queued, -1);
+
+    ngx_queue_remove(&e->link);
+    ngx_free(e);
+}
+
+
+/* NGX_BUSY: nobody has more than this lane would have. */
+
+static ngx_int_t
+ngx_cometa_lane_room(ngx_cometa_lane_t *lane, ngx_uint_t n)
+{
+    ngx_cometa_share_t         *share;
+    ngx_cometa_tenant_t        *tenant;
+    ngx_cometa_webhook_conf_t  *conf;
+
+    conf = lane->tenant->conf;
+
+    while (conf->held + n > conf->queue) {
+
+        share = ngx_cometa_share_payer(&conf->tenants, &lane->tenant->share,
+                                       n);
+        tenant = ngx_queue_data(share, ngx_cometa_tenant_t, share);
+
+        share = (tenant == lane->tenant)
+                ? ngx_cometa_share_payer(&tenant->shares, &lane->share, n)
+                : ngx_cometa_share_largest(&tenant->shares);
+
+        if (share == &lane->share) {
+            return NGX_BUSY;
+        }
+
+        ngx_cometa_lane_evict(ngx_queue_data(share, ngx_cometa_lane_t,
+                                             share));
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_cometa_lane_evict(ngx_cometa_lane_t *lane)
+{
+    ngx_cometa_event_t  *e;
+
+    /* it is not the one that runs: that is not part of the share */
+
+    e = ngx_queue_data(ngx_queue_last(&lane->events), ngx_cometa_event_t,
+                       link);
+
+    ngx_cometa_webhook_dropped(lane->tenant->conf, lane->tenant->app, lane,
+                               e->session);
+    ngx_cometa_lane_remove(e);
+    ngx_cometa_lane_settle(lane);
+}
+
+
+void
+ngx_cometa_lane_ready(ngx_cometa_lane_t *lane)
+{
+    ngx_cometa_tenant_t  *tenant;
+
+    tenant = lane->tenant;
+
+    if (ngx_queue_empty(&tenant->ready)) {
+        ngx_queue_insert_tail(&tenant->conf->turns, &tenant->turn);
+    }
+
+    ngx_queue_insert_tail(&tenant->ready, &lane->ready);
+    lane->queued = 1;
+}
+
+
+static void
+ngx_cometa_lane_unready(ngx_cometa_lane_t *lane)
+{
+    if (!lane->queued) {
+        return;
+    }
+
+    lane->queued = 0;
+    ngx_queue_remove(&lane->ready);
+
+    if (ngx_queue_empty(&lane->tenant->ready)) {
+        ngx_queue_remove(&lane->tenant->turn);
+    }
+}
+
+
+/* At most `concurrency` tenants are passed by: those have a request each. */
+
+ngx_cometa_lane_t *
+ngx_cometa_lane_next(ngx_cometa_webhook_conf_t *conf)
+{
+    ngx_uint_t            free;
+    ngx_queue_t          *q;
+    ngx_cometa_lane_t    *lane;
+    ngx_cometa_tenant_t  *tenant;
+
+    free = conf->concurrency - conf->running;
+
+    if (free == 0) {
+        return NULL;
+    }
+
+    for (q = ngx_queue_head(&conf->turns);
+         q != ngx_queue_sentinel(&conf->turns);
+         q = ngx_queue_next(q))
+    {
+        tenant = ngx_queue_data(q, ngx_cometa_tenant_t, turn);
+
+        if (tenant->running < free) {
+            goto found;
+        }
+    }
+
+    return NULL;
+
+found:
+
+    /* the next turn is another tenant's */
+
+    ngx_queue_remove(&tenant->turn);
+    ngx_queue_insert_tail(&conf->turns, &tenant->turn);
+
+    lane = ngx_queue_data(ngx_queue_head(&tenant->ready), ngx_cometa_lane_t,
+                          ready);
+
+    ngx_cometa_lane_unready(lane);
+    ngx_cometa_lane_hold(lane,
+                         -(ngx_int_t) ngx_cometa_lane_first(lane)->places);
+
+    lane->running = 1;
+    lane->status = 0;
+    tenant->running++;
+    conf->running++;
+
+    return lane;
+}
+
+
+void
+ngx_cometa_lane_end(ngx_cometa_lane_t *lane)
+{
+    lane->running = 0;
+    lane->request = NULL;
+    lane->tenant->running--;
+    lane->tenant->conf->running--;
+
+    ngx_cometa_lane_hold(lane, ngx_cometa_lane_first(lane)->places);
+}
+
+
+/* What waits in a lane has grown by n places. */
+
+static void
+ngx_cometa_lane_hold(ngx_cometa_lane_t *lane, ngx_int_t n)
+{
+    ngx_cometa_tenant_t  *tenant;
+
+    tenant = lane->tenant;
+
+    ngx_cometa_share_add(&tenant->shares, &lane->share, n);
+    ngx_cometa_share_add(&tenant->conf->tenants, &tenant->share, n);
+}

@@ -1,0 +1,198 @@
+
+/*
+ * The first loss is logged at once, and what comes within the second after it
+ * at the end of that second.
+ *
+ * A try that fails also makes nginx write a line or more, as for any request.
+ * Of a webhook that fails already only a few tries a second are let speak.
+ */
+
+#include "ngx_cometa_webhook_report.h"
+
+
+#define NGX_COMETA_REPORT_WAIT      1000    /* ms */
+#define NGX_COMETA_FAILING          10      /* s, since the last try failed */
+#define NGX_COMETA_FAILING_SPEAKERS 10      /* tries, in a second */
+
+
+static size_t ngx_cometa_report_who(u_char *dst, size_t size,
+    ngx_cometa_lane_t *lane, uint64_t session);
+static void ngx_cometa_report_soon(ngx_cometa_webhook_conf_t *conf);
+static void ngx_cometa_report_handler(ngx_event_t *ev);
+static void ngx_cometa_report(ngx_cometa_webhook_conf_t *conf);
+
+
+static ngx_queue_t  ngx_cometa_reports;     /* whose timer is set */
+
+
+void
+ngx_cometa_webhook_reports_start(void)
+{
+    ngx_queue_init(&ngx_cometa_reports);
+}
+
+
+void
+ngx_cometa_webhook_dropped(ngx_cometa_webhook_conf_t *conf, uint32_t app,
+    ngx_cometa_lane_t *lane, uint64_t session)
+{
+    ngx_cometa_report_t  *report;
+
+    report = &conf->report;
+
+    ngx_cometa_stats_add(app, webhook_dropped, 1);
+
+    report->dropped++;
+    report->dropped_len = ngx_cometa_report_who(report->dropped_who,
+                                                sizeof(report->dropped_who),
+                                                lane, session);
+    ngx_cometa_report_soon(conf);
+}
+
+
+void
+ngx_cometa_webhook_failed(ngx_cometa_lane_t *lane, ngx_cometa_event_t *e)
+{
+    ngx_cometa_report_t        *report;
+    ngx_cometa_webhook_conf_t  *conf;
+
+    conf = lane->tenant->conf;
+    report = &conf->report;
+
+    ngx_cometa_stats_add(lane->tenant->app, webhook_failed, 1);
+
+    report->failed++;
+    report->status = lane->status;
+    report->failed_len = ngx_cometa_report_who(report->failed_who,
+                                               sizeof(report->failed_who),
+                                               lane, e->session);
+    ngx_cometa_report_soon(conf);
+}
+
+
+static size_t
+ngx_cometa_report_who(u_char *dst, size_t size, ngx_cometa_lane_t *lane,
+    uint64_t session)
+{
+    if (lane == NULL) {
+        return ngx_snprintf(dst, size, "session: %uL", session) - dst;
+    }
+
+    return ngx_snprintf(dst, size,
+                        "application: \"%V\", device: \"%V\", session: %uL",
+                        &lane->key.app, &lane->key.device, session)
+           - dst;
+}
+
+
+static void
+ngx_cometa_report_soon(ngx_cometa_webhook_conf_t *conf)
+{
+    ngx_cometa_report_t  *report;
+
+    report = &conf->report;
+
+    if (report->timer.timer_set) {
+        return;
+    }
+
+    ngx_cometa_report(conf);
+
+    report->timer.handler = ngx_cometa_report_handler;
+    report->timer.data = conf;
+    report->timer.log = ngx_cycle->log;
+    report->timer.cancelable = 1;
+
+    ngx_queue_insert_tail(&ngx_cometa_reports, &report->link);
+    ngx_add_timer(&report->timer, NGX_COMETA_REPORT_WAIT);
+}
+
+
+static void
+ngx_cometa_report_handler(ngx_event_t *ev)
+{
+    ngx_cometa_webhook_conf_t  *conf;
+
+    conf = ev->data;
+
+    ngx_queue_remove(&conf->report.link);
+
+    if (conf->report.dropped || conf->report.failed) {
+        ngx_cometa_report_soon(conf);
+    }
+}
+
+
+static void
+ngx_cometa_report(ngx_cometa_webhook_conf_t *conf)
+{
+    ngx_log_t            *log;
+    ngx_cometa_report_t  *report;
+
+    report = &conf->report;
+    log = ngx_cycle->log;
+
+    if (report->dropped) {
+        ngx_log_error(NGX_LOG_ERR, log, 0,
+                      "cometa_webhook: queue for \"%V\" is full, %ui events "
+                      "dropped, the last one: %*s", &conf->name,
+                      report->dropped, report->dropped_len,
+                      report->dropped_who);
+    }
+
+    if (report->failed) {
+        ngx_log_error(NGX_LOG_ERR, log, report->error,
+                      "cometa_webhook: %ui events for \"%V\" failed, the last "
+                      "one: status %ui, %*s", report->failed, &conf->name,
+                      report->status, report->failed_len, report->failed_who);
+    }
+
+    report->dropped = 0;
+    report->failed = 0;
+    report->error = 0;
+}
+
+
+void
+ngx_cometa_webhook_reports_flush(void)
+{
+    ngx_queue_t          *q;
+    ngx_cometa_report_t  *report;
+
+    while (!ngx_queue_empty(&ngx_cometa_reports)) {
+        q = ngx_queue_head(&ngx_cometa_reports);
+        report = ngx_queue_data(q, ngx_cometa_report_t, link);
+
+        ngx_queue_remove(q);
+        ngx_del_timer(&report->timer);
+
+        ngx_cometa_report(report->timer.data);
+    }
+}
+
+
+void
+ngx_cometa_webhook_failing(ngx_cometa_webhook_conf_t *conf)
+{
+    conf->failing = ngx_time();
+}
+
+
+ngx_uint_t
+ngx_cometa_webhook_speaks(ngx_cometa_webhook_conf_t *conf)
+{
+    time_t  now;
+
+    now = ngx_time();
+
+    if (conf->failing == 0 || now - conf->failing > NGX_COMETA_FAILING) {
+        return 1;
+    }
+
+    if (conf->spoken != now) {
+        conf->spoken = now;
+        conf->speakers = 0;
+    }
+
+    return conf->speakers++ < NGX_COMETA_FAILING_SPEAKERS;
+}

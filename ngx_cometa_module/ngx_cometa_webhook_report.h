@@ -1,0 +1,30 @@
+
+/*
+ * What the log says of events that are lost: one line a second for each
+ * webhook and kind, with their number.
+ */
+
+#ifndef _NGX_COMETA_WEBHOOK_REPORT_H_INCLUDED_
+#define _NGX_COMETA_WEBHOOK_REPORT_H_INCLUDED_
+
+
+#include "ngx_cometa_webhook_queue.h"
+
+
+void ngx_cometa_webhook_reports_start(void);
+
+/* Count an event and log it, now or later. `lane` may be NULL: not known. */
+void ngx_cometa_webhook_dropped(ngx_cometa_webhook_conf_t *conf, uint32_t app,
+    ngx_cometa_lane_t *lane, uint64_t session);
+void ngx_cometa_webhook_failed(ngx_cometa_lane_t *lane,
+    ngx_cometa_event_t *e);
+
+/* A try has failed; whether the next one may write nginx's own lines. */
+void ngx_cometa_webhook_failing(ngx_cometa_webhook_conf_t *conf);
+ngx_uint_t ngx_cometa_webhook_speaks(ngx_cometa_webhook_conf_t *conf);
+
+/* Logs all that was not logged yet. */
+void ngx_cometa_webhook_reports_flush(void);
+
+
+#endif /* _NGX_COMETA_WEBHOOK_REPORT_H_INCLUDED_ */
