@@ -286,7 +286,7 @@ ngx_cometa_lane_add(ngx_cometa_lane_t *lane, size_t len)
     conf->held += n;
     ngx_cometa_events++;
 
-    ngx_cometa_stats_add(lane->tenant->app, webhook_queued, 1);
+    ngx_cometa_gauge_add(lane->tenant->app, webhook_queued, 1);
 
     return e;
 }
@@ -306,7 +306,7 @@ ngx_cometa_lane_remove(ngx_cometa_event_t *e)
     lane->tenant->conf->held -= e->places;
     ngx_cometa_events--;
 
-    ngx_cometa_stats_add(lane->tenant->app, webhook_queued, -1);
+    ngx_cometa_gauge_add(lane->tenant->app, webhook_queued, -1);
 
     ngx_queue_remove(&e->link);
     ngx_free(e);
