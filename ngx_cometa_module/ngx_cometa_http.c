@@ -6,6 +6,7 @@
 
 #include "ngx_cometa_http.h"
 #include "ngx_cometa_error.h"
+#include "cometa_header.h"
 
 #include <openssl/crypto.h>
 
@@ -14,6 +15,7 @@ static ngx_int_t ngx_cometa_http_id(ngx_http_request_t *r,
     ngx_http_complex_value_t *value, ngx_str_t *id);
 static ngx_int_t ngx_cometa_http_error_headers(ngx_http_request_t *r,
     ngx_uint_t error);
+static ngx_int_t ngx_cometa_http_upgrade_headers(ngx_http_request_t *r);
 
 
 /* The characters of an id: A-Z a-z 0-9 . _ ~ : @ + - */
@@ -148,9 +150,9 @@ ngx_cometa_http_authorize(ngx_http_request_t *r)
 ngx_uint_t
 ngx_cometa_http_presents(ngx_http_request_t *r, ngx_str_t *secret)
 {
-    size_t      len;
-    u_char     *p;
-    ngx_str_t  *value;
+    size_t         len;
+    ngx_str_t     *value;
+    const u_char  *p;
 
     if (r->headers_in.authorization == NULL || secret->len == 0) {
         return 0;
@@ -158,25 +160,14 @@ ngx_cometa_http_presents(ngx_http_request_t *r, ngx_str_t *secret)
 
     value = &r->headers_in.authorization->value;
 
-    if (value->len > 6
-        && ngx_strncasecmp(value->data, (u_char *) "OAuth ", 6) == 0)
+    if (cometa_header_credentials(value->data, value->len, "oauth", &p, &len)
+        != COMETA_HEADER_OK
+        && cometa_header_credentials(value->data, value->len, "bearer", &p,
+                                     &len)
+           != COMETA_HEADER_OK)
     {
-        p = value->data + 6;
-
-    } else if (value->len > 7
-               && ngx_strncasecmp(value->data, (u_char *) "Bearer ", 7) == 0)
-    {
-        p = value->data + 7;
-
-    } else {
         return 0;
     }
-
-    while (*p == ' ') {
-        p++;
-    }
-
-    len = value->data + value->len - p;
 
     return len == secret->len && CRYPTO_memcmp(p, secret->data, len) == 0;
 }
@@ -292,6 +283,23 @@ ngx_cometa_http_header(ngx_http_request_t *r, const char *name, size_t len,
 }
 
 
+ngx_uint_t
+ngx_cometa_http_token(ngx_http_request_t *r, const char *name, size_t len,
+    const char *token)
+{
+    ngx_str_t  *value;
+
+    value = NULL;
+
+    do {
+        value = ngx_cometa_http_header(r, name, len, value);
+
+    } while (value && !cometa_header_token(value->data, value->len, token));
+
+    return value != NULL;
+}
+
+
 ngx_int_t
 ngx_cometa_http_json(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *body)
@@ -358,6 +366,10 @@ ngx_cometa_http_error(ngx_http_request_t *r, ngx_uint_t error)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    /* nginx has no reason phrase for 426 */
+
+    r->headers_out.status_line = e->line;
+
     p = ngx_pnalloc(r->pool, e->line.len + e->word.len + NGX_COMETA_ID_MAX
                     + sizeof("{\"msg\":\"\",\"error\":\"\","
                              "\"device_id\":\"\"}"));
@@ -389,10 +401,7 @@ ngx_cometa_http_error_headers(ngx_http_request_t *r, ngx_uint_t error)
     e = &ngx_cometa_errors[error];
 
     if (error == NGX_COMETA_UPGRADE_REQUIRED) {
-        ngx_str_set(&value, "13");
-
-        return ngx_cometa_header_add(r, "Sec-WebSocket-Version", 21, &value)
-               ? NGX_OK : NGX_ERROR;
+        return ngx_cometa_http_upgrade_headers(r);
     }
 
     if (error == NGX_COMETA_UNAUTHORIZED) {
@@ -422,6 +431,32 @@ ngx_cometa_http_error_headers(ngx_http_request_t *r, ngx_uint_t error)
 
     return ngx_cometa_header_add(r, "Retry-After", 11, &value)
            ? NGX_OK : NGX_ERROR;
+}
+
+
+/*
+ * What RFC 9110 and RFC 6455 want beside a 426. "Connection" is a list: that
+ * of nginx, keep-alive or close, stands in a line of its own.
+ */
+
+static ngx_int_t
+ngx_cometa_http_upgrade_headers(ngx_http_request_t *r)
+{
+    ngx_str_t  protocol, option, version;
+
+    ngx_str_set(&protocol, "websocket");
+    ngx_str_set(&option, "upgrade");
+    ngx_str_set(&version, "13");
+
+    if (ngx_cometa_header_add(r, "Upgrade", 7, &protocol) == NULL
+        || ngx_cometa_header_add(r, "Connection", 10, &option) == NULL
+        || ngx_cometa_header_add(r, "Sec-WebSocket-Version", 21, &version)
+           == NULL)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 

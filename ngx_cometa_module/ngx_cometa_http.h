@@ -133,6 +133,10 @@ ngx_int_t ngx_cometa_http_body(ngx_http_request_t *r, size_t max,
 ngx_str_t *ngx_cometa_http_header(ngx_http_request_t *r, const char *name,
     size_t len, ngx_str_t *prev);
 
+/* Whether a header, a list of tokens in one or more lines, has this one. */
+ngx_uint_t ngx_cometa_http_token(ngx_http_request_t *r, const char *name,
+    size_t len, const char *token);
+
 /* Answers with a body of JSON, or with an error. Return what to finalize
  * with. */
 ngx_int_t ngx_cometa_http_json(ngx_http_request_t *r, ngx_uint_t status,

@@ -6,6 +6,7 @@
  */
 
 #include "ngx_cometa_http.h"
+#include "cometa_header.h"
 
 
 #define NGX_COMETA_PAGE_MAX  10000              /* ids */
@@ -121,7 +122,7 @@ static ngx_uint_t
 ngx_cometa_list_args(ngx_http_request_t *r, ngx_cometa_list_t *list)
 {
     u_char     *dst, *src;
-    ngx_int_t   n;
+    uint32_t    n;
     ngx_str_t   value;
 
     if (ngx_http_arg(r, (u_char *) "after", 5, &value) == NGX_OK
@@ -142,9 +143,10 @@ ngx_cometa_list_args(ngx_http_request_t *r, ngx_cometa_list_t *list)
     }
 
     if (ngx_http_arg(r, (u_char *) "limit", 5, &value) == NGX_OK) {
-        n = ngx_atoi(value.data, value.len);
-
-        if (n == NGX_ERROR || n == 0) {
+        if (cometa_header_number(value.data, value.len, &n)
+            != COMETA_HEADER_OK
+            || n == 0)
+        {
             return NGX_COMETA_BAD_REQUEST;
         }
 

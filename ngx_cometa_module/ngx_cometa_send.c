@@ -5,13 +5,16 @@
  */
 
 #include "ngx_cometa_http.h"
+#include "cometa_header.h"
 
 
+static ngx_int_t ngx_cometa_send_refuse(ngx_http_request_t *r,
+    ngx_cometa_ctx_t *ctx, ngx_uint_t error);
 static void ngx_cometa_send_body(ngx_http_request_t *r);
 static ngx_int_t ngx_cometa_send_call(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx, ngx_str_t *message);
-static ngx_msec_t ngx_cometa_send_prefer(ngx_http_request_t *r);
-static ngx_msec_t ngx_cometa_send_prefer_wait(ngx_str_t *value);
+static ngx_msec_t ngx_cometa_send_limit(ngx_http_request_t *r,
+    ngx_cometa_loc_conf_t *lcf);
 static ngx_msec_t ngx_cometa_send_wait(ngx_http_request_t *r,
     ngx_cometa_loc_conf_t *lcf);
 static void ngx_cometa_send_done(ngx_cometa_call_t *call, ngx_uint_t error,
@@ -53,7 +56,7 @@ ngx_cometa_send_handler(ngx_http_request_t *r)
     }
 
     if (error != NGX_COMETA_OK) {
-        return ngx_cometa_http_error(r, error);
+        return ngx_cometa_send_refuse(r, ctx, error);
     }
 
     r->request_body_in_single_buf = 1;
@@ -61,6 +64,29 @@ ngx_cometa_send_handler(ngx_http_request_t *r)
     rc = ngx_http_read_client_request_body(r, ngx_cometa_send_body);
 
     return (rc >= NGX_HTTP_SPECIAL_RESPONSE) ? rc : NGX_DONE;
+}
+
+
+/*
+ * Refuses a call that has not begun. It is counted if its application is
+ * known: a name that somebody has made up gets no place in the zone.
+ */
+
+static ngx_int_t
+ngx_cometa_send_refuse(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
+    ngx_uint_t error)
+{
+    uint32_t  app;
+
+    if (ngx_cometa_zone.claimed && ctx->key.app.len) {
+        app = ngx_cometa_app(&ctx->key.app, 0);
+
+        if (app != NGX_COMETA_NONE) {
+            ngx_cometa_stats_add(app, failed[error], 1);
+        }
+    }
+
+    return ngx_cometa_http_error(r, error);
 }
 
 
@@ -78,13 +104,13 @@ ngx_cometa_send_body(ngx_http_request_t *r)
     rc = ngx_cometa_http_body(r, lcf->max_message, 0, &message);
 
     if (rc == NGX_DECLINED) {
-        rc = ngx_cometa_http_error(r, NGX_COMETA_MESSAGE_TOO_LARGE);
+        rc = ngx_cometa_send_refuse(r, ctx, NGX_COMETA_MESSAGE_TOO_LARGE);
 
     } else if (rc == NGX_ERROR) {
         rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
 
     } else if (message.len == 0) {
-        rc = ngx_cometa_http_error(r, NGX_COMETA_EMPTY_MESSAGE);
+        rc = ngx_cometa_send_refuse(r, ctx, NGX_COMETA_EMPTY_MESSAGE);
 
     } else {
         rc = ngx_cometa_send_call(r, ctx, &message);
@@ -110,22 +136,20 @@ ngx_cometa_send_call(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
 
-    limit = ngx_cometa_send_prefer(r);
+    limit = ngx_cometa_send_limit(r, lcf);
 
-    if (limit == 0) {
-        limit = lcf->send_timeout;
-    }
-
-    limit = ngx_min(limit, (ngx_msec_int_t) lcf->send_timeout_max);
-
-    /* the deadline began when the request did, not when its body was read */
+    /*
+     * The deadline began when the request did, not when its body was read; of
+     * 0 seconds nothing is left.
+     */
 
     tp = ngx_timeofday();
     spent = (tp->sec - r->start_sec) * 1000
             + (ngx_msec_int_t) (tp->msec - r->start_msec);
+    spent = ngx_max(spent, 0);
 
-    if (spent > 0 && spent >= limit) {
-        return ngx_cometa_http_error(r, NGX_COMETA_DEVICE_TIMEOUT);
+    if (spent >= limit) {
+        return ngx_cometa_send_refuse(r, ctx, NGX_COMETA_DEVICE_TIMEOUT);
     }
 
     cln = ngx_http_cleanup_add(r, 0);
@@ -143,7 +167,7 @@ ngx_cometa_send_call(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
 
     call->key = ctx->key;
     call->message = *message;
-    call->timeout = limit - ngx_max(spent, 0);
+    call->timeout = limit - spent;
     call->owe = lcf->send_timeout;
     call->wait = ngx_cometa_send_wait(r, lcf);
     call->queue = lcf->queue;
@@ -160,89 +184,56 @@ ngx_cometa_send_call(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
 }
 
 
-/* "Prefer: wait=N" (RFC 7240), in ms; 0: there is none. */
+/*
+ * The deadline of the call, ms: that of "Prefer: wait=N" (RFC 7240) or of the
+ * configuration. A preference that is malformed is ignored.
+ */
 
 static ngx_msec_t
-ngx_cometa_send_prefer(ngx_http_request_t *r)
+ngx_cometa_send_limit(ngx_http_request_t *r, ngx_cometa_loc_conf_t *lcf)
 {
-    ngx_str_t   *value;
-    ngx_msec_t   wait;
+    int         rc;
+    uint32_t    n;
+    ngx_str_t  *value;
 
     value = NULL;
 
     do {
         value = ngx_cometa_http_header(r, "Prefer", 6, value);
         if (value == NULL) {
-            return 0;
+            return lcf->send_timeout;
         }
 
-        wait = ngx_cometa_send_prefer_wait(value);
+        rc = cometa_header_wait(value->data, value->len, &n);
 
-    } while (wait == 0);
+    } while (rc == COMETA_HEADER_NONE);
 
-    return wait;
-}
-
-
-static ngx_msec_t
-ngx_cometa_send_prefer_wait(ngx_str_t *value)
-{
-    u_char     *p, *last, *begin;
-    ngx_int_t   n;
-
-    p = value->data;
-    last = p + value->len;
-
-    while (p < last) {
-
-        while (p < last && (*p == ' ' || *p == ',' || *p == ';')) {
-            p++;
-        }
-
-        if (last - p > 4 && ngx_strncasecmp(p, (u_char *) "wait", 4) == 0) {
-            p += 4;
-
-            while (p < last && (*p == ' ' || *p == '=' || *p == '"')) {
-                p++;
-            }
-
-            for (begin = p; p < last && *p >= '0' && *p <= '9'; p++) {
-                /* void */
-            }
-
-            n = ngx_atoi(begin, ngx_min(p - begin, 6));
-
-            if (n != NGX_ERROR) {
-                return n ? n * 1000 : 1;
-            }
-        }
-
-        while (p < last && *p != ',' && *p != ';') {
-            p++;
-        }
+    if (rc != COMETA_HEADER_OK) {
+        return lcf->send_timeout;
     }
 
-    return 0;
+    return ngx_min((ngx_msec_t) n * 1000, lcf->send_timeout_max);
 }
 
+
+/* How long it waits for a device that is offline, ms. */
 
 static ngx_msec_t
 ngx_cometa_send_wait(ngx_http_request_t *r, ngx_cometa_loc_conf_t *lcf)
 {
-    ngx_int_t   n;
+    uint32_t    n;
     ngx_str_t  *value;
 
     value = ngx_cometa_http_header(r, "Cometa-Wait", 11, NULL);
 
-    if (value) {
-        n = ngx_atoi(value->data, ngx_min(value->len, 6));
-
-        if (n != NGX_ERROR) {
-            return n * 1000;
-        }
+    if (value == NULL
+        || cometa_header_number(value->data, value->len, &n)
+           != COMETA_HEADER_OK)
+    {
+        return lcf->send_wait;
     }
 
-    return lcf->send_wait;
+    return (ngx_msec_t) n * 1000;
 }
 
 

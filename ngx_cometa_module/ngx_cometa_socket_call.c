@@ -39,6 +39,7 @@ static void ngx_cometa_socket_forget(ngx_cometa_request_t *q);
 void
 ngx_cometa_socket_call(ngx_cometa_socket_t *s, u_char *data, size_t len)
 {
+    uint32_t               app;
     ngx_cometa_request_t  *q;
 
     if (s->queued >= 2 * NGX_COMETA_SOCKET_CALLS) {
@@ -69,6 +70,12 @@ ngx_cometa_socket_call(ngx_cometa_socket_t *s, u_char *data, size_t len)
     }
 
     if (q->error) {
+        app = ngx_cometa_app(&s->key.app, 0);
+
+        if (app != NGX_COMETA_NONE) {
+            ngx_cometa_stats_add(app, failed[q->error], 1);
+        }
+
         ngx_cometa_socket_reply(s, q, NULL, 0);
         return;
     }

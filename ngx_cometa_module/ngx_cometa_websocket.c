@@ -14,6 +14,7 @@
 #define NGX_COMETA_WS_GUID  "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
+static ngx_uint_t ngx_cometa_websocket_opens(ngx_http_request_t *r);
 static ngx_int_t ngx_cometa_websocket_issue(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
 static ngx_int_t ngx_cometa_websocket_open(ngx_http_request_t *r,
@@ -27,10 +28,6 @@ static ngx_int_t ngx_cometa_websocket_switch(ngx_http_request_t *r,
 static void ngx_cometa_websocket_adopted(ngx_connection_t *c, void *data,
     u_char *rest, size_t len);
 static void ngx_cometa_websocket_cleanup(void *data);
-static ngx_uint_t ngx_cometa_token(ngx_http_request_t *r, char *name,
-    size_t name_len, char *token, size_t len);
-static ngx_uint_t ngx_cometa_token_in(ngx_str_t *value, char *token,
-    size_t len);
 
 
 ngx_int_t
@@ -53,11 +50,35 @@ ngx_cometa_websocket_handler(ngx_http_request_t *r)
         return ngx_cometa_http_error(r, NGX_COMETA_OVERLOADED);
     }
 
-    if (r->headers_in.upgrade) {
+    if (ngx_cometa_websocket_opens(r)) {
         return ngx_cometa_websocket_open(r, ctx);
     }
 
     return ngx_cometa_websocket_issue(r, ctx);
+}
+
+
+/*
+ * Whether the request is to open a WebSocket: so it is without "Upgrade", too,
+ * if it carries a key; then a proxy has taken that header, or HTTP/2 has none,
+ * and it is told so.
+ */
+
+static ngx_uint_t
+ngx_cometa_websocket_opens(ngx_http_request_t *r)
+{
+    ngx_str_t               key;
+    ngx_cometa_loc_conf_t  *lcf;
+
+    if (ngx_cometa_http_token(r, "Upgrade", 7, "websocket")) {
+        return 1;
+    }
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    return lcf->websocket_key
+           && ngx_http_complex_value(r, lcf->websocket_key, &key) == NGX_OK
+           && key.len;
 }
 
 
@@ -182,16 +203,17 @@ ngx_cometa_websocket_check(ngx_http_request_t *r, ngx_str_t **key)
     version = ngx_cometa_http_header(r, "Sec-WebSocket-Version", 21,
                                      NULL);
 
-    if (!ngx_cometa_token(r, "Upgrade", 7, "websocket", 9)
+    if (!ngx_cometa_http_token(r, "Upgrade", 7, "websocket")
         || version == NULL || version->len != 2
-        || ngx_strncmp(version->data, "13", 2) != 0)
+        || ngx_strncmp(version->data, "13", 2) != 0
+        || ngx_cometa_http_header(r, "Sec-WebSocket-Version", 21, version))
     {
         return NGX_COMETA_UPGRADE_REQUIRED;
     }
 
     *key = ngx_cometa_http_header(r, "Sec-WebSocket-Key", 17, NULL);
 
-    if (!ngx_cometa_token(r, "Connection", 10, "upgrade", 7)
+    if (!ngx_cometa_http_token(r, "Connection", 10, "upgrade")
         || *key == NULL || (*key)->len != 24
         || ngx_cometa_http_header(r, "Sec-WebSocket-Key", 17, *key))
     {
@@ -362,55 +384,4 @@ ngx_cometa_websocket_cleanup(void *data)
     }
 
     ctx->adoptee = NULL;
-}
-
-
-/* Whether a header, a list of tokens in one or more lines, has this one. */
-
-static ngx_uint_t
-ngx_cometa_token(ngx_http_request_t *r, char *name, size_t name_len,
-    char *token, size_t len)
-{
-    ngx_str_t  *value;
-
-    value = NULL;
-
-    do {
-        value = ngx_cometa_http_header(r, name, name_len, value);
-
-    } while (value && !ngx_cometa_token_in(value, token, len));
-
-    return value != NULL;
-}
-
-
-static ngx_uint_t
-ngx_cometa_token_in(ngx_str_t *value, char *token, size_t len)
-{
-    u_char  *p, *last, *begin;
-
-    p = value->data;
-    last = p + value->len;
-
-    while (p < last) {
-
-        while (p < last && (*p == ' ' || *p == '\t' || *p == ',')) {
-            p++;
-        }
-
-        for (begin = p;
-             p < last && *p != ' ' && *p != '\t' && *p != ',';
-             p++)
-        {
-            /* void */
-        }
-
-        if ((size_t) (p - begin) == len
-            && ngx_strncasecmp(begin, (u_char *) token, len) == 0)
-        {
-            return 1;
-        }
-    }
-
-    return 0;
 }

@@ -257,6 +257,10 @@ ngx_cometa_handler(ngx_http_request_t *r)
         ngx_cometa_handover_crowd();
     }
 
+    /* no answer of ours is a representation that a client might have */
+
+    r->disable_not_modified = 1;
+
     if (r->method == NGX_HTTP_POST) {
 
         if (lcf->handlers & NGX_COMETA_ATTACH) {
@@ -268,9 +272,12 @@ ngx_cometa_handler(ngx_http_request_t *r)
         }
     }
 
+    /* a client may offer other protocols, such as h2c: that means nothing */
+
     if (r->method == NGX_HTTP_GET
         && (lcf->handlers & NGX_COMETA_SOCKET)
-        && (r->headers_in.upgrade || !(lcf->handlers & NGX_COMETA_STATS)))
+        && (!(lcf->handlers & NGX_COMETA_STATS)
+            || ngx_cometa_http_token(r, "Upgrade", 7, "websocket")))
     {
         return ngx_cometa_websocket_handler(r);
     }
