@@ -395,7 +395,7 @@ for my $way (qw/ close reset half_close /) {
 
 {
     my $d = device(device => 'fast');
-    my $reply = join '', map { chr int rand 256 } 1 .. 65536;
+    my $reply = random_bytes(65536);
 
     my @slow = map {
         my $call = call_start('app1', 'fast', 'x', rcvbuf => 65536);
