@@ -419,4 +419,7 @@ ok(wait_for(sub {
     $s->{num_devices} == 1 && $s->{queued} == 0 && $s->{calls} == 0
 }), 'only the good one is left');
 
+# The last tests are made when it goes, which must not be too late.
+undef $t;
+
 ###############################################################################
