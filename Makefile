@@ -88,6 +88,7 @@ help:
 	@echo 'make test       the test suite; some of it: T="t/02-attach.t ..."'
 	@echo 'make unit       unit tests of the files that need no nginx'
 	@echo 'make fuzz       fuzzing, FUZZ_TIME=$(FUZZ_TIME) seconds in all'
+	@echo 'make test-nginx-tests LIB=DIR   with the library of nginx-tests'
 	@echo 'make asan       the test suite under AddressSanitizer and UBSan'
 	@echo 'make bench      the measurements down to chaos, one after another'
 	@echo 'make bench-correctness   every reply to its own caller, 64 workers'
@@ -196,11 +197,18 @@ nginx-src: deps-build
 run: build deps-run build/node/installed
 	@$(tools)/run.sh $(nginx) $(here)/$(module) $(PORT)
 
+# With LIB, a directory, its Test::Nginx instead of ours: it is loaded before
+# the tests ask for their own t/lib.
+
+library := $(if $(LIB),--exec 'perl -w -I$(abspath $(LIB)) -mTest::Nginx',\
+                       -I t/lib)
+user    := $(if $(LIB),$(if $(filter 0,$(shell id -u)),user root; ))
+
 test: build deps-test $(unpacked)
 	@PATH=$(here)/build/prometheus/usr/bin:$$PATH \
 	    TEST_NGINX_MODULES='$(mods)' \
-	    TEST_NGINX_BINARY=$(nginx) TEST_NGINX_GLOBALS='$(load)' \
-	    $(tools)/prove.sh $(J) $(T)
+	    TEST_NGINX_BINARY=$(nginx) TEST_NGINX_GLOBALS='$(user)$(load)' \
+	    prove -j $(J) $(library) $(T)
 
 # A program a file, from t/unit/NAME.c and all the files that need no nginx.
 
@@ -243,6 +251,16 @@ build/fuzz/%: t/fuzz/%.c $(pure) $(pure:.c=.h)
 	    -fsanitize=fuzzer,address,undefined \
 	    -fno-sanitize-recover=undefined $< $(pure) -o $@
 
+# nginx's own library loads all modules that nginx was configured to have as
+# files, which are not all there for Debian's; and it does not say "user root".
+
+test-nginx-tests:
+	@test -e '$(LIB)/Test/Nginx.pm' \
+	    || { echo 'LIB=DIR, the directory lib of nginx-tests'; exit 1; }
+	@src='$(NGINX_SRC)' \
+	    && src=$${src:-$$($(tools)/nginx-src.sh trixie)} \
+	    && $(MAKE) --no-print-directory test LIB='$(LIB)' NGINX_SRC=$$src
+
 asan:
 	@src='$(NGINX_SRC)' \
 	    && src=$${src:-$$($(tools)/nginx-src.sh sid trixie)} \
@@ -268,4 +286,5 @@ clean:
 	rm -rf build
 
 .PHONY: help build compile deps deps-build deps-suite deps-unit deps-test \
-        deps-run deps-fuzz deps-bench nginx-src run test unit fuzz asan bench chaos clean
+        deps-run deps-fuzz deps-bench nginx-src run test test-nginx-tests \
+        unit fuzz asan bench chaos clean

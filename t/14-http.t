@@ -365,4 +365,7 @@ for my $name (qw/ calls queued /) {
     ok(figure_is('app1', $name, 0), "$name: none is left");
 }
 
+# The last tests are made when it goes, which must not be too late.
+undef $t;
+
 ###############################################################################

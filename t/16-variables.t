@@ -231,4 +231,7 @@ for my $port (8080, 8089) {
         "a caller that has left, port $port");
 }
 
+# The last tests are made when it goes, which must not be too late.
+undef $t;
+
 ###############################################################################

@@ -375,7 +375,7 @@ for my $run (@runs) {
     my ($workers, $seconds, @names) = @$run;
     my $in = "$workers workers, windows of $seconds s";
 
-    $t->run(conf(@$run));
+    $t->write_file_expand('nginx.conf', conf(@$run))->run();
 
     names($in);
     waiting_devices('app1', map { "d$_" } 0 .. DEVICES - 1);
@@ -395,5 +395,8 @@ for my $bad ('10ms', '2d') {
     ok(!$good && $said =~ /"cometa_stats_window" must be between/,
         "a window of $bad");
 }
+
+# The last tests are made when it goes, which must not be too late.
+undef $t;
 
 ###############################################################################

@@ -32,13 +32,13 @@ use constant {
 
 my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(59);
 
-$t->run(cometa_conf(
+$t->write_file_expand('nginx.conf', cometa_conf(
     workers => 2,
     listen => 'reuseport backlog=4096',
     events => 'worker_connections 8192;',
     http => 'keepalive_requests 100000;',
     server => 'add_header Pid $pid always;'
-) =~ s/worker_connections 1024;//r);
+) =~ s/worker_connections 1024;//r)->run();
 
 ###############################################################################
 

@@ -69,7 +69,7 @@ my $workers = 3;
 
 my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(86);
 
-$t->run(cometa_conf(
+$t->write_file_expand('nginx.conf', cometa_conf(
     workers => $workers,
     listen => 'reuseport',
     send => 'cometa_send_timeout 1s; cometa_queue 1;',
@@ -86,6 +86,8 @@ $t->run(cometa_conf(
             cometa_stats prometheus;
         }
 EOC
+
+$t->run();
 
 ###############################################################################
 

@@ -126,7 +126,7 @@ is("@wrong", '', 'statistics of each from each');
 
 # The largest messages
 
-my $bytes = join '', map { chr int rand 256 } 1 .. 4096;
+my $bytes = random_bytes(4096);
 
 is(pairs(sub { substr("$_[0]$_[1]" . $bytes x 16, 0, 65536) }), '',
     'messages of 64k from each to each');

@@ -103,7 +103,7 @@ is(stats('app1/devices/g0.1')->{json}{info}, 'info g0.1',
 # Large messages cross between generations
 
 {
-    my $message = join '', map { chr int rand 256 } 1 .. 65536;
+    my $message = random_bytes(65536);
     my $call = call_start('app1', 'g0.0', $message);
     ok($devices{'g0.0'}->read_chunk() eq $message, '64k to an old worker');
     $devices{'g0.0'}->send_chunk(scalar reverse $message);

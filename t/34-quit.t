@@ -102,7 +102,7 @@ sub quits {
     cmp_ok(time() - $start, '<', 8, "$name: within seconds");
     is(scalar(grep { !ended($_) } @pids), 0, "$name: no worker is left");
 
-    $t->stop();
+    nginx_ends($t, $pid);
 }
 
 quits('one worker', workers => 1);
@@ -124,7 +124,7 @@ quits('4 workers', workers => 4);
     signal('quit');
     unlike(ends(@devices), qr/open/, 'no master: devices are closed');
     ok(wait_for(sub { ended($pid) }), 'no master: nginx ends');
-    $t->stop();
+    nginx_ends($t, $pid);
 
     start(workers => 1, main => 'master_process off;');
     @devices = devices(5);
@@ -132,7 +132,7 @@ quits('4 workers', workers => 4);
     signal('stop');
     ok(wait_for(sub { ended($pid) }), 'no master: stop');
     unlike(ends(@devices), qr/open/, 'no master: devices are closed');
-    $t->stop();
+    nginx_ends($t, $pid);
 }
 
 # Fast
@@ -156,7 +156,7 @@ for my $n (1, 4) {
         "stop, $n workers: no worker is left");
     call_end($call);
 
-    $t->stop();
+    nginx_ends($t, $pid);
 }
 
 # After a stop all is as before: nothing was kept
@@ -178,7 +178,10 @@ for my $n (1, 4) {
     signal('quit');
     ok(wait_for(sub { ended($pid) }, 9), 'quit with a device that is deaf');
     cmp_ok(time() - $start, '<', 15, 'within seconds');
-    $t->stop();
+    nginx_ends($t, $pid);
 }
+
+# The last tests are made when it goes, which must not be too late.
+undef $t;
 
 ###############################################################################

@@ -389,4 +389,7 @@ $ws->raw(substr $frame, 20000 + 20000 * $_, 20000) for 0 .. 9;
 is($ws->rest(), 'eof', 'and the end');
 $d->close();
 
+# The last tests are made when it goes, which must not be too late.
+undef $t;
+
 ###############################################################################

@@ -405,4 +405,7 @@ is($ws->heard(15000), join(', ', ('error device_offline') x 15000),
 is(figures('app1')->{websockets_slow}, 0, 'which is not slow');
 $ws->goodbye();
 
+# The last tests are made when it goes, which must not be too late.
+undef $t;
+
 ###############################################################################

@@ -286,4 +286,7 @@ $good->goodbye();
     $behind->goodbye();
 }
 
+# The last tests are made when it goes, which must not be too late.
+undef $t;
+
 ###############################################################################

@@ -17,7 +17,7 @@ use Test::Nginx::Cometa;
 use Test::Nginx::Cometa::WebSocket;
 use Test::Nginx::Cometa::Workers qw/
     device_on stream_on processes reload_all wait_serving wait_gone master
-    expected_alerts rss fds text
+    nginx_ends     expected_alerts rss fds text
 /;
 use Time::HiRes qw/ sleep time /;
 
@@ -213,7 +213,7 @@ for my $n (1, 4) {
         "quit, $n workers: and the end");
     ok(wait_for(sub { ended(@pids) }), "quit, $n workers: nginx ends");
     cmp_ok(time() - $start, '<', 8, "quit, $n workers: within seconds");
-    $t->stop();
+    nginx_ends($t, $pids[0]);
 }
 
 # Reload: the sockets stay, until the old workers must leave

@@ -19,7 +19,7 @@ use Test::Nginx::Cometa;
 use Test::Nginx::Cometa::WebSocket;
 use Test::Nginx::Cometa::Workers qw/
     device_on stream_on serving processes wait_serving wait_gone reload_all
-    expected_alerts fds
+    expected_alerts fds master nginx_ends
 /;
 use Time::HiRes qw/ sleep time /;
 
@@ -605,14 +605,15 @@ for my $how (qw/ QUIT HUP /) {
     my @sockets = map { opened($away) } 1 .. 3;
     ok(at($home, @sockets), "$how: moved");
 
-    kill $how, Test::Nginx::Cometa::Workers::master($t);
+    my $master = master($t);
+    kill $how, $master;
 
     is(join(', ', map { $_->said(4) } @sockets),
         join(', ', ('close 1001') x 3), "$how: close 1001");
     is(scalar(grep { $_->goodbye(1001) ne 'eof' } @sockets), 0,
         "$how: and the end");
     ok(wait_for(sub { ended($home, $away) }), "$how: the workers leave");
-    $t->stop();
+    $how eq 'QUIT' ? nginx_ends($t, $master) : $t->stop();
 }
 
 is(expected_alerts($t, qr/worker process \d+ exited on signal 9/), '',

@@ -472,4 +472,7 @@ for my $case (
     like($text, $said, "configuration: $value");
 }
 
+# The last tests are made when it goes, which must not be too late.
+undef $t;
+
 ###############################################################################

@@ -331,4 +331,7 @@ for my $place (qw/ large none text limited unbuffered /) {
     is(grown(), '7 0 0 0', "$place: figures");
 }
 
+# The last tests are made when it goes, which must not be too late.
+undef $t;
+
 ###############################################################################

@@ -567,14 +567,15 @@ keep_attached($t, 'called') or die "no device\n";
     ok(wait_for(sub { figure('queued') == 5 }), 'quit: queued');
 
     my @pids = processes($t);
-    kill 'QUIT', master($t);
+    my $master = master($t);
+    kill 'QUIT', $master;
     sleep(0.3);
     gone('bad');
     ok(defined $d->closed(), 'quit: the device is closed');
     ok(ended(12, @pids), 'quit: the worker leaves');
     is(delivered('quit'), join(' ', map { "q$_" } 1 .. 5),
         'quit: all are delivered first');
-    $t->stop();
+    nginx_ends($t, $master);
     $t->stop_daemons();
 }
 
@@ -588,14 +589,18 @@ for my $place (qw/ down slower nowhere /) {
     ok(wait_for(sub { figure('queued') == 100 }), "lost, $place: queued");
 
     my @pids = processes($t);
+    my $master = master($t);
     my $start = time();
     my $before = log_count($t, qr/cometa_webhook: .*\b\d+ events/);
-    kill 'QUIT', master($t);
+    kill 'QUIT', $master;
     ok(ended(15, @pids), "lost, $place: the worker leaves");
     cmp_ok(time() - $start, '<', 12, "lost, $place: in time");
     cmp_ok(log_count($t, qr/cometa_webhook: .*\b\d+ events/), '>', $before,
         "lost, $place: it is logged");
-    $t->stop();
+    nginx_ends($t, $master);
 }
+
+# The last tests are made when it goes, which must not be too late.
+undef $t;
 
 ###############################################################################

@@ -483,4 +483,7 @@ EOF
     $t->stop();
 }
 
+# The last tests are made when it goes, which must not be too late.
+undef $t;
+
 ###############################################################################

@@ -118,4 +118,7 @@ sub obey {
     }
 }
 
+# The last tests are made when it goes, which must not be too late.
+undef $t;
+
 ###############################################################################

@@ -83,4 +83,7 @@ sub quickstart {
     return "%%TEST_GLOBALS%%\ndaemon off;\nworker_shutdown_timeout 1s;\n$conf";
 }
 
+# The last tests are made when it goes, which must not be too late.
+undef $t;
+
 ###############################################################################

@@ -404,4 +404,7 @@ $r = ended($odd);
 is($r->{status}, 2, 'a file with other things');
 like($r->{err}, qr/not an integer: "2.5"/, 'which it names');
 
+# The last tests are made when it goes, which must not be too late.
+undef $t;
+
 ###############################################################################

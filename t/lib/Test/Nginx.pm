@@ -3,8 +3,16 @@ package Test::Nginx;
 # Runs an nginx of its own in a temporary directory and talks to it.
 #
 # The interface is that of nginx's test library of the same name, so the
-# tests run with either.  The object must outlive all requests: when it goes,
-# nginx is stopped and the two last tests (the error log) are made.
+# tests run with either: "make test-nginx-tests LIB=dir" runs them with that.
+# Where it is strict, so is this one, and what it does not take dies here:
+#
+#   run()           takes the name of a file, or nothing
+#   stop(), reload()
+#                   ask the pid file: who lets nginx end in another way says so
+#                   with ended() of Test::Nginx::Cometa
+#   the destructor  stops nginx and makes the two last tests (the error log): a
+#                   test whose named functions use the object says undef at
+#                   its end, for else it is destroyed after the plan is checked
 
 use warnings;
 use strict;
@@ -21,21 +29,17 @@ use File::Spec;
 use File::Temp qw/ tempdir /;
 use IO::Socket::INET;
 use POSIX qw/ :sys_wait_h /;
-use Scalar::Util qw/ weaken /;
-use Socket qw/ SOCK_STREAM SOCK_DGRAM CRLF /;
 use Test::More qw//;
+use Test::Nginx::HTTP;
 use Time::HiRes qw/ sleep time /;
 
 our $NGINX = find_nginx();
+our %ports;     # wanted port => { port, socket }: that of the lock
 our $TODO;
 
-use constant HTTP_TIMEOUT => 8;
-use constant START_TIMEOUT => 10;
-use constant STOP_TIMEOUT => 10;
+use constant START_TIMEOUT => 20;
+use constant STOP_TIMEOUT => 60;
 use constant STEP => 0.05;
-
-my %ports;      # wanted port => { port, lock }
-my @live;       # weak references, for the END block
 
 # Names of has_module() that need more than the name itself.  A module that
 # is built unless told otherwise is known by the absence of its switch.
@@ -85,9 +89,6 @@ sub new {
     # Workers may have been told to drop their privileges.
     chmod 0755, $self->{_testdir};
 
-    push @live, $self;
-    weaken($live[-1]);
-
     return $self;
 }
 
@@ -96,38 +97,28 @@ sub new {
 
 $SIG{$_} ||= sub { exit 1 } for qw/ INT TERM HUP /;
 
-# Objects held by a closure would otherwise be destroyed after the plan has
-# been checked.
-
-END {
-    my $status = $?;
-    $_ && $_->finish() for @live;
-    $? = $status if $status;
-}
+# What dies in a destructor is only a warning: it is the tests that are missing
+# then which fail.
 
 sub DESTROY {
-    local ($?, $@, $!);
-    $_[0]->finish();
-}
-
-sub finish {
     my ($self) = @_;
+    local ($?, $@, $!);
 
-    return if $self->{_pid} != $$ || $self->{_finished}++;
+    return if $self->{_pid} != $$;
 
-    {
-        local $?;
-        $self->stop();
-        $self->stop_daemons();
-    }
+    my $stopped = eval { $self->stop(); 1 };
+    my $error = $@;
 
-    $self->check_log() if Test::More->builder->expected_tests;
+    $self->end($self->{_started});
+    $self->stop_daemons();
+
+    $self->check_log() if $stopped && Test::More->builder->expected_tests;
 
     Test::More::diag($self->read_log()) if $ENV{TEST_NGINX_CATLOG};
 
-    return if $ENV{TEST_NGINX_LEAVE};
+    rmtree($self->{_testdir}) unless $ENV{TEST_NGINX_LEAVE};
 
-    rmtree($self->{_testdir});
+    die $error unless $stopped;
 }
 
 sub check_log {
@@ -231,9 +222,13 @@ sub write_file {
 
 sub read_file {
     my ($self, $name) = @_;
+    return slurp("$self->{_testdir}/$name");
+}
 
-    open my $fh, '<', "$self->{_testdir}/$name"
-        or croak "Can't open $name: $!";
+sub slurp {
+    my ($name) = @_;
+
+    open my $fh, '<', $name or croak "Can't open $name: $!";
     binmode $fh;
     local $/;
 
@@ -248,7 +243,7 @@ sub write_file_expand {
     $text =~ s/%%TEST_GLOBALS_HTTP%%/$self->test_globals_http()/gme;
     $text =~ s/%%TESTDIR%%/$self->{_testdir}/gms;
 
-    $text =~ s/127\.0\.0\.1:(8\d\d\d)(?!\d)/'127.0.0.1:' . port($1)/gmse;
+    $text =~ s/127\.0\.0\.1:(8\d\d\d)/'127.0.0.1:' . port($1)/gmse;
     $text =~ s/%%PORT_(\d+)%%/port($1)/gmse;
 
     return $self->write_file($name, $text);
@@ -258,6 +253,8 @@ sub test_globals {
     my ($self) = @_;
 
     my $given = $ENV{TEST_NGINX_GLOBALS} || '';
+    $self->{_globals} = 1;
+
     my $text = "pid $self->{_testdir}/nginx.pid;\n"
         . "error_log $self->{_testdir}/error.log debug;\n";
 
@@ -285,12 +282,16 @@ sub test_globals_http {
 # nginx itself
 
 sub run {
-    my ($self, $conf) = @_;
+    my ($self, $file) = @_;
 
-    $self->write_file_expand('nginx.conf', $conf) if defined $conf;
+    if (defined $file) {
+        croak "run() takes the name of a file, not \"$file\"" unless -f $file;
+        $self->write_file_expand('nginx.conf', slurp($file));
+    }
 
     my $pidfile = "$self->{_testdir}/nginx.pid";
-    unlink $pidfile;
+    croak 'run(), and the pid file of the last nginx is still there'
+        if -e $pidfile;
 
     my $pid = fork();
     croak "Can't fork: $!" unless defined $pid;
@@ -300,19 +301,27 @@ sub run {
         exec($NGINX, $self->nginx_args()) or POSIX::_exit(1);
     }
 
-    $self->{_started} = $pid;
-
     unless ($self->waitforfile($pidfile, $pid)) {
-        $self->stop();
+        $self->end($pid);
         die "Can't start nginx\n";
     }
+
+    $self->{_started} = $pid;
+
+    # it is there a moment before it says who it is
+    wait_until(sub { -s $pidfile ? 1 : undef });
 
     return $self;
 }
 
 sub nginx_args {
     my ($self) = @_;
-    return ('-p', "$self->{_testdir}/", '-c', 'nginx.conf', '-e', 'error.log');
+
+    my $dir = $self->{_testdir};
+    my @args = ('-p', "$dir/", '-c', 'nginx.conf', '-e', 'error.log');
+
+    return @args if $self->{_globals};
+    return (@args, '-g', "pid $dir/nginx.pid; error_log $dir/error.log debug;");
 }
 
 # A module loaded at run time brings symbols that the program has, too.
@@ -334,21 +343,39 @@ sub try_run {
 
 sub reload {
     my ($self) = @_;
-    kill 'HUP', $self->{_started} if $self->{_started};
+    kill 'HUP', $self->master() if $self->{_started};
     return $self;
 }
 
 sub stop {
     my ($self) = @_;
 
-    my $pid = delete $self->{_started} or return $self;
+    return $self unless $self->{_started};
+
+    $self->end($self->master());
+    $self->{_started} = 0;
+
+    return $self;
+}
+
+# Whom the pid file names.
+
+sub master {
+    my ($self) = @_;
+    my ($pid) = $self->read_file('nginx.pid') =~ /\A(\d+)\s*\z/
+        or croak 'no process id in nginx.pid';
+    return $pid;
+}
+
+sub end {
+    my ($self, $pid) = @_;
+
+    return unless $pid;
 
     for my $signal (qw/ QUIT TERM KILL /) {
         kill $signal, $pid;
         last if reaped($pid, STOP_TIMEOUT);
     }
-
-    return $self;
 }
 
 sub reaped {
@@ -416,7 +443,7 @@ sub waitforfile {
     my ($self, $file, $pid) = @_;
 
     return wait_until(sub {
-        return -s $file ? 1
+        return -e $file ? 1
             : $pid && waitpid($pid, WNOHANG) != 0 ? 0 : undef;
     });
 }
@@ -457,7 +484,7 @@ sub port {
 
     $ports{$num} ||= reserve_port($num, $o{udp} ? 'udp' : 'tcp');
 
-    return $o{socket} ? $ports{$num}{lock} : $ports{$num}{port};
+    return $o{socket} ? $ports{$num}{socket} : $ports{$num}{port};
 }
 
 sub reserve_port {
@@ -471,7 +498,7 @@ sub reserve_port {
         my $lock = open_port($other, $port) or next;
         open_port($proto, $port) or next;
 
-        return { port => $port, lock => $lock };
+        return { port => $port, socket => $lock };
     }
 
     croak "no free port near $num";
@@ -485,153 +512,6 @@ sub open_port {
         LocalAddr => "127.0.0.1:$port",
         $proto eq 'tcp' ? (Listen => 1, ReuseAddr => 1) : ()
     );
-}
-
-
-# Plain HTTP
-
-sub http_get {
-    my ($url, %o) = @_;
-    return http("GET $url HTTP/1.0" . CRLF . 'Host: localhost' . CRLF . CRLF,
-        %o);
-}
-
-sub http_head {
-    my ($url, %o) = @_;
-    return http("HEAD $url HTTP/1.0" . CRLF . 'Host: localhost' . CRLF . CRLF,
-        %o);
-}
-
-sub http {
-    my ($request, %o) = @_;
-
-    my $s = http_start($request, %o);
-
-    return $s if !defined $s || $o{start} || $o{aborted};
-    return http_end($s);
-}
-
-sub http_start {
-    my ($request, %o) = @_;
-
-    return with_alarm(sub {
-        my $s = $o{socket} || http_connect(%o);
-
-        log_out($request);
-        $s->print($request);
-
-        sleep($o{sleep}) if $o{sleep};
-
-        if (defined $o{body}) {
-            log_out($o{body});
-            $s->print($o{body});
-        }
-
-        $s->close() if $o{aborted};
-
-        return $s;
-    });
-}
-
-sub http_connect {
-    my (%o) = @_;
-
-    my $class = 'IO::Socket::INET';
-    my @ssl;
-
-    if ($o{SSL}) {
-        require IO::Socket::SSL;
-        $class = 'IO::Socket::SSL';
-        @ssl = (
-            SSL_verify_mode => IO::Socket::SSL::SSL_VERIFY_NONE(),
-            map { $_ => $o{$_} } grep { /^SSL_/ } keys %o
-        );
-    }
-
-    my $s = $class->new(
-        Proto => 'tcp',
-        PeerAddr => $o{PeerAddr} || '127.0.0.1:' . port($o{SSL} ? 8443 : 8080),
-        @ssl
-    ) or die "Can't connect to nginx: $!\n";
-
-    $s->autoflush(1);
-
-    return $s;
-}
-
-sub http_end {
-    my ($s) = @_;
-
-    my $reply = with_alarm(sub {
-        local $/;
-        my $text = $s->getline();
-        return defined $text ? $text : '';
-    });
-
-    log_in($reply) if defined $reply;
-
-    return $reply;
-}
-
-sub with_alarm {
-    my ($code) = @_;
-
-    my $answer = eval {
-        local $SIG{ALRM} = sub { die "timeout\n" };
-        local $SIG{PIPE} = sub { die "sigpipe\n" };
-        alarm(HTTP_TIMEOUT);
-        my $got = $code->();
-        alarm(0);
-        $got;
-    };
-    my $error = $@;
-
-    alarm(0);
-    log_in("died: $error") if $error;
-
-    return $answer;
-}
-
-sub http_content {
-    my ($reply) = @_;
-
-    return '' unless defined $reply && $reply =~ /\x0d\x0a?\x0d\x0a?(.*)/ms;
-
-    my $body = $1;
-    my ($head) = $reply =~ /\A(.*?)\x0d\x0a?\x0d\x0a?/ms;
-
-    return $body unless $head =~ /^Transfer-Encoding:\s*chunked/mi;
-
-    my $content = '';
-
-    while ($body =~ s/\A([0-9a-f]+)[^\x0a]*\x0a//i) {
-        my $size = hex($1) or last;
-        $content .= substr($body, 0, $size, '');
-        $body =~ s/\A\x0d?\x0a//;
-    }
-
-    return $content;
-}
-
-
-# Traffic, for who looks on
-
-sub log_out {
-    log_traffic('>>', @_);
-}
-
-sub log_in {
-    log_traffic('<<', @_);
-}
-
-sub log_traffic {
-    my ($prefix, @text) = @_;
-
-    return unless $ENV{TEST_NGINX_VERBOSE};
-
-    my $text = join '', map { defined ? $_ : '' } @text;
-    $text =~ s/([^\x20-\x7e\x0a])/sprintf('\\x%02x', ord $1)/gmxe;
-    Test::More::note("$prefix $_") for split /\x0a/, $text;
 }
 
 1;

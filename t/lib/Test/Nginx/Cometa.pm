@@ -17,7 +17,7 @@ use Time::HiRes qw/ sleep time /;
 
 our @EXPORT = (qw/
     cometa_conf config_test certificate answer log_count wait_log wait_for
-    device outcome figures figure_is workers
+    device outcome figures figure_is workers random_bytes
 /, @Test::Nginx::Cometa::Caller::EXPORT);
 
 use constant {
@@ -273,6 +273,17 @@ sub figures {
 sub figure_is {
     my ($app, $name, $n) = @_;
     return wait_for(sub { figures($app)->{$name} eq $n });
+}
+
+# Random bytes that are a message wherever they are cut and whichever way they
+# are turned: a reply that begins with 07 is an event, 06 alone is a heartbeat.
+
+sub random_bytes {
+    my ($n) = @_;
+
+    my @bytes = map { chr } 0 .. 5, 8 .. 255;
+
+    return join '', map { $bytes[rand @bytes] } 1 .. $n;
 }
 
 # Keep-alive connections, at least n to each of so many workers: a list of

@@ -15,6 +15,7 @@ use Time::HiRes qw/ sleep time /;
 
 our @EXPORT = qw/
     worker_conf master processes serving reload_all wait_serving wait_gone
+    nginx_ends
     device_on stream_on text reached list num_devices offline expected_alerts
     fds rss keep_attached keep_calling load_report
 /;
@@ -66,6 +67,22 @@ sub processes {
         my $stat = slurp("/proc/$_/stat");
         $stat =~ /\) (\S) (\d+) / && $2 == $master && $1 ne 'Z'
     } sort { $a <=> $b } map { m!(\d+)! } glob '/proc/[0-9]*';
+}
+
+# Waits for an nginx that is ended by other means than stop() of the library,
+# which asks the pid file that is gone by then.  It is told so this way: the
+# process is a child that nobody has reaped, so it still is nobody else's pid.
+
+sub nginx_ends {
+    my ($t, $master, $timeout) = @_;
+
+    wait_for(sub { slurp("/proc/$master/stat") !~ /\) [^Z] / },
+        $timeout || 20) or die "nginx does not end\n";
+
+    $t->write_file('nginx.pid', "$master\n")->stop();
+    unlink $t->testdir() . '/nginx.pid';
+
+    return 1;
 }
 
 # Those that take connections: the title says so once they do.
