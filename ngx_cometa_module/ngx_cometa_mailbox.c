@@ -19,6 +19,8 @@
 #define NGX_COMETA_MAIL_BATCH      512          /* messages of one turn */
 #define NGX_COMETA_MAIL_WAIT       2            /* ms until the next try, */
 #define NGX_COMETA_MAIL_WAIT_MAX   50           /* longer each time, to this */
+#define NGX_COMETA_MAIL_WATCH      1000         /* ms, between looks for
+                                                   processes that have died */
 
 /*
  * What has to stay free of a ring, in eighths: calls leave a quarter to
@@ -41,6 +43,7 @@ static ngx_uint_t ngx_cometa_mailbox_drain(ngx_uint_t max);
 static void ngx_cometa_mailbox_deaths(void);
 static void ngx_cometa_mailbox_retry(ngx_event_t *ev);
 static ngx_uint_t ngx_cometa_mailbox_flush(uint32_t slot);
+static void ngx_cometa_mailbox_watch(ngx_event_t *ev);
 
 
 static ngx_cometa_mail_pt     ngx_cometa_mailbox_deliver;
@@ -53,6 +56,7 @@ static uint32_t               ngx_cometa_mailbox_seen;    /* deaths */
 
 static ngx_event_t            ngx_cometa_mailbox_retry_event;
 static ngx_msec_t             ngx_cometa_mailbox_wait;
+static ngx_event_t            ngx_cometa_mailbox_watch_event;
 
 
 ngx_int_t
@@ -77,6 +81,11 @@ ngx_cometa_mailbox_open(ngx_cycle_t *cycle, ngx_cometa_mail_pt deliver,
     ngx_cometa_mailbox_retry_event.log = cycle->log;
     ngx_cometa_mailbox_retry_event.data = &ngx_cometa_mailbox_retry_event;
 
+    ngx_cometa_mailbox_watch_event.handler = ngx_cometa_mailbox_watch;
+    ngx_cometa_mailbox_watch_event.log = cycle->log;
+    ngx_cometa_mailbox_watch_event.data = &ngx_cometa_mailbox_watch_event;
+    ngx_cometa_mailbox_watch_event.cancelable = 1;
+
     c = ngx_cometa_channel_open(slot->eventfd, cycle,
                                 ngx_cometa_mailbox_event);
     if (c == NULL) {
@@ -94,6 +103,8 @@ ngx_cometa_mailbox_open(ngx_cycle_t *cycle, ngx_cometa_mail_pt deliver,
     ngx_cometa_mailbox_next.data = c;
 
     ngx_post_event(&ngx_cometa_mailbox_next, &ngx_posted_next_events);
+
+    ngx_add_timer(&ngx_cometa_mailbox_watch_event, NGX_COMETA_MAIL_WATCH);
 
     return NGX_OK;
 }
@@ -405,4 +416,27 @@ ngx_cometa_mailbox_flush(uint32_t slot)
     }
 
     return n;
+}
+
+
+/*
+ * A worker that dies while it leaves has no successor that would find its
+ * slot: whoever waits for it, or is waited for by it, has to be told.
+ */
+
+static void
+ngx_cometa_mailbox_watch(ngx_event_t *ev)
+{
+    uint32_t            i;
+    ngx_cometa_slot_t  *slot;
+
+    for (i = 0; i < ngx_cometa_zone.head->slots; i++) {
+        slot = &ngx_cometa_zone.slots[i];
+
+        if (slot->pid) {
+            (void) ngx_cometa_slot_alive(i, slot->epoch);
+        }
+    }
+
+    ngx_add_timer(ev, NGX_COMETA_MAIL_WATCH);
 }
