@@ -213,8 +213,18 @@ unit: deps-unit $(units)
 build/unit-$(cc)/%: t/unit/%.c t/unit/tap.h $(pure) $(pure:.c=.h)
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -g -O1 -Wall -Wextra -Werror -Ingx_cometa_module \
-	    -fsanitize=address,undefined -fno-sanitize-recover=undefined \
-	    $< $(pure) -lpthread -o $@
+	    -It/unit/stub $(unit_opt) $< $(pure) -lpthread -o $@
+
+unit_opt = -fsanitize=address,undefined -fno-sanitize-recover=undefined
+
+# Those of the mailbox hold what they test; one of them goes through it step by
+# step, and wants few steps.
+
+build/unit-$(cc)/mailbox build/unit-$(cc)/mailbox_killed: \
+    $(wildcard t/unit/*.h ngx_cometa_module/*.h) \
+    $(patsubst %,ngx_cometa_module/ngx_cometa_%.c,slot backlog mailbox interest)
+
+build/unit-$(cc)/mailbox_killed: unit_opt =
 
 # New inputs go to build/, the corpus that is kept is only read.
 
