@@ -284,6 +284,7 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
         ngx_str_null(&none);
 
         mail.type = NGX_COMETA_MAIL_EVICT;
+        mail.app = dev->app;
         mail.handle = old.handle;
         mail.session = old.session;
 

@@ -486,6 +486,7 @@ ngx_cometa_call_withdraw(ngx_cometa_call_t *call)
     ngx_str_null(&body);
 
     mail.type = NGX_COMETA_MAIL_CANCEL;
+    mail.app = call->place.app;
     mail.handle = call->place.handle;
     mail.session = call->place.session;
 
@@ -612,6 +613,7 @@ ngx_cometa_call_online(ngx_cometa_key_t *key)
 
     ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
     mail.type = NGX_COMETA_MAIL_ONLINE;
+    mail.app = ngx_cometa_app(&key->app, 0);
 
     ngx_cometa_interest_tell(key->hash, &mail, &body);
 }

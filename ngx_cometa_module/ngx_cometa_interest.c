@@ -2,7 +2,8 @@
 /*
  * Interests in the zone: a row for each hash, a bit in it for each slot. A
  * worker counts its own interests in its own memory, and sets and clears its
- * bits with atomic operations; there is no lock.
+ * bits with atomic operations; there is no lock. The bits of a process that
+ * has gone are cleared by whoever vacates its slot.
  */
 
 #include "ngx_cometa_interest.h"
@@ -17,28 +18,10 @@ static uint32_t  *ngx_cometa_interests;         /* by row, of this process */
 ngx_int_t
 ngx_cometa_interest_start(ngx_cycle_t *cycle)
 {
-    uint64_t    *row, bit;
-    ngx_uint_t   i;
-
     ngx_cometa_interests = ngx_pcalloc(cycle->pool,
                                        NGX_COMETA_ROWS * sizeof(uint32_t));
-    if (ngx_cometa_interests == NULL) {
-        return NGX_ERROR;
-    }
 
-    /* what a dead process left in our slot */
-
-    bit = (uint64_t) 1 << (ngx_cometa_zone.slot % 64);
-
-    for (i = 0; i < NGX_COMETA_ROWS; i++) {
-        row = ngx_cometa_interest_row(i) + ngx_cometa_zone.slot / 64;
-
-        if (*row & bit) {
-            __atomic_fetch_and(row, ~bit, __ATOMIC_SEQ_CST);
-        }
-    }
-
-    return NGX_OK;
+    return ngx_cometa_interests ? NGX_OK : NGX_ERROR;
 }
 
 

@@ -156,7 +156,7 @@ ngx_cometa_line_call(ngx_cometa_mail_t *mail, u_char *body, size_t len)
         return;
     }
 
-    /* the death of a worker that was leaving is told by nobody else */
+    /* of a worker that has died just now, perhaps nobody has said so yet */
 
     if (line->busy && !line->abandoned
         && !ngx_cometa_slot_alive(line->ref.slot, line->ref.epoch))
@@ -552,6 +552,8 @@ ngx_cometa_line_answer(ngx_cometa_ref_t *ref, ngx_uint_t type,
     mail.error = error;
     mail.ref = *ref;
     mail.time = time;
+
+    mail.app = (uint16_t) NGX_COMETA_NONE;
 
     if (dev) {
         mail.session = dev->session;

@@ -12,35 +12,38 @@
  */
 
 #include "ngx_cometa_mailbox.h"
+#include "ngx_cometa_backlog.h"
 #include "ngx_cometa_channel.h"
 
 
-#define NGX_COMETA_MAIL_BATCH    512             /* messages of one turn */
-#define NGX_COMETA_BACKLOG_MAX   (16 * 1024 * 1024)
-#define NGX_COMETA_BACKLOG_WAIT  2               /* ms until the next try */
+#define NGX_COMETA_MAIL_BATCH      512          /* messages of one turn */
+#define NGX_COMETA_MAIL_WAIT       2            /* ms until the next try, */
+#define NGX_COMETA_MAIL_WAIT_MAX   50           /* longer each time, to this */
+#define NGX_COMETA_MAIL_WATCH      1000         /* ms, between looks for
+                                                   processes that have died */
 
+/*
+ * What has to stay free of a ring, in eighths: calls leave a quarter to
+ * answers, and events leave room to calls.
+ */
 
-/* One message that found the ring full; its body follows. */
-
-typedef struct {
-    ngx_queue_t                link;
-    uint32_t                   epoch;
-    size_t                     len;
-    ngx_cometa_mail_t          mail;
-} ngx_cometa_backlog_t;
+#define NGX_COMETA_RESERVE_REQUEST  2
+#define NGX_COMETA_RESERVE_EVENT    3
 
 
 static ngx_int_t ngx_cometa_mailbox_post(uint32_t slot, uint32_t epoch,
-    ngx_cometa_mail_t *mail, u_char *body, size_t len, size_t reserve,
+    ngx_cometa_mail_t *mail, u_char *body, size_t len, ngx_uint_t reserve,
     uint64_t *pos);
+static int ngx_cometa_mailbox_put(ngx_cometa_slot_t *s, ngx_cometa_mail_t *mail,
+    u_char *body, size_t len, ngx_uint_t reserve, uint64_t *pos);
+static ngx_uint_t ngx_cometa_mailbox_reserve(ngx_cometa_mail_t *mail);
 static void ngx_cometa_mailbox_event(ngx_event_t *ev);
 static void ngx_cometa_mailbox_turn(ngx_event_t *ev);
 static ngx_uint_t ngx_cometa_mailbox_drain(ngx_uint_t max);
 static void ngx_cometa_mailbox_deaths(void);
-static void ngx_cometa_backlog_add(uint32_t slot, uint32_t epoch,
-    ngx_cometa_mail_t *mail, ngx_str_t *body);
-static void ngx_cometa_backlog_event_handler(ngx_event_t *ev);
-static void ngx_cometa_backlog_flush(uint32_t slot);
+static void ngx_cometa_mailbox_retry(ngx_event_t *ev);
+static ngx_uint_t ngx_cometa_mailbox_flush(uint32_t slot);
+static void ngx_cometa_mailbox_watch(ngx_event_t *ev);
 
 
 static ngx_cometa_mail_pt     ngx_cometa_mailbox_deliver;
@@ -51,17 +54,15 @@ static ngx_connection_t      *ngx_cometa_mailbox_connection;
 static ngx_event_t            ngx_cometa_mailbox_next;
 static uint32_t               ngx_cometa_mailbox_seen;    /* deaths */
 
-static ngx_queue_t           *ngx_cometa_backlog;         /* one a slot */
-static size_t                 ngx_cometa_backlog_size;
-static ngx_uint_t             ngx_cometa_backlog_n;
-static ngx_event_t            ngx_cometa_backlog_event;
+static ngx_event_t            ngx_cometa_mailbox_retry_event;
+static ngx_msec_t             ngx_cometa_mailbox_wait;
+static ngx_event_t            ngx_cometa_mailbox_watch_event;
 
 
 ngx_int_t
 ngx_cometa_mailbox_open(ngx_cycle_t *cycle, ngx_cometa_mail_pt deliver,
     ngx_cometa_deaths_pt deaths, ngx_event_handler_pt exiting)
 {
-    ngx_uint_t          i;
     ngx_connection_t   *c;
     ngx_cometa_slot_t  *slot;
 
@@ -72,20 +73,18 @@ ngx_cometa_mailbox_open(ngx_cycle_t *cycle, ngx_cometa_mail_pt deliver,
     ngx_cometa_mailbox_exiting = exiting;
     ngx_cometa_mailbox_seen = ngx_cometa_zone.head->deaths;
 
-    ngx_cometa_backlog = ngx_palloc(cycle->pool,
-                                    ngx_cometa_zone.head->slots
-                                    * sizeof(ngx_queue_t));
-    if (ngx_cometa_backlog == NULL) {
+    if (ngx_cometa_backlog_start(cycle) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    for (i = 0; i < ngx_cometa_zone.head->slots; i++) {
-        ngx_queue_init(&ngx_cometa_backlog[i]);
-    }
+    ngx_cometa_mailbox_retry_event.handler = ngx_cometa_mailbox_retry;
+    ngx_cometa_mailbox_retry_event.log = cycle->log;
+    ngx_cometa_mailbox_retry_event.data = &ngx_cometa_mailbox_retry_event;
 
-    ngx_cometa_backlog_event.handler = ngx_cometa_backlog_event_handler;
-    ngx_cometa_backlog_event.log = cycle->log;
-    ngx_cometa_backlog_event.data = ngx_cometa_backlog;
+    ngx_cometa_mailbox_watch_event.handler = ngx_cometa_mailbox_watch;
+    ngx_cometa_mailbox_watch_event.log = cycle->log;
+    ngx_cometa_mailbox_watch_event.data = &ngx_cometa_mailbox_watch_event;
+    ngx_cometa_mailbox_watch_event.cancelable = 1;
 
     c = ngx_cometa_channel_open(slot->eventfd, cycle,
                                 ngx_cometa_mailbox_event);
@@ -105,6 +104,8 @@ ngx_cometa_mailbox_open(ngx_cycle_t *cycle, ngx_cometa_mail_pt deliver,
 
     ngx_post_event(&ngx_cometa_mailbox_next, &ngx_posted_next_events);
 
+    ngx_add_timer(&ngx_cometa_mailbox_watch_event, NGX_COMETA_MAIL_WATCH);
+
     return NGX_OK;
 }
 
@@ -113,6 +114,7 @@ void
 ngx_cometa_mailbox_close(void)
 {
     if (ngx_cometa_mailbox_connection) {
+        ngx_cometa_backlog_close();
         ngx_cometa_channel_close(ngx_cometa_mailbox_connection);
         ngx_cometa_mailbox_connection = NULL;
     }
@@ -123,6 +125,8 @@ ngx_int_t
 ngx_cometa_mailbox_ask(uint32_t slot, uint32_t epoch,
     ngx_cometa_mail_t *mail, ngx_str_t *body, uint64_t *pos)
 {
+    ngx_int_t  rc;
+
     if (slot == ngx_cometa_zone.slot) {
         if (epoch != ngx_cometa_zone.epoch) {
             return NGX_DECLINED;
@@ -132,14 +136,18 @@ ngx_cometa_mailbox_ask(uint32_t slot, uint32_t epoch,
         return NGX_OK;
     }
 
-    /* not before what waits already */
+    rc = NGX_BUSY;
 
-    if (!ngx_queue_empty(&ngx_cometa_backlog[slot])) {
-        return NGX_BUSY;
+    if (!ngx_cometa_backlog_before(slot, mail)) {
+        rc = ngx_cometa_mailbox_post(slot, epoch, mail, body->data, body->len,
+                                     NGX_COMETA_RESERVE_REQUEST, pos);
     }
 
-    return ngx_cometa_mailbox_post(slot, epoch, mail, body->data, body->len,
-                                   ngx_cometa_zone.head->ring_size / 4, pos);
+    if (rc == NGX_BUSY) {
+        ngx_cometa_backlog_refused(slot);
+    }
+
+    return rc;
 }
 
 
@@ -157,31 +165,46 @@ ngx_cometa_mailbox_tell(uint32_t slot, uint32_t epoch,
         return;
     }
 
-    /* behind what waits already, so that nothing overtakes */
-
-    if (ngx_queue_empty(&ngx_cometa_backlog[slot])
+    if (!ngx_cometa_backlog_before(slot, mail)
         && ngx_cometa_mailbox_post(slot, epoch, mail, body->data, body->len,
-                                   0, &pos)
+                                   ngx_cometa_mailbox_reserve(mail), &pos)
            != NGX_BUSY)
     {
         return;
     }
 
-    ngx_cometa_backlog_add(slot, epoch, mail, body);
+    if (ngx_cometa_backlog_add(slot, epoch, mail, body) == NGX_OK
+        && !ngx_cometa_mailbox_retry_event.timer_set)
+    {
+        ngx_cometa_mailbox_wait = NGX_COMETA_MAIL_WAIT;
+        ngx_add_timer(&ngx_cometa_mailbox_retry_event,
+                      ngx_cometa_mailbox_wait);
+    }
 }
 
 
+static ngx_uint_t
+ngx_cometa_mailbox_reserve(ngx_cometa_mail_t *mail)
+{
+    return (ngx_cometa_mail_kind(mail) == NGX_COMETA_EVENTS)
+           ? NGX_COMETA_RESERVE_EVENT : 0;
+}
+
+
+/*
+ * NGX_BUSY: the ring is full, and its process lives. Of a dead one whose end
+ * nobody has noticed the slot is vacated here.
+ */
+
 static ngx_int_t
 ngx_cometa_mailbox_post(uint32_t slot, uint32_t epoch,
-    ngx_cometa_mail_t *mail, u_char *body, size_t len, size_t reserve,
+    ngx_cometa_mail_t *mail, u_char *body, size_t len, ngx_uint_t reserve,
     uint64_t *pos)
 {
     int                 rc;
-    size_t              size;
     ngx_cometa_slot_t  *s;
 
     s = &ngx_cometa_zone.slots[slot];
-    size = ngx_cometa_zone.head->ring_size;
 
     /* a producer that died has published its message or has left nothing */
 
@@ -192,24 +215,12 @@ ngx_cometa_mailbox_post(uint32_t slot, uint32_t epoch,
         return NGX_DECLINED;
     }
 
-    /* whether a large message fits into an empty ring is not to hang on where
-     * the ring happens to stand */
-
-    if (cometa_ring_used(&s->ring) == 0) {
-        reserve = 0;
-    }
-
-    rc = cometa_ring_put(&s->ring, ngx_cometa_zone.rings + slot * size, size,
-                         reserve, mail, sizeof(ngx_cometa_mail_t), body, len,
-                         pos);
-    if (rc != 0) {
-        s->overflows++;
-    }
+    rc = ngx_cometa_mailbox_put(s, mail, body, len, reserve, pos);
 
     ngx_cometa_unlock(&s->mail);
 
     if (rc != 0) {
-        return NGX_BUSY;
+        return ngx_cometa_slot_alive(slot, epoch) ? NGX_BUSY : NGX_DECLINED;
     }
 
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -221,6 +232,28 @@ ngx_cometa_mailbox_post(uint32_t slot, uint32_t epoch,
     }
 
     return NGX_OK;
+}
+
+
+static int
+ngx_cometa_mailbox_put(ngx_cometa_slot_t *s, ngx_cometa_mail_t *mail,
+    u_char *body, size_t len, ngx_uint_t reserve, uint64_t *pos)
+{
+    size_t  size;
+
+    size = ngx_cometa_zone.head->ring_size;
+
+    /* whether a large message fits into an empty ring is not to hang on where
+     * the ring happens to stand */
+
+    if (cometa_ring_used(&s->ring) == 0) {
+        reserve = 0;
+    }
+
+    return cometa_ring_put(&s->ring, ngx_cometa_zone.rings
+                                     + (s - ngx_cometa_zone.slots) * size,
+                           size, size / 8 * reserve, mail,
+                           sizeof(ngx_cometa_mail_t), body, len, pos);
 }
 
 
@@ -332,87 +365,78 @@ ngx_cometa_mailbox_deaths(void)
 }
 
 
-static void
-ngx_cometa_backlog_add(uint32_t slot, uint32_t epoch,
-    ngx_cometa_mail_t *mail, ngx_str_t *body)
-{
-    size_t                 size;
-    ngx_cometa_backlog_t  *b;
-
-    size = sizeof(ngx_cometa_backlog_t) + body->len;
-
-    /* what carries no body is bounded by the calls it belongs to */
-
-    if (body->len && ngx_cometa_backlog_size + size > NGX_COMETA_BACKLOG_MAX) {
-        goto lost;
-    }
-
-    b = ngx_alloc(size, ngx_cycle->log);
-    if (b == NULL) {
-        goto lost;
-    }
-
-    b->epoch = epoch;
-    b->len = body->len;
-    b->mail = *mail;
-
-    if (body->len) {
-        ngx_memcpy(b + 1, body->data, body->len);
-    }
-
-    ngx_queue_insert_tail(&ngx_cometa_backlog[slot], &b->link);
-    ngx_cometa_backlog_size += size;
-    ngx_cometa_backlog_n++;
-
-    if (!ngx_cometa_backlog_event.timer_set) {
-        ngx_add_timer(&ngx_cometa_backlog_event, NGX_COMETA_BACKLOG_WAIT);
-    }
-
-    return;
-
-lost:
-
-    __atomic_fetch_add(&ngx_cometa_zone.slots[slot].overflows, 1,
-                       __ATOMIC_RELAXED);
-}
-
+/* A process that stands still is not tried at full speed. */
 
 static void
-ngx_cometa_backlog_event_handler(ngx_event_t *ev)
+ngx_cometa_mailbox_retry(ngx_event_t *ev)
 {
-    uint32_t  slot;
+    uint32_t    slot;
+    ngx_uint_t  n;
+
+    n = 0;
 
     for (slot = 0; slot < ngx_cometa_zone.head->slots; slot++) {
-        ngx_cometa_backlog_flush(slot);
+        n += ngx_cometa_mailbox_flush(slot);
     }
 
-    if (ngx_cometa_backlog_n) {
-        ngx_add_timer(ev, NGX_COMETA_BACKLOG_WAIT);
+    ngx_cometa_mailbox_wait = n ? NGX_COMETA_MAIL_WAIT
+                                : ngx_min(2 * ngx_cometa_mailbox_wait,
+                                          NGX_COMETA_MAIL_WAIT_MAX);
+
+    if (ngx_cometa_backlog_size()) {
+        ngx_add_timer(ev, ngx_cometa_mailbox_wait);
     }
 }
 
 
-static void
-ngx_cometa_backlog_flush(uint32_t slot)
+static ngx_uint_t
+ngx_cometa_mailbox_flush(uint32_t slot)
 {
-    uint64_t               pos;
-    ngx_int_t              rc;
-    ngx_queue_t           *q;
-    ngx_cometa_backlog_t  *b;
+    uint64_t              pos;
+    ngx_int_t             rc;
+    ngx_uint_t            n;
+    ngx_cometa_letter_t  *letter;
 
-    while (!ngx_queue_empty(&ngx_cometa_backlog[slot])) {
-        q = ngx_queue_head(&ngx_cometa_backlog[slot]);
-        b = ngx_queue_data(q, ngx_cometa_backlog_t, link);
+    for (n = 0; /* void */; n++) {
 
-        rc = ngx_cometa_mailbox_post(slot, b->epoch, &b->mail,
-                                     (u_char *) (b + 1), b->len, 0, &pos);
-        if (rc == NGX_BUSY) {
-            return;
+        letter = ngx_cometa_backlog_next(slot);
+        if (letter == NULL) {
+            break;
         }
 
-        ngx_queue_remove(q);
-        ngx_cometa_backlog_size -= sizeof(ngx_cometa_backlog_t) + b->len;
-        ngx_cometa_backlog_n--;
-        ngx_free(b);
+        rc = ngx_cometa_mailbox_post(slot, letter->epoch, &letter->mail,
+                                     (u_char *) (letter + 1), letter->len,
+                                     ngx_cometa_mailbox_reserve(&letter->mail),
+                                     &pos);
+        if (rc == NGX_BUSY) {
+            break;
+        }
+
+        ngx_cometa_backlog_remove(slot, letter);
     }
+
+    return n;
+}
+
+
+/*
+ * A worker that dies while it leaves has no successor that would find its
+ * slot: whoever waits for it, or is waited for by it, has to be told.
+ */
+
+static void
+ngx_cometa_mailbox_watch(ngx_event_t *ev)
+{
+    uint32_t            i;
+    ngx_cometa_slot_t  *slot;
+
+    for (i = 0; i < ngx_cometa_zone.head->slots; i++) {
+        slot = &ngx_cometa_zone.slots[i];
+
+        if (slot->pid) {
+            (void) ngx_cometa_slot_alive(i, slot->epoch);
+        }
+    }
+
+    ngx_add_timer(ev, NGX_COMETA_MAIL_WATCH);
 }

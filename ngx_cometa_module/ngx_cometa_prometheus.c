@@ -61,6 +61,8 @@ static void ngx_cometa_prometheus_arrays(ngx_cometa_text_t *t,
 static void ngx_cometa_prometheus_latencies(ngx_cometa_text_t *t,
     ngx_cometa_sum_t *sums, ngx_uint_t n);
 static uint64_t ngx_cometa_prometheus_workers(ngx_cometa_text_t *t);
+static void ngx_cometa_prometheus_overflows(ngx_cometa_text_t *t,
+    ngx_cometa_worker_t *w);
 static void ngx_cometa_prometheus_zone(ngx_cometa_text_t *t,
     uint64_t devices);
 
@@ -336,18 +338,60 @@ ngx_cometa_prometheus_workers(ngx_cometa_text_t *t)
         }
     }
 
+    ngx_cometa_prometheus_overflows(t, w);
+
+    return devices;
+}
+
+
+/* Also those of slots that nobody has: counters do not go away. */
+
+static void
+ngx_cometa_prometheus_overflows(ngx_cometa_text_t *t, ngx_cometa_worker_t *w)
+{
+    uint64_t            sum;
+    ngx_uint_t          i, k;
+    ngx_cometa_slot_t  *s;
+
+    static const char  *kinds[] = { "event", "answer" };
+
     ngx_cometa_text_head(t, "cometa_mailbox_overflows_total", "counter",
                          "Messages that found a mailbox full, by slot.");
 
-    for (i = 0; i < n; i++) {
-        if (w[i].pid || slots[i].overflows) {
+    for (i = 0; i < ngx_cometa_zone.head->slots; i++) {
+        s = &ngx_cometa_zone.slots[i];
+        sum = s->delayed + s->refused + s->lost[0] + s->lost[1];
+
+        if (w[i].pid || sum) {
             ngx_cometa_text_add(t, "cometa_mailbox_overflows_total"
-                                "{slot=\"%ui\"} %uL\n", i,
-                                slots[i].overflows);
+                                "{slot=\"%ui\"} %uL\n", i, sum);
         }
     }
 
-    return devices;
+    ngx_cometa_text_head(t, "cometa_mailbox_delayed_total", "counter",
+                         "Of these, those that waited for room, by slot.");
+
+    for (i = 0; i < ngx_cometa_zone.head->slots; i++) {
+        s = &ngx_cometa_zone.slots[i];
+
+        if (w[i].pid || s->delayed) {
+            ngx_cometa_text_add(t, "cometa_mailbox_delayed_total"
+                                "{slot=\"%ui\"} %uL\n", i, s->delayed);
+        }
+    }
+
+    ngx_cometa_text_head(t, "cometa_mailbox_lost_total", "counter",
+                         "Of these, those that were dropped, by slot.");
+
+    for (i = 0; i < ngx_cometa_zone.head->slots; i++) {
+        s = &ngx_cometa_zone.slots[i];
+
+        for (k = 0; k < 2 && (w[i].pid || s->lost[0] + s->lost[1]); k++) {
+            ngx_cometa_text_add(t, "cometa_mailbox_lost_total"
+                                "{slot=\"%ui\",kind=\"%s\"} %uL\n",
+                                i, kinds[k], s->lost[k]);
+        }
+    }
 }
 
 

@@ -39,6 +39,7 @@ static void ngx_cometa_annex_abort(void *data);
 static void ngx_cometa_annex_left(ngx_cometa_annex_t *annex, ngx_log_t *log);
 static void ngx_cometa_slot_vacate(ngx_cometa_slot_t *slot);
 static void ngx_cometa_slot_clear(ngx_cometa_slot_t *slot);
+static void ngx_cometa_slot_forget(ngx_cometa_slot_t *slot);
 
 
 static ngx_cometa_annex_t  *ngx_cometa_annexes;
@@ -374,11 +375,38 @@ ngx_cometa_slot_vacate(ngx_cometa_slot_t *slot)
     __atomic_fetch_add(&head->deaths, 1, __ATOMIC_SEQ_CST);
 
     ngx_cometa_slot_clear(slot);
+    ngx_cometa_slot_forget(slot);
 
     for (i = 0; i < head->slots; i++) {
         if (ngx_cometa_zone.slots[i].pid) {
             ngx_cometa_slot_wake(i);
         }
+    }
+}
+
+
+/*
+ * Its interests: nobody is to write to it any more. Nor can a successor have
+ * set one yet, for it would hold `life`.
+ */
+
+static void
+ngx_cometa_slot_forget(ngx_cometa_slot_t *slot)
+{
+    uint64_t    *word, bit;
+    ngx_uint_t   i, n;
+
+    n = slot - ngx_cometa_zone.slots;
+    bit = (uint64_t) 1 << (n % 64);
+    word = ngx_cometa_zone.interests + n / 64;
+
+    for (i = 0; i < NGX_COMETA_ROWS; i++) {
+
+        if (__atomic_load_n(word, __ATOMIC_RELAXED) & bit) {
+            __atomic_fetch_and(word, ~bit, __ATOMIC_SEQ_CST);
+        }
+
+        word += ngx_cometa_zone.head->words;
     }
 }
 

@@ -448,6 +448,7 @@ ngx_cometa_socket_watch(ngx_cometa_key_t *key)
     ngx_str_null(&body);
 
     mail.type = NGX_COMETA_MAIL_WATCH;
+    mail.app = place.app;
     mail.queue = ngx_min(n, 65535);
     mail.handle = place.handle;
     mail.session = place.session;

@@ -112,7 +112,11 @@ typedef struct {
     /* the mailbox */
     pthread_mutex_t  mail;              /* producers serialise on it */
     uint32_t         sleeping;          /* the consumer wants a wake-up */
-    uint64_t         overflows;         /* messages refused: ring full */
+
+    /* letters that found the ring full, each counted once */
+    uint64_t         delayed;           /* waited in their sender */
+    uint64_t         refused;           /* calls: told their caller */
+    uint64_t         lost[2];           /* events; answers */
 
     cometa_ring_t    ring  __attribute__((aligned(64)));
 } ngx_cometa_slot_t;

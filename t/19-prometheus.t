@@ -34,7 +34,8 @@ my @gauges = map { "cometa_$_" } qw/ devices websockets calls_in_progress
     zone_applications_capacity /;
 my @counters = map { "cometa_${_}_total" } qw/ attaches detaches calls
     device_errors late_replies events received_bytes sent_bytes
-    websockets_slow webhook_retries webhook_events mailbox_overflows /;
+    websockets_slow webhook_retries webhook_events mailbox_overflows
+    mailbox_delayed mailbox_lost /;
 my $histogram = 'cometa_call_duration_seconds';
 
 my @outcomes = qw/ ok device_offline device_busy device_disconnected
@@ -393,6 +394,7 @@ my %well = (
     'cometa_zone_applications_used' => '1x60',
     'cometa_zone_applications_capacity' => '10x60',
     'cometa_mailbox_overflows_total{slot="0"}' => '7x60',
+    'cometa_mailbox_lost_total{slot="0",kind="event"}' => '7x60',
     'cometa_webhook_events_total{outcome="sent"}' => '0+600x60',
     'cometa_webhook_events_total{outcome="failed"}' => '0+1x60',
     'cometa_webhook_events_total{outcome="dropped"}' => '3x60',
@@ -415,6 +417,8 @@ my @cases = (
         'cometa_zone_applications_used' => '10x60' ],
     [ 'CometaMailboxOverflow',
         'cometa_mailbox_overflows_total{slot="0"}' => '7x25 9x35' ],
+    [ 'CometaMailLost',
+        'cometa_mailbox_lost_total{slot="0",kind="event"}' => '7x25 9x35' ],
     [ 'CometaWorkerLost',
         'cometa_calls_total{outcome="worker_lost"}' => '0x25 1x35' ],
     [ 'CometaWebhookFailing',

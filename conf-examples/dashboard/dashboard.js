@@ -230,7 +230,8 @@ function showZone(server) {
     $('mailboxes').textContent = `Unread mail between workers: ${
         compact(server.sum('cometa_mailbox_bytes'))}B. Messages that found a `
         + `mailbox full: ${
-            count(server.sum('cometa_mailbox_overflows_total'))}.`;
+            count(server.sum('cometa_mailbox_overflows_total'))}, lost: ${
+            count(server.sum('cometa_mailbox_lost_total'))}.`;
 }
 
 

@@ -1,0 +1,410 @@
+
+/*
+ * The backlog. All state is this process's own, but for the counters in the
+ * slots. Each addressee has two lines of letters:
+ *
+ *     ANSWERS   goes first
+ *     EVENTS    goes when the other one is empty
+ *
+ * A reply stands among the events if letters of its application do: it does not
+ * overtake what the same device has said before it. What is said of a call
+ * before its reply never stands there, so the reply overtakes none of that. An
+ * event waits while anything does, and overtakes nothing.
+ */
+
+#include "ngx_cometa_backlog.h"
+
+
+#ifndef NGX_COMETA_BACKLOG_EVENTS           /* unit tests have less */
+#define NGX_COMETA_BACKLOG_EVENTS   (16 * 1024 * 1024)
+#define NGX_COMETA_BACKLOG_ANSWERS  (64 * 1024 * 1024)
+#endif
+#define NGX_COMETA_BACKLOG_RINGS    8       /* at least so many, of each */
+#define NGX_COMETA_BACKLOG_ALLOC    16      /* what malloc() adds */
+#define NGX_COMETA_BACKLOG_SAY      1000    /* ms, between lines in the log */
+
+
+typedef struct {
+    ngx_queue_t  lines[NGX_COMETA_KINDS];
+    size_t       size[NGX_COMETA_KINDS];
+} ngx_cometa_addressee_t;
+
+
+typedef struct {
+    size_t       size[NGX_COMETA_KINDS];
+    uint32_t     n;                     /* letters among the events */
+    uint32_t     lost[NGX_COMETA_KINDS];    /* and not yet logged */
+} ngx_cometa_sender_t;
+
+
+static ngx_queue_t *ngx_cometa_backlog_line(uint32_t slot, ngx_uint_t line);
+static ngx_cometa_sender_t *ngx_cometa_backlog_sender(ngx_cometa_mail_t *mail);
+static ngx_uint_t ngx_cometa_backlog_choose(uint32_t slot,
+    ngx_cometa_mail_t *mail);
+static size_t ngx_cometa_backlog_cost(size_t len);
+static ngx_uint_t ngx_cometa_backlog_room(uint32_t slot,
+    ngx_cometa_mail_t *mail, size_t len);
+static void ngx_cometa_backlog_lost(uint32_t slot, ngx_cometa_mail_t *mail);
+static void ngx_cometa_backlog_say(uint32_t slot);
+static void ngx_cometa_backlog_say_handler(ngx_event_t *ev);
+static ngx_uint_t ngx_cometa_backlog_report(void);
+static void ngx_cometa_backlog_report_lost(ngx_uint_t app);
+
+
+static ngx_cometa_addressee_t  *ngx_cometa_addressees;      /* by slot */
+static ngx_cometa_sender_t     *ngx_cometa_senders;  /* by application; the
+                                                        last of the unknown */
+static size_t                   ngx_cometa_backlog_used[NGX_COMETA_KINDS];
+static size_t                   ngx_cometa_backlog_max[NGX_COMETA_KINDS];
+
+/* since the last line in the log, and the slot that was full last */
+
+static ngx_uint_t               ngx_cometa_backlog_n_delayed;
+static ngx_uint_t               ngx_cometa_backlog_n_refused;
+static ngx_uint_t               ngx_cometa_backlog_n_lost;
+static uint32_t                 ngx_cometa_backlog_last;
+static ngx_event_t              ngx_cometa_backlog_event;
+
+
+ngx_int_t
+ngx_cometa_backlog_start(ngx_cycle_t *cycle)
+{
+    size_t              rings;
+    ngx_uint_t          i, k;
+    ngx_cometa_head_t  *head;
+
+    head = ngx_cometa_zone.head;
+
+    ngx_cometa_addressees = ngx_pcalloc(cycle->pool, head->slots
+                                        * sizeof(ngx_cometa_addressee_t));
+    ngx_cometa_senders = ngx_pcalloc(cycle->pool, (head->apps + 1)
+                                     * sizeof(ngx_cometa_sender_t));
+
+    if (ngx_cometa_addressees == NULL || ngx_cometa_senders == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < head->slots; i++) {
+        for (k = 0; k < NGX_COMETA_KINDS; k++) {
+            ngx_queue_init(ngx_cometa_backlog_line(i, k));
+        }
+    }
+
+    rings = NGX_COMETA_BACKLOG_RINGS * head->ring_size;
+
+    ngx_cometa_backlog_max[NGX_COMETA_EVENTS] =
+                                 ngx_max(NGX_COMETA_BACKLOG_EVENTS, rings);
+    ngx_cometa_backlog_max[NGX_COMETA_ANSWERS] =
+                                 ngx_max(NGX_COMETA_BACKLOG_ANSWERS, rings);
+
+    ngx_cometa_backlog_event.handler = ngx_cometa_backlog_say_handler;
+    ngx_cometa_backlog_event.log = cycle->log;
+    ngx_cometa_backlog_event.data = &ngx_cometa_backlog_event;
+    ngx_cometa_backlog_event.cancelable = 1;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_cometa_backlog_close(void)
+{
+    (void) ngx_cometa_backlog_report();
+}
+
+
+static ngx_queue_t *
+ngx_cometa_backlog_line(uint32_t slot, ngx_uint_t line)
+{
+    return &ngx_cometa_addressees[slot].lines[line];
+}
+
+
+static ngx_cometa_sender_t *
+ngx_cometa_backlog_sender(ngx_cometa_mail_t *mail)
+{
+    return &ngx_cometa_senders[ngx_min(mail->app, ngx_cometa_zone.head->apps)];
+}
+
+
+/* The line that a letter has to stand in, if it has to wait. */
+
+static ngx_uint_t
+ngx_cometa_backlog_choose(uint32_t slot, ngx_cometa_mail_t *mail)
+{
+    if (mail->type == NGX_COMETA_MAIL_REPLY
+        && ngx_cometa_backlog_sender(mail)->n
+        && !ngx_queue_empty(ngx_cometa_backlog_line(slot, NGX_COMETA_EVENTS)))
+    {
+        return NGX_COMETA_EVENTS;
+    }
+
+    return ngx_cometa_mail_kind(mail);
+}
+
+
+ngx_uint_t
+ngx_cometa_backlog_before(uint32_t slot, ngx_cometa_mail_t *mail)
+{
+    if (!ngx_queue_empty(ngx_cometa_backlog_line(slot, NGX_COMETA_ANSWERS))) {
+        return 1;
+    }
+
+    return ngx_cometa_backlog_choose(slot, mail) == NGX_COMETA_EVENTS
+           && !ngx_queue_empty(ngx_cometa_backlog_line(slot,
+                                                       NGX_COMETA_EVENTS));
+}
+
+
+static size_t
+ngx_cometa_backlog_cost(size_t len)
+{
+    return ngx_align(sizeof(ngx_cometa_letter_t) + len, 16)
+           + NGX_COMETA_BACKLOG_ALLOC;
+}
+
+
+/* Also of a mailbox that can never hold it: the line would wait for ever. */
+
+static ngx_uint_t
+ngx_cometa_backlog_room(uint32_t slot, ngx_cometa_mail_t *mail, size_t len)
+{
+    size_t      cost, left;
+    ngx_uint_t  kind;
+
+    kind = ngx_cometa_mail_kind(mail);
+    cost = ngx_cometa_backlog_cost(len);
+    left = ngx_cometa_backlog_max[kind] - ngx_cometa_backlog_used[kind];
+
+    if (len > cometa_ring_max(ngx_cometa_zone.head->ring_size)
+              - sizeof(ngx_cometa_mail_t))
+    {
+        return 0;
+    }
+
+    return cost <= left
+           && ngx_cometa_backlog_sender(mail)->size[kind] + cost <= left / 2
+           && ngx_cometa_addressees[slot].size[kind] + cost <= left * 2;
+}
+
+
+ngx_int_t
+ngx_cometa_backlog_add(uint32_t slot, uint32_t epoch,
+    ngx_cometa_mail_t *mail, ngx_str_t *body)
+{
+    size_t                cost;
+    ngx_uint_t            kind;
+    ngx_cometa_sender_t  *sender;
+    ngx_cometa_letter_t  *letter;
+
+    if (!ngx_cometa_backlog_room(slot, mail, body->len)) {
+        ngx_cometa_backlog_lost(slot, mail);
+        return NGX_DECLINED;
+    }
+
+    letter = ngx_alloc(sizeof(ngx_cometa_letter_t) + body->len,
+                       ngx_cycle->log);
+    if (letter == NULL) {
+        ngx_cometa_backlog_lost(slot, mail);
+        return NGX_DECLINED;
+    }
+
+    letter->epoch = epoch;
+    letter->len = body->len;
+    letter->line = ngx_cometa_backlog_choose(slot, mail);
+    letter->mail = *mail;
+
+    if (body->len) {
+        ngx_memcpy(letter + 1, body->data, body->len);
+    }
+
+    kind = ngx_cometa_mail_kind(mail);
+    cost = ngx_cometa_backlog_cost(body->len);
+    sender = ngx_cometa_backlog_sender(mail);
+
+    ngx_cometa_backlog_used[kind] += cost;
+    ngx_cometa_addressees[slot].size[kind] += cost;
+    sender->size[kind] += cost;
+    sender->n += (letter->line == NGX_COMETA_EVENTS);
+
+    ngx_queue_insert_tail(ngx_cometa_backlog_line(slot, letter->line),
+                          &letter->link);
+
+    __atomic_fetch_add(&ngx_cometa_zone.slots[slot].delayed, 1,
+                       __ATOMIC_RELAXED);
+
+    ngx_cometa_backlog_n_delayed++;
+    ngx_cometa_backlog_say(slot);
+
+    return NGX_OK;
+}
+
+
+ngx_cometa_letter_t *
+ngx_cometa_backlog_next(uint32_t slot)
+{
+    ngx_queue_t  *line;
+
+    line = ngx_cometa_backlog_line(slot, NGX_COMETA_ANSWERS);
+
+    if (ngx_queue_empty(line)) {
+        line = ngx_cometa_backlog_line(slot, NGX_COMETA_EVENTS);
+    }
+
+    if (ngx_queue_empty(line)) {
+        return NULL;
+    }
+
+    return ngx_queue_data(ngx_queue_head(line), ngx_cometa_letter_t, link);
+}
+
+
+void
+ngx_cometa_backlog_remove(uint32_t slot, ngx_cometa_letter_t *letter)
+{
+    size_t                cost;
+    ngx_uint_t            kind;
+    ngx_cometa_sender_t  *sender;
+
+    kind = ngx_cometa_mail_kind(&letter->mail);
+    cost = ngx_cometa_backlog_cost(letter->len);
+    sender = ngx_cometa_backlog_sender(&letter->mail);
+
+    ngx_cometa_backlog_used[kind] -= cost;
+    ngx_cometa_addressees[slot].size[kind] -= cost;
+    sender->size[kind] -= cost;
+    sender->n -= (letter->line == NGX_COMETA_EVENTS);
+
+    ngx_queue_remove(&letter->link);
+    ngx_free(letter);
+}
+
+
+void
+ngx_cometa_backlog_refused(uint32_t slot)
+{
+    __atomic_fetch_add(&ngx_cometa_zone.slots[slot].refused, 1,
+                       __ATOMIC_RELAXED);
+
+    ngx_cometa_backlog_n_refused++;
+    ngx_cometa_backlog_say(slot);
+}
+
+
+size_t
+ngx_cometa_backlog_size(void)
+{
+    return ngx_cometa_backlog_used[NGX_COMETA_EVENTS]
+           + ngx_cometa_backlog_used[NGX_COMETA_ANSWERS];
+}
+
+
+static void
+ngx_cometa_backlog_lost(uint32_t slot, ngx_cometa_mail_t *mail)
+{
+    ngx_uint_t  kind;
+
+    kind = ngx_cometa_mail_kind(mail);
+
+    __atomic_fetch_add(&ngx_cometa_zone.slots[slot].lost[kind], 1,
+                       __ATOMIC_RELAXED);
+
+    ngx_cometa_backlog_sender(mail)->lost[kind]++;
+    ngx_cometa_backlog_n_lost++;
+    ngx_cometa_backlog_say(slot);
+}
+
+
+/* The first is logged at once, what comes within a second by the timer. */
+
+static void
+ngx_cometa_backlog_say(uint32_t slot)
+{
+    ngx_cometa_backlog_last = slot;
+
+    if (!ngx_cometa_backlog_event.timer_set) {
+        ngx_cometa_backlog_say_handler(&ngx_cometa_backlog_event);
+    }
+}
+
+
+static void
+ngx_cometa_backlog_say_handler(ngx_event_t *ev)
+{
+    if (ngx_cometa_backlog_report()) {
+        ngx_add_timer(ev, NGX_COMETA_BACKLOG_SAY);
+    }
+}
+
+
+/* Whether there was something to say. */
+
+static ngx_uint_t
+ngx_cometa_backlog_report(void)
+{
+    ngx_uint_t  i;
+
+    if (ngx_cometa_backlog_n_delayed + ngx_cometa_backlog_n_refused
+        + ngx_cometa_backlog_n_lost == 0)
+    {
+        return 0;
+    }
+
+    if (ngx_cometa_backlog_n_delayed + ngx_cometa_backlog_n_refused) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "cometa mailbox of worker process %uD (slot %uD) was "
+                      "full: %ui messages had to wait, %ui calls were "
+                      "refused, of all mailboxes; %uz bytes wait now",
+                      ngx_cometa_zone.slots[ngx_cometa_backlog_last].pid,
+                      ngx_cometa_backlog_last, ngx_cometa_backlog_n_delayed,
+                      ngx_cometa_backlog_n_refused, ngx_cometa_backlog_size());
+    }
+
+    for (i = 0; ngx_cometa_backlog_n_lost && i <= ngx_cometa_zone.head->apps;
+         i++)
+    {
+        ngx_cometa_backlog_report_lost(i);
+    }
+
+    ngx_cometa_backlog_n_delayed = 0;
+    ngx_cometa_backlog_n_refused = 0;
+
+    return 1;
+}
+
+
+static void
+ngx_cometa_backlog_report_lost(ngx_uint_t app)
+{
+    ngx_str_t             name;
+    ngx_uint_t            k;
+    ngx_cometa_sender_t  *sender;
+
+    static const char  *kinds[NGX_COMETA_KINDS] = { "events", "answers" };
+
+    sender = &ngx_cometa_senders[app];
+    ngx_str_null(&name);
+
+    if (app < ngx_cometa_zone.head->napps) {
+        name.data = ngx_cometa_zone.apps[app].name;
+        name.len = ngx_cometa_zone.apps[app].len;
+    }
+
+    for (k = 0; k < NGX_COMETA_KINDS; k++) {
+
+        if (sender->lost[k] == 0) {
+            continue;
+        }
+
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "cometa mailbox of worker process %uD (slot %uD) was "
+                      "full, and no more can wait for it: %uD %s of "
+                      "application \"%V\" were lost",
+                      ngx_cometa_zone.slots[ngx_cometa_backlog_last].pid,
+                      ngx_cometa_backlog_last, sender->lost[k], kinds[k],
+                      &name);
+
+        ngx_cometa_backlog_n_lost -= sender->lost[k];
+        sender->lost[k] = 0;
+    }
+}

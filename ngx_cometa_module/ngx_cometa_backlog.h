@@ -1,0 +1,59 @@
+
+/*
+ * Letters that found a mailbox full: those that wait in this process until
+ * there is room, and those that were lost, counted and logged.
+ *
+ * Events and answers have room of their own, so that however many events a
+ * device sends, the answers of others still find a place. The room is shared:
+ * what is free is halved for an application, and doubled for an addressee.
+ * One application alone gets a third of it, all those who write to one
+ * addressee get two thirds, so that another one always finds some.
+ */
+
+#ifndef _NGX_COMETA_BACKLOG_H_INCLUDED_
+#define _NGX_COMETA_BACKLOG_H_INCLUDED_
+
+
+#include "ngx_cometa_mail.h"
+#include "ngx_cometa_zone.h"
+
+
+/* One that waits; its body follows. */
+
+typedef struct {
+    ngx_queue_t        link;
+    uint32_t           epoch;           /* of the addressee's slot */
+    uint32_t           len;             /* of the body */
+    uint16_t           line;            /* ngx_cometa_kind_e: where it waits */
+    ngx_cometa_mail_t  mail;
+} ngx_cometa_letter_t;
+
+
+/* At the start and at the end of a worker. */
+ngx_int_t ngx_cometa_backlog_start(ngx_cycle_t *cycle);
+void ngx_cometa_backlog_close(void);
+
+/*
+ * Whether letters wait that this one must not overtake. Answers go before
+ * events, but a reply does not go before those of its own application.
+ */
+ngx_uint_t ngx_cometa_backlog_before(uint32_t slot, ngx_cometa_mail_t *mail);
+
+/* Lets it wait; NGX_DECLINED: there is no room, it is lost. */
+ngx_int_t ngx_cometa_backlog_add(uint32_t slot, uint32_t epoch,
+    ngx_cometa_mail_t *mail, ngx_str_t *body);
+
+/* The letter to this slot that goes next, or NULL. */
+ngx_cometa_letter_t *ngx_cometa_backlog_next(uint32_t slot);
+
+/* It was posted, or its addressee has gone. */
+void ngx_cometa_backlog_remove(uint32_t slot, ngx_cometa_letter_t *letter);
+
+/* A call that was told to its caller as refused. */
+void ngx_cometa_backlog_refused(uint32_t slot);
+
+/* Bytes that wait, their heads included. */
+size_t ngx_cometa_backlog_size(void);
+
+
+#endif /* _NGX_COMETA_BACKLOG_H_INCLUDED_ */

@@ -1,0 +1,44 @@
+package Test::Nginx::Cometa::Metrics;
+
+# The figures of worker processes, as Prometheus gets them.
+
+use warnings;
+use strict;
+
+use base qw/ Exporter /;
+
+use Test::Nginx::Cometa::Caller;
+
+our @EXPORT = qw/ metrics_location metric slot_with_devices /;
+
+
+# For the option "server" of a configuration.
+
+sub metrics_location {
+    return ' location = /metrics { cometa_stats prometheus; '
+        . "cometa_secret off; }\n";
+}
+
+# One of them, by its name and labels as they are written; undef if there is
+# none.  Options are those of stats().
+
+sub metric {
+    my ($name, %o) = @_;
+    my $body = stats('x', uri => '/metrics', %o)->{body};
+    return $body =~ /^\Q$name\E (\S+)$/m ? $1 : undef;
+}
+
+# The slot of the only worker that holds so many devices.
+
+sub slot_with_devices {
+    my ($n, %o) = @_;
+
+    my $body = stats('x', uri => '/metrics', %o)->{body};
+    my @slots = $body =~ /^cometa_worker_devices\{slot="(\d+)"\} \Q$n\E$/mg;
+
+    die "workers with $n devices: @slots\n" if @slots != 1;
+
+    return $slots[0];
+}
+
+1;

@@ -1,0 +1,319 @@
+/*
+ * A small zone, and processes with a slot in it, for tests of the mailbox:
+ * slots, mailboxes and interests are the module's own, compiled here. To be
+ * included by one file, after the constants of the world are set.
+ */
+
+#ifndef MAILBOX_WORLD_H
+#define MAILBOX_WORLD_H
+
+
+/* as nginx is built; and each test uses some of what is here */
+
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#pragma GCC diagnostic ignored "-Wunused-function"
+
+#include "ngx_cometa_zone.h"
+
+/* fewer of them, for who is stepped through them */
+
+#undef NGX_COMETA_ROWS
+#define NGX_COMETA_ROWS  128
+
+#include "ngx_cometa_slot.c"
+#include "ngx_cometa_backlog.c"
+#include "ngx_cometa_mailbox.c"
+#include "ngx_cometa_interest.c"
+#include "tap.h"
+
+#include <poll.h>
+#include <sys/wait.h>
+
+
+#define WORLD_SLOTS  6
+#define WORLD_APPS   4
+#define WORLD_GOT    16384              /* letters that a process can note */
+
+
+/* What all processes share. */
+
+typedef struct {
+    ngx_cometa_head_t  head;
+    ngx_cometa_slot_t  slots[WORLD_SLOTS];
+    uint64_t           interests[NGX_COMETA_ROWS];
+    ngx_cometa_app_t   apps[WORLD_APPS];
+    uint32_t           n[WORLD_SLOTS];          /* letters delivered */
+    uint32_t           got[WORLD_SLOTS][WORLD_GOT];  /* their numbers */
+    uint32_t           damaged;
+} world_t;
+
+
+ngx_cometa_zone_t             ngx_cometa_zone;
+volatile ngx_cycle_t         *ngx_cycle;
+pid_t                         ngx_pid;
+ngx_uint_t                    ngx_event_flags;
+ngx_uint_t                    ngx_stub_logged[9];
+
+static world_t               *world;
+static ngx_cycle_t            world_cycle;
+static ngx_event_t            world_read;
+static ngx_connection_t       world_connection;
+
+
+void
+ngx_cometa_zone_view(ngx_cometa_head_t *head, ngx_cometa_zone_t *view)
+{
+    memset(view, 0, sizeof(ngx_cometa_zone_t));
+
+    view->head = head;
+    view->slots = ((world_t *) head)->slots;
+    view->interests = ((world_t *) head)->interests;
+    view->apps = ((world_t *) head)->apps;
+}
+
+
+ngx_int_t
+ngx_cometa_lock(pthread_mutex_t *mutex)
+{
+    if (pthread_mutex_lock(mutex) == EOWNERDEAD) {
+        pthread_mutex_consistent(mutex);
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_cometa_unlock(pthread_mutex_t *mutex)
+{
+    pthread_mutex_unlock(mutex);
+}
+
+
+ngx_connection_t *
+ngx_cometa_channel_open(int fd, ngx_cycle_t *cycle,
+    ngx_event_handler_pt handler)
+{
+    (void) cycle;
+
+    world_read.handler = handler;
+    world_read.data = &world_connection;
+    world_connection.read = &world_read;
+    world_connection.fd = fd;
+
+    return &world_connection;
+}
+
+
+void
+ngx_cometa_channel_close(ngx_connection_t *c)
+{
+    (void) c;
+}
+
+
+static void
+world_fail(const char *what)
+{
+    printf("Bail out! %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+
+static void
+world_mutex(pthread_mutex_t *mutex)
+{
+    pthread_mutexattr_t  attr;
+
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+    pthread_mutex_init(mutex, &attr);
+    pthread_mutexattr_destroy(&attr);
+}
+
+
+/* As the master makes it: with rings and descriptors, no process in it. */
+
+static void
+world_make(size_t ring_size)
+{
+    ngx_uint_t  i;
+
+    world = mmap(NULL, sizeof(world_t), PROT_READ|PROT_WRITE,
+                 MAP_SHARED|MAP_ANONYMOUS, -1, 0);
+    if (world == MAP_FAILED) {
+        world_fail("mmap");
+    }
+
+    world->head.slots = WORLD_SLOTS;
+    world->head.apps = WORLD_APPS;
+    world->head.napps = WORLD_APPS;
+    world->head.words = 1;
+    world->head.ring_size = ring_size;
+
+    for (i = 0; i < WORLD_SLOTS; i++) {
+        world_mutex(&world->slots[i].life);
+        world_mutex(&world->slots[i].mail);
+        cometa_ring_init(&world->slots[i].ring);
+    }
+
+    ngx_cycle = &world_cycle;
+
+    if (ngx_cometa_slot_equip(&world->head, NULL) != NGX_OK) {
+        world_fail("slots");
+    }
+}
+
+
+/* A letter is named by its number, and its body follows from that. */
+
+static u_char
+world_byte(uint32_t id)
+{
+    return id * 7 + 1;
+}
+
+
+static void
+world_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
+{
+    size_t    i;
+    uint32_t  slot;
+
+    slot = ngx_cometa_zone.slot;
+
+    for (i = 0; i < len; i++) {
+        if (body[i] != world_byte(mail->time)) {
+            world->damaged++;
+            break;
+        }
+    }
+
+    world->got[slot][world->n[slot]] = mail->time;
+    __atomic_fetch_add(&world->n[slot], 1, __ATOMIC_SEQ_CST);
+}
+
+
+static void
+world_deaths(void)
+{
+}
+
+
+/* This process becomes a worker. */
+
+static void
+world_join(void)
+{
+    ngx_pid = getpid();
+
+    if (ngx_cometa_slot_claim(&world->head, NULL) != NGX_OK
+        || ngx_cometa_interest_start(&world_cycle) != NGX_OK
+        || ngx_cometa_mailbox_open(&world_cycle, world_deliver, world_deaths,
+                                   NULL)
+           != NGX_OK)
+    {
+        world_fail("no slot");
+    }
+}
+
+
+static void
+world_letter(ngx_cometa_mail_t *mail, ngx_str_t *body, uint32_t id,
+    ngx_uint_t type, ngx_uint_t app, size_t len)
+{
+    static u_char  bytes[65536];
+
+    memset(mail, 0, sizeof(ngx_cometa_mail_t));
+    memset(bytes, world_byte(id), len);
+
+    mail->type = type;
+    mail->app = app;
+    mail->time = id;
+
+    body->data = bytes;
+    body->len = len;
+}
+
+
+static void
+world_tell(uint32_t slot, uint32_t id, ngx_uint_t type, ngx_uint_t app,
+    size_t len)
+{
+    ngx_str_t          body;
+    ngx_cometa_mail_t  mail;
+
+    world_letter(&mail, &body, id, type, app, len);
+    ngx_cometa_mailbox_tell(slot, world->slots[slot].epoch, &mail, &body);
+}
+
+
+/* Wake-ups that were written for this process and not read yet. */
+
+static uint64_t
+world_wakeups(uint32_t slot)
+{
+    uint64_t  n;
+
+    return read(world->slots[slot].eventfd, &n, sizeof(n)) == sizeof(n) ? n
+                                                                        : 0;
+}
+
+
+/* One turn of the event loop, if anything is to be done. */
+
+static int
+world_turn(void)
+{
+    struct pollfd  pfd;
+
+    pfd.fd = world_connection.fd;
+    pfd.events = POLLIN;
+
+    if (poll(&pfd, 1, 0) == 1) {
+        world_read.handler(&world_read);
+        return 1;
+    }
+
+    if (ngx_cometa_mailbox_next.posted) {
+        ngx_cometa_mailbox_next.posted = 0;
+        ngx_cometa_mailbox_next.handler(&ngx_cometa_mailbox_next);
+        return 1;
+    }
+
+    return 0;
+}
+
+
+static void
+world_retry(void)
+{
+    if (ngx_cometa_mailbox_retry_event.timer_set) {
+        ngx_cometa_mailbox_retry_event.timer_set = 0;
+        ngx_cometa_mailbox_retry(&ngx_cometa_mailbox_retry_event);
+    }
+}
+
+
+static pid_t
+world_fork(void)
+{
+    pid_t  pid;
+
+    pid = fork();
+
+    if (pid == -1) {
+        world_fail("fork");
+    }
+
+    if (pid == 0) {
+        alarm(120);         /* never outlive a test that hangs */
+    }
+
+    return pid;
+}
+
+
+#endif /* MAILBOX_WORLD_H */
