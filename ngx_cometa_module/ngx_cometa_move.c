@@ -276,7 +276,7 @@ ngx_cometa_move_arrived(ngx_connection_t *c, u_char *data, size_t len)
         || parcel.conf >= mcf->sockets.nelts
         || parcel.app >= ngx_cometa_zone.head->napps)
     {
-        ngx_cometa_connection_close(c);
+        ngx_cometa_connection_close(c, 0);
         return;
     }
 
@@ -316,13 +316,13 @@ ngx_cometa_move_open(ngx_connection_t *c, ngx_cometa_socket_conf_t *conf,
     s = ngx_cometa_socket_create(conf, key);
 
     if (s == NULL) {
-        ngx_cometa_connection_close(c);
+        ngx_cometa_connection_close(c, 0);
         return;
     }
 
     if (ngx_cometa_socket_say(s, answer->data, answer->len) != NGX_OK) {
         ngx_cometa_socket_discard(s);
-        ngx_cometa_connection_close(c);
+        ngx_cometa_connection_close(c, 0);
         return;
     }
 
