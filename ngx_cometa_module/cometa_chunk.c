@@ -10,7 +10,7 @@
 enum {
     ST_START = 0,       /* nothing of a chunk yet */
     ST_SIZE,            /* one digit at least */
-    ST_SPACE,           /* spaces or tabs before the ';' */
+    ST_SPACE,           /* spaces or tabs behind the size */
     ST_EXT,
     ST_SIZE_LF,         /* CR of a size line seen */
     ST_DATA,
@@ -160,6 +160,10 @@ cometa_chunk_byte(cometa_chunk_t *ch, uint8_t c, uint32_t max)
         return cometa_chunk_digit(ch, c, max);
 
     case ST_SPACE:
+        if (c == '\r' || c == '\n') {
+            return cometa_chunk_line_end(ch, c);
+        }
+
         if (c != ' ' && c != '\t' && c != ';') {
             return COMETA_CHUNK_BAD_SIZE;
         }

@@ -7,7 +7,7 @@
  * be cut anywhere, also in the middle of a size line.
  *
  *     chunk     = size-line data [ CR LF ]
- *     size-line = 1*8HEX [ *( SP | HT ) ";" *any ] [ CR ] LF
+ *     size-line = 1*8HEX *( SP | HT ) [ ";" *any ] [ CR ] LF
  *
  * The CR LF behind the data may be missing only if the data itself ended in
  * CR LF; then the next byte must be the first hex digit of a size line.

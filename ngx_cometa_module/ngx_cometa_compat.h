@@ -13,14 +13,49 @@
 #include <ngx_http.h>
 
 
+#if (NGX_SSL)
+
 /*
- * Closes a connection that nginx accepted for HTTP. Without a pool (see
- * ngx_cometa_attach.c) the end of ngx_http_close_connection() is done here.
+ * Ends TLS at once. ngx_ssl_shutdown() may have to wait until the socket takes
+ * its alert, and the connection would outlive its owner; so what cannot be
+ * said now is not said. Behind a write that is not complete, or an error,
+ * OpenSSL takes no alert at all.
  */
 
 static ngx_inline void
-ngx_cometa_connection_close(ngx_connection_t *c)
+ngx_cometa_ssl_close(ngx_connection_t *c, ngx_uint_t quiet)
 {
+    c->ssl->no_wait_shutdown = 1;
+
+    if (quiet || c->error || c->timedout || c->ssl->last == NGX_ERROR) {
+        c->ssl->no_send_shutdown = 1;
+    }
+
+    if (ngx_ssl_shutdown(c) == NGX_AGAIN) {
+        c->ssl->no_send_shutdown = 1;
+        (void) ngx_ssl_shutdown(c);
+    }
+}
+
+#endif
+
+
+/*
+ * Closes a connection that nginx accepted for HTTP; when it returns there is
+ * nothing left of it. `quiet`: without a word by TLS, as must be if a write is
+ * not complete. Without a pool (see ngx_cometa_adopt.c) the end of
+ * ngx_http_close_connection() is done here.
+ */
+
+static ngx_inline void
+ngx_cometa_connection_close(ngx_connection_t *c, ngx_uint_t quiet)
+{
+#if (NGX_SSL)
+    if (c->ssl) {
+        ngx_cometa_ssl_close(c, quiet);
+    }
+#endif
+
     if (c->pool) {
         ngx_http_close_connection(c);
         return;
@@ -33,6 +68,45 @@ ngx_cometa_connection_close(ngx_connection_t *c)
     c->destroyed = 1;
 
     ngx_close_connection(c);
+}
+
+
+/*
+ * Writes as c->send() does. When TLS has failed nothing can be written, and
+ * OpenSSL would make a critical error of it that any peer could cause.
+ */
+
+static ngx_inline ssize_t
+ngx_cometa_connection_send(ngx_connection_t *c, u_char *data, size_t len)
+{
+#if (NGX_SSL)
+    if (c->ssl && c->ssl->last == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+#endif
+
+    return c->send(c, data, len);
+}
+
+
+/*
+ * Reads as c->recv() does. nginx may have put off the rest of what TLS has
+ * read already, to the next turn of the event loop: we have turns of our own.
+ */
+
+static ngx_inline ssize_t
+ngx_cometa_connection_recv(ngx_connection_t *c, u_char *data, size_t size)
+{
+    ssize_t  n;
+
+    n = c->recv(c, data, size);
+
+    if (c->read->posted) {
+        ngx_delete_posted_event(c->read);
+        c->read->ready = 1;
+    }
+
+    return n;
 }
 
 

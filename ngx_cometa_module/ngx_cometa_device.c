@@ -11,7 +11,7 @@
 
 
 #define NGX_COMETA_DEVICE_CHUNK  512    /* devices allocated at once */
-#define NGX_COMETA_DEVICE_EXPIRE 1000   /* closed in one go */
+#define NGX_COMETA_DEVICE_EXPIRE 200    /* closed in one go */
 
 
 /* Workers that hold WebSockets to a device. */
@@ -165,11 +165,21 @@ ngx_cometa_device_free(ngx_cometa_device_t *dev)
         ngx_free(dev->output);
     }
 
+    if (dev->rest) {
+        ngx_free(dev->rest);
+    }
+
     if (dev->watchers) {
         ngx_free(dev->watchers);
     }
 
     ngx_cometa_device_drop_input(dev);
+
+    /* whoever logs next by the log of the location is another one */
+
+    if (dev->conf->log.data == dev) {
+        dev->conf->log.data = NULL;
+    }
 
     dev->connection = NULL;
     dev->used = 0;
@@ -255,17 +265,12 @@ ngx_cometa_device_open(ngx_cometa_device_t *dev, ngx_connection_t *c,
 
     ngx_cometa_device_handlers.opened(dev);
 
-    if (len) {
-        dev->reading = 1;
-        ngx_cometa_device_parse(dev, data, len);
-    }
-
     /*
      * Edge-triggered: what came meanwhile makes no new event. After it, the
      * calls that have been waiting since it was entered in the registry.
      */
 
-    ngx_cometa_device_read(dev);
+    ngx_cometa_device_read(dev, data, len);
 }
 
 
@@ -314,7 +319,7 @@ ngx_cometa_device_discard(ngx_cometa_device_t *dev)
 void
 ngx_cometa_device_finish(ngx_cometa_device_t *dev)
 {
-    ngx_uint_t         reason;
+    ngx_uint_t         reason, quiet;
     ngx_connection_t  *c;
 
     c = dev->connection;
@@ -338,18 +343,17 @@ ngx_cometa_device_finish(ngx_cometa_device_t *dev)
     if (c) {
         ngx_cometa_device_log(dev);
 
-        if (reason != NGX_COMETA_DISCONNECTED
-            && reason != NGX_COMETA_PROTOCOL_ERROR
-            && dev->output == NULL
-            && !c->error)
-        {
-            (void) c->send(c, (u_char *) "0" CRLF CRLF, 5);
+        quiet = (dev->output != NULL || reason == NGX_COMETA_PROTOCOL_ERROR);
+
+        if (reason != NGX_COMETA_DISCONNECTED && !quiet && !c->error) {
+            quiet = (ngx_cometa_connection_send(c, (u_char *) "0" CRLF CRLF, 5)
+                     != 5);
         }
 
         ngx_log_debug1(NGX_LOG_DEBUG_HTTP, c->log, 0, "cometa device %V",
                        &ngx_cometa_reasons[reason]);
 
-        ngx_cometa_connection_close(c);
+        ngx_cometa_connection_close(c, quiet);
     }
 
     ngx_cometa_device_free(dev);

@@ -55,6 +55,7 @@ struct ngx_cometa_device_s {
     void                      *line;        /* of the floor above, or NULL */
     ngx_cometa_input_t        *input;       /* a chunk that is not complete */
     ngx_cometa_output_t       *output;      /* what the socket did not take */
+    ngx_cometa_output_t       *rest;        /* what was not parsed yet */
     ngx_queue_t                life;        /* .next: the next free one */
     u_char                    *info;        /* 2 bytes length, text */
     ngx_cometa_watchers_t     *watchers;    /* who holds WebSockets, or NULL */
@@ -78,6 +79,7 @@ struct ngx_cometa_device_s {
                                    __attribute__((aligned(4)));
 
     uint16_t                   app;
+    uint16_t                   turns;       /* it was read, and not to the end */
     uint8_t                    reason;      /* with `closing` */
     unsigned                   used:1;
     unsigned                   sdk:1;       /* form A */

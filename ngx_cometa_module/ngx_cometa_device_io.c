@@ -5,12 +5,21 @@
  */
 
 #include "ngx_cometa_device_io.h"
+#include "ngx_cometa_compat.h"
+#include "ngx_cometa_turn.h"
 
 
-#define NGX_COMETA_DEVICE_READS  16     /* in one go, then others get a turn */
 #define NGX_COMETA_READ_SIZE     65536
+#define NGX_COMETA_READ_PORTION  4096   /* beyond a chunk that is begun */
+#define NGX_COMETA_DEVICE_TURNS  1024   /* then it is spoken to all the same */
 
 
+static size_t ngx_cometa_device_portion(ngx_cometa_device_t *dev);
+static void ngx_cometa_device_resume(ngx_cometa_device_t *dev);
+static void ngx_cometa_device_parse(ngx_cometa_device_t *dev, u_char *data,
+    size_t len);
+static void ngx_cometa_device_put_off(ngx_cometa_device_t *dev,
+    const u_char *data, size_t len);
 static ngx_int_t ngx_cometa_device_keep(ngx_cometa_device_t *dev,
     const u_char *data, size_t len);
 static void ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data,
@@ -65,25 +74,42 @@ ngx_cometa_device_read_handler(ngx_event_t *rev)
         return;
     }
 
-    ngx_cometa_device_read(dev);
+    if (rev->posted) {
+        /* it stands in line for its next turn */
+        return;
+    }
+
+    ngx_cometa_device_read(dev, NULL, 0);
 }
 
 
 void
-ngx_cometa_device_read(ngx_cometa_device_t *dev)
+ngx_cometa_device_read(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
     ssize_t            n;
-    ngx_uint_t         i;
+    ngx_uint_t         more;
     ngx_connection_t  *c;
 
     c = dev->connection;
+    more = 1;
+
+    ngx_cometa_turn_begin();
+
     dev->reading = 1;
 
-    for (i = 0; i < NGX_COMETA_DEVICE_READS && !dev->closing; i++) {
+    if (len) {
+        ngx_cometa_device_parse(dev, data, len);
 
-        n = c->recv(c, ngx_cometa_read_buffer, NGX_COMETA_READ_SIZE);
+    } else {
+        ngx_cometa_device_resume(dev);
+    }
 
+    while (more && !dev->closing && !ngx_cometa_turn_over()) {
+
+        n = ngx_cometa_connection_recv(c, ngx_cometa_read_buffer,
+                                       ngx_cometa_device_portion(dev));
         if (n == NGX_AGAIN) {
+            more = 0;
             break;
         }
 
@@ -94,10 +120,9 @@ ngx_cometa_device_read(ngx_cometa_device_t *dev)
         }
 
         ngx_cometa_device_parse(dev, ngx_cometa_read_buffer, n);
+        ngx_cometa_work += ngx_cometa_work_bytes(n);
 
-        if (!c->read->ready) {
-            break;
-        }
+        more = (c->read->ready || dev->rest);
     }
 
     dev->reading = 0;
@@ -112,15 +137,77 @@ ngx_cometa_device_read(ngx_cometa_device_t *dev)
         return;
     }
 
-    if (c->read->ready && i == NGX_COMETA_DEVICE_READS) {
-        ngx_post_event(c->read, &ngx_posted_next_events);
+    if (more) {
+        ngx_cometa_turn_again(c->read);
+
+        /* one that never stops can be called nevertheless */
+
+        if (++dev->turns < NGX_COMETA_DEVICE_TURNS) {
+            return;
+        }
     }
+
+    dev->turns = 0;
 
     /* all that has come was read before something is written */
 
     if (dev->line) {
         ngx_cometa_device_handlers.ready(dev);
     }
+}
+
+
+/*
+ * What is read and not parsed when the turn is over has to be kept, so it is
+ * not much: but a large message is read in one piece.
+ */
+
+static size_t
+ngx_cometa_device_portion(ngx_cometa_device_t *dev)
+{
+    return ngx_min((size_t) dev->chunk.rest + NGX_COMETA_READ_PORTION,
+                   NGX_COMETA_READ_SIZE);
+}
+
+
+/* What an earlier turn has left. */
+
+static void
+ngx_cometa_device_resume(ngx_cometa_device_t *dev)
+{
+    ngx_cometa_output_t  *rest;
+
+    rest = dev->rest;
+
+    if (rest == NULL) {
+        return;
+    }
+
+    dev->rest = NULL;
+
+    ngx_cometa_device_parse(dev, rest->data, rest->len);
+
+    ngx_free(rest);
+}
+
+
+static void
+ngx_cometa_device_put_off(ngx_cometa_device_t *dev, const u_char *data,
+    size_t len)
+{
+    ngx_cometa_output_t  *rest;
+
+    rest = ngx_alloc(sizeof(ngx_cometa_output_t) + len, dev->connection->log);
+    if (rest == NULL) {
+        ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
+        return;
+    }
+
+    rest->pos = 0;
+    rest->len = len;
+    ngx_memcpy(rest->data, data, len);
+
+    dev->rest = rest;
 }
 
 
@@ -145,7 +232,8 @@ ngx_cometa_device_write_handler(ngx_event_t *wev)
 
     while (out->pos < out->len) {
 
-        n = c->send(c, out->data + out->pos, out->len - out->pos);
+        n = ngx_cometa_connection_send(c, out->data + out->pos,
+                                       out->len - out->pos);
 
         if (n == NGX_AGAIN) {
             if (ngx_handle_write_event(wev, 0) != NGX_OK) {
@@ -176,7 +264,7 @@ ngx_cometa_device_write_handler(ngx_event_t *wev)
 }
 
 
-void
+static void
 ngx_cometa_device_parse(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
     int                  rc;
@@ -188,6 +276,11 @@ ngx_cometa_device_parse(ngx_cometa_device_t *dev, u_char *data, size_t len)
     end = data + len;
 
     while (!dev->closing) {
+
+        if (p < end && ngx_cometa_turn_over()) {
+            ngx_cometa_device_put_off(dev, p, end - p);
+            return;
+        }
 
         rc = cometa_chunk_parse(&dev->chunk, &p, end, dev->conf->max_message,
                                 &piece, &n);
@@ -318,6 +411,8 @@ ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
     ngx_cometa_device_touch(dev);
 
+    ngx_cometa_work += NGX_COMETA_WORK_MESSAGE;
+
     dev->bytes_up += len;
     dev->messages_up++;
 
@@ -394,7 +489,7 @@ ngx_cometa_device_writable(ngx_cometa_device_t *dev)
     /* while it is read, the next bytes may be an answer that is too many */
 
     return dev->connection && dev->output == NULL && !dev->reading
-           && !dev->closing;
+           && !dev->closing && dev->turns == 0;
 }
 
 
@@ -410,7 +505,7 @@ ngx_cometa_device_send(ngx_cometa_device_t *dev, u_char *data, size_t len)
     c = dev->connection;
 
     do {
-        n = c->send(c, data, len);
+        n = ngx_cometa_connection_send(c, data, len);
 
         if (n == NGX_ERROR) {
             c->error = 1;

@@ -32,9 +32,11 @@ struct ngx_cometa_output_s {
 
 void ngx_cometa_device_read_handler(ngx_event_t *rev);
 void ngx_cometa_device_write_handler(ngx_event_t *wev);
-void ngx_cometa_device_read(ngx_cometa_device_t *dev);
-void ngx_cometa_device_parse(ngx_cometa_device_t *dev, u_char *data,
+
+/* A turn: reads on behind these bytes, which came with the attach. */
+void ngx_cometa_device_read(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
+
 void ngx_cometa_device_drop_input(ngx_cometa_device_t *dev);
 
 

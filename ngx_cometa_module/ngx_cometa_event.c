@@ -6,6 +6,7 @@
 #include "ngx_cometa_event.h"
 #include "ngx_cometa_error.h"
 #include "ngx_cometa_interest.h"
+#include "ngx_cometa_turn.h"
 #include "ngx_cometa_webhook.h"
 
 
@@ -55,6 +56,8 @@ ngx_cometa_event_data(ngx_cometa_device_t *dev, u_char *data, size_t len)
     }
 
     ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
+
+    ngx_cometa_work += NGX_COMETA_WORK_EVENT;
 
     mail.type = NGX_COMETA_MAIL_EVENT;
     mail.app = dev->app;

@@ -14,6 +14,7 @@
 #include "ngx_cometa_mailbox.h"
 #include "ngx_cometa_backlog.h"
 #include "ngx_cometa_channel.h"
+#include "ngx_cometa_turn.h"
 
 
 #define NGX_COMETA_MAIL_BATCH      512          /* messages of one turn */
@@ -39,7 +40,7 @@ static int ngx_cometa_mailbox_put(ngx_cometa_slot_t *s, ngx_cometa_mail_t *mail,
 static ngx_uint_t ngx_cometa_mailbox_reserve(ngx_cometa_mail_t *mail);
 static void ngx_cometa_mailbox_event(ngx_event_t *ev);
 static void ngx_cometa_mailbox_turn(ngx_event_t *ev);
-static ngx_uint_t ngx_cometa_mailbox_drain(ngx_uint_t max);
+static ngx_uint_t ngx_cometa_mailbox_drain(ngx_uint_t max, ngx_uint_t work);
 static void ngx_cometa_mailbox_deaths(void);
 static void ngx_cometa_mailbox_retry(ngx_event_t *ev);
 static ngx_uint_t ngx_cometa_mailbox_flush(uint32_t slot);
@@ -291,7 +292,9 @@ ngx_cometa_mailbox_turn(ngx_event_t *ev)
 
     ngx_cometa_mailbox_deaths();
 
-    if (ngx_cometa_mailbox_drain(NGX_COMETA_MAIL_BATCH) <= 1) {
+    if (ngx_cometa_mailbox_drain(NGX_COMETA_MAIL_BATCH, NGX_COMETA_WORK_ALL)
+        <= 1)
+    {
         __atomic_store_n(&slot->sleeping, 1, __ATOMIC_SEQ_CST);
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
 
@@ -314,22 +317,24 @@ ngx_cometa_mailbox_collect(void)
     /* more than a ring can hold: all that was posted before this */
 
     (void) ngx_cometa_mailbox_drain(ngx_cometa_zone.head->ring_size
-                                    / sizeof(ngx_cometa_mail_t));
+                                    / sizeof(ngx_cometa_mail_t),
+                                    NGX_MAX_INT32_VALUE);
 }
 
 
 static ngx_uint_t
-ngx_cometa_mailbox_drain(ngx_uint_t max)
+ngx_cometa_mailbox_drain(ngx_uint_t max, ngx_uint_t work)
 {
     size_t              len, size;
     u_char             *p;
-    ngx_uint_t          n;
+    ngx_uint_t          n, begun;
     ngx_cometa_slot_t  *slot;
 
     slot = &ngx_cometa_zone.slots[ngx_cometa_zone.slot];
     size = ngx_cometa_zone.head->ring_size;
+    begun = ngx_cometa_work;
 
-    for (n = 0; n < max; n++) {
+    for (n = 0; n < max && ngx_cometa_work - begun < work; n++) {
         p = cometa_ring_get(&slot->ring,
                             ngx_cometa_zone.rings
                             + ngx_cometa_zone.slot * size,
@@ -345,6 +350,8 @@ ngx_cometa_mailbox_drain(ngx_uint_t max)
         }
 
         cometa_ring_done(&slot->ring);
+
+        ngx_cometa_work += NGX_COMETA_WORK_LETTER;
     }
 
     return n;

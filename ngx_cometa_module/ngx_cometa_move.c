@@ -280,7 +280,7 @@ ngx_cometa_move_arrived(ngx_connection_t *c, u_char *data, size_t len)
     if (parcel.generation != mcf->generation
         || parcel.conf >= mcf->sockets.nelts)
     {
-        ngx_cometa_connection_close(c);
+        ngx_cometa_connection_close(c, 0);
         return;
     }
 
@@ -322,13 +322,13 @@ ngx_cometa_move_open(ngx_connection_t *c, ngx_cometa_socket_conf_t *conf,
     s = ngx_cometa_socket_create(conf, key);
 
     if (s == NULL) {
-        ngx_cometa_connection_close(c);
+        ngx_cometa_connection_close(c, 0);
         return;
     }
 
     if (ngx_cometa_socket_say(s, answer->data, answer->len) != NGX_OK) {
         ngx_cometa_socket_discard(s);
-        ngx_cometa_connection_close(c);
+        ngx_cometa_connection_close(c, 0);
         return;
     }
 

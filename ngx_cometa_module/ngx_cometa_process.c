@@ -9,6 +9,7 @@
 #include "ngx_cometa_interest.h"
 #include "ngx_cometa_move.h"
 #include "ngx_cometa_webhook.h"
+#include "ngx_cometa_turn.h"
 
 
 #define NGX_COMETA_JOIN_WAIT    5000    /* ms, between tries for a slot */
@@ -74,6 +75,7 @@ ngx_cometa_join(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
+    ngx_cometa_turn_start(cycle);
     ngx_cometa_line_start();
     ngx_cometa_event_start();
 

@@ -11,7 +11,7 @@
 
 #define NGX_COMETA_SOCKET_TABLE    4096     /* queues, by hash of the key */
 #define NGX_COMETA_SOCKET_LINGER   5000     /* ms, for the peer's close */
-#define NGX_COMETA_SOCKET_EXPIRE   1000     /* looked at in one go */
+#define NGX_COMETA_SOCKET_EXPIRE   200      /* looked at in one go */
 
 
 static void ngx_cometa_socket_free(ngx_cometa_socket_t *s);
@@ -55,6 +55,8 @@ ngx_cometa_socket_start(ngx_cycle_t *cycle)
     for (i = 0; i < NGX_COMETA_SOCKET_TABLE; i++) {
         ngx_queue_init(&ngx_cometa_sockets[i]);
     }
+
+    ngx_cometa_socket_output_start(cycle);
 
     return ngx_cometa_socket_io_start(cycle);
 }
@@ -142,6 +144,13 @@ ngx_cometa_socket_free(ngx_cometa_socket_t *s)
     ngx_cometa_bytes_free(&s->message);
     ngx_cometa_bytes_free(&s->control);
     ngx_cometa_bytes_free(&s->output);
+    ngx_cometa_bytes_free(&s->rest);
+
+    /* whoever logs next by the log of the location is another one */
+
+    if (s->conf->log.data == s) {
+        s->conf->log.data = NULL;
+    }
 
     /* last, for it keeps the name of the application */
 
@@ -161,7 +170,7 @@ ngx_cometa_socket_end(ngx_cometa_socket_t *s)
         return;
     }
 
-    ngx_cometa_connection_close(s->connection);
+    ngx_cometa_connection_close(s->connection, s->output.len != 0);
     ngx_cometa_socket_free(s);
 }
 
@@ -236,11 +245,7 @@ ngx_cometa_socket_open(ngx_cometa_socket_t *s, ngx_connection_t *c,
         ngx_cometa_socket_flush(s);
     }
 
-    if (len && !s->dead) {
-        ngx_cometa_socket_parse(s, data, len);
-    }
-
-    ngx_cometa_socket_read(s);
+    ngx_cometa_socket_read(s, data, len);
 }
 
 

@@ -6,6 +6,7 @@
 
 #include "ngx_cometa_socket_io.h"
 #include "ngx_cometa_error.h"
+#include "ngx_cometa_turn.h"
 
 
 #define NGX_COMETA_SOCKET_CALLS    1024     /* outstanding on one socket */
@@ -79,6 +80,8 @@ ngx_cometa_socket_call(ngx_cometa_socket_t *s, u_char *data, size_t len)
         ngx_cometa_socket_reply(s, q, NULL, 0);
         return;
     }
+
+    ngx_cometa_work += NGX_COMETA_WORK_CALL;
 
     /* perhaps the end of it */
 

@@ -1,8 +1,9 @@
 
 /*
- * What the three files of a WebSocket share: its life is in
- * ngx_cometa_socket.c, its frames in ngx_cometa_socket_io.c, its calls in
- * ngx_cometa_socket_call.c. For nobody else.
+ * What the four files of a WebSocket share: its life is in
+ * ngx_cometa_socket.c, what it hears in ngx_cometa_socket_io.c, what it says
+ * in ngx_cometa_socket_output.c, its calls in ngx_cometa_socket_call.c. For
+ * nobody else.
  */
 
 #ifndef _NGX_COMETA_SOCKET_IO_H_INCLUDED_
@@ -32,7 +33,7 @@ struct ngx_cometa_socket_s {
     ngx_cometa_socket_conf_t  *conf;
     ngx_queue_t                link;        /* in the table */
     ngx_queue_t                life;        /* in a queue of conf */
-    ngx_queue_t                held;        /* to be flushed soon */
+    ngx_queue_t                held;        /* to be flushed soon, or later */
     ngx_queue_t                requests;
     ngx_cometa_key_t           key;
     cometa_ws_t                ws;
@@ -40,6 +41,7 @@ struct ngx_cometa_socket_s {
     ngx_cometa_bytes_t         message;
     ngx_cometa_bytes_t         control;
     ngx_cometa_bytes_t         output;
+    ngx_cometa_bytes_t         rest;        /* what was not parsed yet */
 
     uint32_t                   heard;       /* ms */
     uint32_t                   app;
@@ -50,6 +52,8 @@ struct ngx_cometa_socket_s {
     unsigned                   pinged:1;
     unsigned                   closing:1;   /* a close frame was sent */
     unsigned                   failing:1;   /* and no answer is waited for */
+    unsigned                   closed:1;    /* the peer's has come */
+    unsigned                   soon:1;      /* held for this turn only */
     unsigned                   busy:1;      /* its handler is on the stack */
     unsigned                   dead:1;      /* to be freed by that */
 
@@ -62,12 +66,23 @@ struct ngx_cometa_socket_s {
 
 ngx_int_t ngx_cometa_socket_io_start(ngx_cycle_t *cycle);
 void ngx_cometa_socket_read_handler(ngx_event_t *rev);
-void ngx_cometa_socket_write_handler(ngx_event_t *wev);
-void ngx_cometa_socket_read(ngx_cometa_socket_t *s);
-void ngx_cometa_socket_parse(ngx_cometa_socket_t *s, u_char *data,
-    size_t len);
 
-/* Writes now what nothing can be gained for by waiting; or all. */
+/* A turn: reads on behind these bytes, which came with the handshake. */
+void ngx_cometa_socket_read(ngx_cometa_socket_t *s, u_char *data, size_t len);
+
+
+/* In ngx_cometa_socket_output.c */
+
+void ngx_cometa_socket_output_start(ngx_cycle_t *cycle);
+void ngx_cometa_socket_write_handler(ngx_event_t *wev);
+
+/* Writes what it can. NGX_AGAIN: the socket has not taken all of it. */
+ngx_int_t ngx_cometa_socket_write(ngx_cometa_socket_t *s);
+
+/*
+ * Sees to it that the output is written: with all that comes to it in this
+ * turn of the event loop, or with the replies that are outstanding. Or now.
+ */
 void ngx_cometa_socket_settle(ngx_cometa_socket_t *s);
 void ngx_cometa_socket_flush(ngx_cometa_socket_t *s);
 

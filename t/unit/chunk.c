@@ -60,6 +60,10 @@ static const sample_t  samples[] = {
     { "extension, bare LF",     IN("1;a=b\nx\r\n"), "x@7 " },
     { "empty extension",        IN("1;\r\nx\r\n"), "x@5 " },
     { "space before extension", IN("1 \t ;a=\"b; c\"\r\nx\r\n"), "x@16 " },
+    { "space behind the size",  IN("1 \r\nx\r\n"), "x@5 " },
+    { "spaces and tabs behind", IN("05 \t  \r\nhello\r\n1\t\nx"),
+                                "hello@13 x@19 " },
+    { "space behind an empty",  IN("0 \r\n\r\n1\r\ny"), "@4 y@10 " },
     { "extension on empty",     IN("0;x\r\n\r\n1\r\ny"), "@5 y@11 " },
     { "NUL in an extension",    IN("1;\0\r\nx"), "x@6 " },
     { "NUL in data",            IN("1\r\n\n\r\n2\r\n\r\r\r\n"),
@@ -82,6 +86,7 @@ static const sample_t  samples[] = {
 
     { "begun, a digit",         IN("5"), "+" },
     { "begun, a CR",            IN("5\r"), "+" },
+    { "begun, a space",         IN("5 "), "+" },
     { "begun, an extension",    IN("5 ;"), "+" },
     { "begun, size line",       IN("5\r\n"), "+" },
     { "begun, data",            IN("5\r\nhell"), "+hell" },
@@ -105,11 +110,12 @@ static const sample_t  samples[] = {
     { "no digit, bare LF",      IN("\n"), "!size@0" },
     { "no digit, extension",    IN(";a\r\n"), "!size@0" },
     { "space in front",         IN(" 1\r\n"), "!size@0" },
-    { "space behind",           IN("1 \r\n"), "!size@2" },
     { "space inside",           IN("1 1\r\n"), "!size@2" },
     { "9 digits",               IN("000000001\r\n"), "!size@8" },
     { "CR alone",               IN("1\rx"), "!size@2" },
     { "CR CR LF",               IN("1\r\r\n"), "!size@2" },
+    { "CR alone, space",        IN("1 \rx\r\n"), "!size@3" },
+    { "text after a space",     IN("1 a=b\r\n"), "!size@2" },
     { "CR alone, extension",    IN("1;a\rx\r\n"), "!size@4" },
 
     /* too large: as soon as it is known */

@@ -8,6 +8,7 @@ use strict;
 use Errno qw//;
 use IO::Select;
 use IO::Socket::INET;
+use POSIX qw//;
 use Socket qw/ IPPROTO_TCP TCP_NODELAY SOL_SOCKET SO_LINGER SO_RCVBUF /;
 use Test::Nginx;
 use Time::HiRes qw/ sleep time /;
@@ -16,7 +17,8 @@ use constant TIMEOUT => 8;
 use constant BLOCK => 65536;
 
 
-# Options: port (8080, or 8443 with ssl), ssl, rcvbuf.
+# Options: port (8080, or 8443 with ssl), ssl, rcvbuf, tls (the version that is
+# offered: TLSv1_2, TLSv1_3).
 
 sub new {
     my ($class, %o) = @_;
@@ -31,7 +33,7 @@ sub new {
 
     setsockopt($socket, SOL_SOCKET, SO_RCVBUF, $o{rcvbuf}) if $o{rcvbuf};
 
-    $socket = start_tls($socket) if $o{ssl};
+    $socket = start_tls($socket, $o{tls}) if $o{ssl};
 
     $socket->blocking(0);
 
@@ -39,13 +41,14 @@ sub new {
 }
 
 sub start_tls {
-    my ($socket) = @_;
+    my ($socket, $version) = @_;
 
     require IO::Socket::SSL;
 
     return IO::Socket::SSL->start_SSL($socket,
         SSL_verify_mode => IO::Socket::SSL::SSL_VERIFY_NONE(),
         SSL_hostname => 'localhost',
+        $version ? (SSL_version => $version) : (),
         Timeout => TIMEOUT
     ) || die "TLS handshake failed: " . IO::Socket::SSL::errstr() . "\n";
 }
@@ -239,6 +242,22 @@ sub close {
 sub shutdown_write {
     my ($self) = @_;
     shutdown($self->{socket}, 1);
+}
+
+# Bytes past TLS: what the peer then reads is no record.
+
+sub write_plain {
+    my ($self, $data) = @_;
+    return POSIX::write(fileno $self->{socket}, $data, length $data);
+}
+
+# Whether the peer has said by TLS that it ends.
+
+sub said_goodbye {
+    my ($self) = @_;
+
+    # SSL_RECEIVED_SHUTDOWN
+    return Net::SSLeay::get_shutdown($self->{socket}->_get_ssl_object()) & 2;
 }
 
 # Closes with RST; TLS must not say goodbye before it.
