@@ -5,6 +5,7 @@
  */
 
 #include "ngx_cometa_conf.h"
+#include "ngx_cometa_drain.h"
 #include "ngx_cometa_webhook.h"
 
 
@@ -36,6 +37,7 @@ ngx_cometa_create_main_conf(ngx_conf_t *cf)
     }
 
     mcf->stats_window = NGX_CONF_UNSET_MSEC;
+    mcf->drain_rate = NGX_CONF_UNSET_UINT;
     mcf->generation = ++ngx_cometa_generation;
 
     if (ngx_array_init(&mcf->sockets, cf->pool, 4,
@@ -55,6 +57,7 @@ ngx_cometa_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_cometa_main_conf_t *mcf = conf;
 
     ngx_conf_init_msec_value(mcf->stats_window, 15000);
+    ngx_conf_init_uint_value(mcf->drain_rate, NGX_COMETA_DRAIN_RATE);
 
     if (mcf->stats_window < 100 || mcf->stats_window > 86400000) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,

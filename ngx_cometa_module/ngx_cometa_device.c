@@ -12,6 +12,8 @@
 
 #define NGX_COMETA_DEVICE_CHUNK  512    /* devices allocated at once */
 #define NGX_COMETA_DEVICE_EXPIRE 1000   /* closed in one go */
+#define NGX_COMETA_DEVICE_LOOK   4096   /* looked at in one go, to release */
+#define NGX_COMETA_DEVICE_SPARE  5000   /* ms, for outstanding calls */
 
 
 /* Workers that hold WebSockets to a device. */
@@ -211,26 +213,46 @@ ngx_cometa_device_count(void)
 }
 
 
+/*
+ * Walks over the table of devices again and again. A device with an outstanding
+ * call is passed over, until all others have gone and it has had some time more
+ * to answer.
+ */
+
 ngx_uint_t
 ngx_cometa_device_release(ngx_uint_t max)
 {
-    static ngx_uint_t     next;
+    static ngx_uint_t     next, rounds;
+    static ngx_msec_t     since;
 
-    ngx_uint_t            n, total;
+    ngx_uint_t            n, spare;
     ngx_cometa_device_t  *dev;
 
-    total = ngx_cometa_devices_chunks * NGX_COMETA_DEVICE_CHUNK;
+    spare = (rounds == 0
+             || ngx_current_msec - since < NGX_COMETA_DEVICE_SPARE);
 
-    for (n = 0; n < total && max && ngx_cometa_devices_used; n++) {
-        next = (next + 1) % total;
-
+    for (n = 0; n < NGX_COMETA_DEVICE_LOOK && max && ngx_cometa_devices_used;
+         n++)
+    {
         dev = &ngx_cometa_devices[next / NGX_COMETA_DEVICE_CHUNK]
                                  [next % NGX_COMETA_DEVICE_CHUNK];
 
-        if (dev->used && !dev->closing) {
-            ngx_cometa_device_close(dev, NGX_COMETA_DRAINED);
-            max--;
+        if (++next >= ngx_cometa_devices_chunks * NGX_COMETA_DEVICE_CHUNK) {
+            next = 0;
+
+            if (rounds++ == 0) {
+                since = ngx_current_msec;
+            }
         }
+
+        if (!dev->used || dev->closing
+            || (spare && ngx_cometa_device_handlers.outstanding(dev)))
+        {
+            continue;
+        }
+
+        ngx_cometa_device_close(dev, NGX_COMETA_DRAINED);
+        max--;
     }
 
     return ngx_cometa_devices_used;

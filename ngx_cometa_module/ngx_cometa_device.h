@@ -165,7 +165,10 @@ ngx_uint_t ngx_cometa_device_writable(ngx_cometa_device_t *dev);
 #define NGX_COMETA_DEVICE_JSON  2560
 u_char *ngx_cometa_device_json(ngx_cometa_device_t *dev, u_char *dst);
 
-/* Closes up to n devices of this worker; returns how many are left. */
+/*
+ * Lets up to n devices of this worker go, those with an outstanding call last.
+ * Returns how many are left.
+ */
 ngx_uint_t ngx_cometa_device_release(ngx_uint_t n);
 
 /* How many there are in this worker. */

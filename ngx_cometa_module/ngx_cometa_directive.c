@@ -5,6 +5,7 @@
  */
 
 #include "ngx_cometa_conf.h"
+#include "ngx_cometa_drain.h"
 #include "ngx_cometa_webhook.h"
 
 
@@ -303,3 +304,51 @@ ngx_cometa_zone_ready(ngx_shm_zone_t *shm_zone, void *data)
 
     return ngx_cometa_slot_equip(shm_zone->data, shm_zone->shm.log);
 }
+char *
+ngx_cometa_drain_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_cometa_main_conf_t *mcf = conf;
+
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    if (mcf->drain_rate != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        mcf->drain_rate = NGX_COMETA_DRAIN_FASTEST;
+        return NGX_CONF_OK;
+    }
+
+    if (value[1].len <= 7
+        || ngx_strncmp(value[1].data, "rate=", 5) != 0
+        || ngx_strcmp(value[1].data + value[1].len - 2, "/s") != 0)
+    {
+        goto invalid;
+    }
+
+    n = ngx_atoi(value[1].data + 5, value[1].len - 7);
+
+    if (n == NGX_ERROR || n < 1 || n > NGX_COMETA_DRAIN_FASTEST) {
+        goto invalid;
+    }
+
+    mcf->drain_rate = n;
+
+    return NGX_CONF_OK;
+
+invalid:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter \"%V\", expected rate= and a number "
+                       "from 1 to %d with \"/s\" behind it, for example "
+                       "rate=500/s, or \"off\"", &value[1],
+                       NGX_COMETA_DRAIN_FASTEST);
+
+    return NGX_CONF_ERROR;
+}
+
+

@@ -27,6 +27,7 @@ typedef struct {
     ngx_shm_zone_t            *zone;            /* its data: the head */
     size_t                     max_message;     /* of all locations */
     ngx_msec_t                 stats_window;
+    ngx_uint_t                 drain_rate;      /* devices a second */
     ngx_array_t                sockets;         /* ngx_cometa_socket_conf_t * */
     uint32_t                   generation;      /* of the configuration */
 } ngx_cometa_main_conf_t;

@@ -177,6 +177,13 @@ static ngx_command_t  ngx_cometa_commands[] = {
       0,
       NULL },
 
+    { ngx_string("cometa_drain"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_cometa_drain_directive,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("cometa_stats_window"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
       ngx_conf_set_msec_slot,
