@@ -276,6 +276,7 @@ ngx_cometa_device_open(ngx_cometa_device_t *dev, ngx_connection_t *c,
     ngx_queue_insert_tail(&dev->conf->life, &dev->life);
     ngx_cometa_device_arm(dev->conf);
 
+    ngx_cometa_device_log_attached(dev);
     ngx_cometa_device_handlers.opened(dev);
 
     if (len) {
@@ -343,6 +344,11 @@ ngx_cometa_device_finish(ngx_cometa_device_t *dev)
     c = dev->connection;
     reason = dev->reason;
 
+    if (c && dev->life.prev) {
+        ngx_cometa_device_log(dev);
+        ngx_cometa_device_log_detached(dev, reason);
+    }
+
     if (dev->session) {
         ngx_cometa_device_handlers.closed(dev, reason);
 
@@ -368,9 +374,6 @@ ngx_cometa_device_finish(ngx_cometa_device_t *dev)
         {
             (void) c->send(c, (u_char *) "0" CRLF CRLF, 5);
         }
-
-        ngx_log_debug1(NGX_LOG_DEBUG_HTTP, c->log, 0, "cometa device %V",
-                       &ngx_cometa_reasons[reason]);
 
         ngx_cometa_connection_close(c);
     }
@@ -536,12 +539,20 @@ ngx_cometa_device_log_error(ngx_log_t *log, u_char *buf, size_t len)
     }
 
     n = ngx_sock_ntop((struct sockaddr *) dev->addr, dev->addr_len, text,
-                      NGX_SOCKADDR_STRLEN, 0);
+                      NGX_SOCKADDR_STRLEN, 1);
+
+    /* taken over and gone again: the record may be another device's */
+
+    if (ngx_cometa_zone.records[dev->record].hash != dev->hash) {
+        return ngx_snprintf(buf, len, ", client: %*s, session: %uL",
+                            n, text, dev->session);
+    }
 
     ngx_cometa_registry_name(dev->record, &app, &device);
 
-    return ngx_snprintf(buf, len, ", client: %*s, device: \"%V/%V\"",
-                        n, text, &app, &device);
+    return ngx_snprintf(buf, len,
+                        ", client: %*s, device: \"%V/%V\", session: %uL",
+                        n, text, &app, &device, dev->session);
 }
 
 

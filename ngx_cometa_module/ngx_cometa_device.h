@@ -147,6 +147,9 @@ ngx_cometa_device_t *ngx_cometa_device_get(uint32_t handle, uint64_t session);
  */
 void ngx_cometa_device_close(ngx_cometa_device_t *dev, ngx_uint_t reason);
 
+/* Ends it, for it has attached anew; `by` is the address of that client. */
+void ngx_cometa_device_evict(ngx_cometa_device_t *dev, ngx_str_t *by);
+
 /*
  * Writes one chunk. NGX_AGAIN: not now (opening, or an earlier one is still
  * on its way), `ready` is called when it can; NGX_ERROR: it is being closed.

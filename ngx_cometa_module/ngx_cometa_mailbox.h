@@ -16,7 +16,8 @@ typedef enum {
     NGX_COMETA_MAIL_CALL = 0,       /* origin -> owner, a message to a device */
     NGX_COMETA_MAIL_QUERY,          /* origin -> owner, tell about a device */
     NGX_COMETA_MAIL_CANCEL,         /* origin -> owner, nobody waits any more */
-    NGX_COMETA_MAIL_EVICT,          /* owner -> owner, the device is mine now */
+    NGX_COMETA_MAIL_EVICT,          /* owner -> owner, the device is mine now,
+                                       body: its address */
     NGX_COMETA_MAIL_WATCH,          /* holder -> owner, so many WebSockets */
     NGX_COMETA_MAIL_REPLY,          /* owner -> origin */
     NGX_COMETA_MAIL_FAIL,           /* owner -> origin, with `error` */
