@@ -25,7 +25,7 @@ static ngx_uint_t ngx_cometa_attach_enter(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
 static ngx_cometa_device_t *ngx_cometa_attach_device(ngx_http_request_t *r);
 static void ngx_cometa_attach_tell(ngx_http_request_t *r,
-    ngx_cometa_place_t *old);
+    ngx_cometa_place_t *old, ngx_uint_t wait);
 static void ngx_cometa_attach_full(ngx_http_request_t *r);
 static void ngx_cometa_attach_address(ngx_http_request_t *r,
     ngx_cometa_device_t *dev);
@@ -289,14 +289,29 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     ngx_cometa_place_t      old;
     ngx_cometa_device_t    *dev;
     ngx_cometa_loc_conf_t  *lcf;
+    ngx_cometa_takeover_t   takeover;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
     dev = ctx->adoptee;
 
-    rc = ngx_cometa_device_enter(dev, &ctx->key, lcf->takeover, &old);
+    takeover.wanted = lcf->takeover;
+    takeover.limit = lcf->takeover_limit;
+
+    rc = ngx_cometa_device_enter(dev, &ctx->key, &takeover, &old);
 
     if (rc == NGX_DECLINED) {
         return NGX_COMETA_ALREADY_ATTACHED;
+    }
+
+    if (rc == NGX_AGAIN) {
+        ctx->retry = takeover.wait
+                     + ngx_random() % (takeover.wait / 2 + 1);
+
+        if (takeover.first) {
+            ngx_cometa_attach_tell(r, &old, takeover.wait);
+        }
+
+        return NGX_COMETA_DEVICE_BUSY;
     }
 
     if (rc == NGX_BUSY) {
@@ -309,7 +324,7 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
     if (old.session) {
         ngx_cometa_line_hold(dev);
-        ngx_cometa_attach_tell(r, &old);
+        ngx_cometa_attach_tell(r, &old, 0);
     }
 
     if (ngx_cometa_interest_any(ctx->key.hash)) {
@@ -322,12 +337,14 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
 
 /*
- * Tells the owner of the connection that had the device who took it over: only
- * the owner knows the addresses of both.
+ * Tells the owner of the connection that has the device who takes it over, or,
+ * with a time, who must not for so many seconds: only the owner knows the
+ * addresses of both.
  */
 
 static void
-ngx_cometa_attach_tell(ngx_http_request_t *r, ngx_cometa_place_t *old)
+ngx_cometa_attach_tell(ngx_http_request_t *r, ngx_cometa_place_t *old,
+    ngx_uint_t wait)
 {
     u_char              text[NGX_SOCKADDR_STRLEN];
     ngx_str_t           addr;
@@ -345,6 +362,7 @@ ngx_cometa_attach_tell(ngx_http_request_t *r, ngx_cometa_place_t *old)
     mail.type = NGX_COMETA_MAIL_EVICT;
     mail.handle = old->handle;
     mail.session = old->session;
+    mail.timeout = wait;
 
     ngx_cometa_mailbox_tell(old->slot, old->epoch, &mail, &addr);
 }

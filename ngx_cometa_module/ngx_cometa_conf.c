@@ -105,6 +105,7 @@ ngx_cometa_create_loc_conf(ngx_conf_t *cf)
     conf->queue = NGX_CONF_UNSET_UINT;
     conf->max_message = NGX_CONF_UNSET_SIZE;
     conf->takeover = NGX_CONF_UNSET;
+    conf->takeover_limit = NGX_CONF_UNSET_UINT;
     conf->websocket_key_timeout = NGX_CONF_UNSET_MSEC;
     conf->websocket_timeout = NGX_CONF_UNSET_MSEC;
     conf->websocket_move = NGX_CONF_UNSET;
@@ -179,7 +180,12 @@ ngx_cometa_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_msec_value(conf->send_wait, prev->send_wait, 0);
     ngx_conf_merge_uint_value(conf->queue, prev->queue, 16);
+    if (conf->takeover == NGX_CONF_UNSET) {
+        conf->takeover_limit = prev->takeover_limit;
+    }
+
     ngx_conf_merge_value(conf->takeover, prev->takeover, 1);
+    ngx_conf_init_uint_value(conf->takeover_limit, 5);
     ngx_conf_merge_msec_value(conf->websocket_key_timeout,
                               prev->websocket_key_timeout, 60000);
     ngx_conf_merge_msec_value(conf->websocket_timeout,

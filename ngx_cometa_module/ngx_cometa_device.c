@@ -88,7 +88,7 @@ ngx_cometa_device_create(ngx_cometa_device_conf_t *conf)
 
 ngx_int_t
 ngx_cometa_device_enter(ngx_cometa_device_t *dev, ngx_cometa_key_t *key,
-    ngx_uint_t takeover, ngx_cometa_place_t *old)
+    ngx_cometa_takeover_t *takeover, ngx_cometa_place_t *old)
 {
     ngx_int_t           rc;
     ngx_cometa_place_t  place;

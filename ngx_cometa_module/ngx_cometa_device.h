@@ -125,7 +125,8 @@ ngx_cometa_device_t *ngx_cometa_device_create(ngx_cometa_device_conf_t *conf);
  * ngx_cometa_registry_attach() does.
  */
 ngx_int_t ngx_cometa_device_enter(ngx_cometa_device_t *dev,
-    ngx_cometa_key_t *key, ngx_uint_t takeover, ngx_cometa_place_t *old);
+    ngx_cometa_key_t *key, ngx_cometa_takeover_t *takeover,
+    ngx_cometa_place_t *old);
 
 /* Undoes both for a device that will not be opened. */
 void ngx_cometa_device_discard(ngx_cometa_device_t *dev);
@@ -149,6 +150,10 @@ void ngx_cometa_device_close(ngx_cometa_device_t *dev, ngx_uint_t reason);
 
 /* Ends it, for it has attached anew; `by` is the address of that client. */
 void ngx_cometa_device_evict(ngx_cometa_device_t *dev, ngx_str_t *by);
+
+/* Logs that a client was refused which wanted to take it over once more. */
+void ngx_cometa_device_flaps(ngx_cometa_device_t *dev, ngx_str_t *by,
+    ngx_uint_t wait);
 
 /*
  * Writes one chunk. NGX_AGAIN: not now (opening, or an earlier one is still

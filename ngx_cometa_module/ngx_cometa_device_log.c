@@ -36,7 +36,7 @@ ngx_cometa_device_log_detached(ngx_cometa_device_t *dev, ngx_uint_t reason)
 }
 
 
-/* It may be opening, and have no connection yet. */
+/* These two may come while it is opening, and has no connection yet. */
 
 void
 ngx_cometa_device_evict(ngx_cometa_device_t *dev, ngx_str_t *by)
@@ -47,4 +47,17 @@ ngx_cometa_device_evict(ngx_cometa_device_t *dev, ngx_str_t *by)
                   "device is taken over by client %V", by);
 
     ngx_cometa_device_close(dev, NGX_COMETA_TAKEN_OVER);
+}
+
+
+void
+ngx_cometa_device_flaps(ngx_cometa_device_t *dev, ngx_str_t *by,
+    ngx_uint_t wait)
+{
+    ngx_cometa_device_log(dev);
+
+    ngx_log_error(NGX_LOG_NOTICE, &dev->conf->log, 0,
+                  "device is taken over too often, two clients seem to have "
+                  "the same device id: client %V is refused for %ui s",
+                  by, wait);
 }

@@ -136,6 +136,52 @@ ngx_cometa_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
+ngx_cometa_takeover_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_cometa_loc_conf_t *lcf = conf;
+
+    char       *rv;
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    rv = ngx_conf_set_flag_slot(cf, cmd, conf);
+
+    if (rv != NGX_CONF_OK || cf->args->nelts == 2) {
+        return rv;
+    }
+
+    value = cf->args->elts;
+
+    if (!lcf->takeover || ngx_strncmp(value[2].data, "limit=", 6) != 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\", expected \"on\" alone, "
+                           "\"on limit=number\", \"on limit=off\" or "
+                           "\"off\"", &value[2]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_strcmp(value[2].data + 6, "off") == 0) {
+        lcf->takeover_limit = 0;
+        return NGX_CONF_OK;
+    }
+
+    n = ngx_atoi(value[2].data + 6, value[2].len - 6);
+
+    if (n == NGX_ERROR || n < 1 || n > COMETA_FLAP_LIMIT) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\", expected limit= and a "
+                           "number from 1 to %d, or \"off\"", &value[2],
+                           COMETA_FLAP_LIMIT);
+        return NGX_CONF_ERROR;
+    }
+
+    lcf->takeover_limit = n;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
 ngx_cometa_webhook_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_cometa_loc_conf_t *lcf = conf;
@@ -279,31 +325,6 @@ ngx_cometa_time_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-static ngx_int_t
-ngx_cometa_zone_ready(ngx_shm_zone_t *shm_zone, void *data)
-{
-    ngx_cycle_t             *cycle;
-    ngx_core_conf_t         *ccf;
-    ngx_cometa_main_conf_t  *mcf;
-
-    mcf = shm_zone->data;
-    cycle = mcf->cycle;
-
-    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
-
-    if (ngx_cometa_zone_init(shm_zone, mcf->max_message,
-                             ccf->worker_processes, data)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (data) {
-        return NGX_OK;
-    }
-
-    return ngx_cometa_slot_equip(shm_zone->data, shm_zone->shm.log);
-}
 char *
 ngx_cometa_drain_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
@@ -352,3 +373,28 @@ invalid:
 }
 
 
+static ngx_int_t
+ngx_cometa_zone_ready(ngx_shm_zone_t *shm_zone, void *data)
+{
+    ngx_cycle_t             *cycle;
+    ngx_core_conf_t         *ccf;
+    ngx_cometa_main_conf_t  *mcf;
+
+    mcf = shm_zone->data;
+    cycle = mcf->cycle;
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+
+    if (ngx_cometa_zone_init(shm_zone, mcf->max_message,
+                             ccf->worker_processes, data)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (data) {
+        return NGX_OK;
+    }
+
+    return ngx_cometa_slot_equip(shm_zone->data, shm_zone->shm.log);
+}

@@ -54,6 +54,7 @@ typedef struct {
     size_t                     max_message;
     ngx_uint_t                 max_given;       /* not the default */
     ngx_flag_t                 takeover;
+    ngx_uint_t                 takeover_limit;  /* in 10 s; 0: none */
 
     ngx_msec_t                 websocket_key_timeout;
     ngx_msec_t                 websocket_timeout;
@@ -69,6 +70,8 @@ typedef struct {
 typedef struct {
     ngx_cometa_key_t           key;
     ngx_uint_t                 error;           /* the word of an answer */
+    ngx_uint_t                 retry;           /* s, Retry-After of it; 0:
+                                                   what the word has */
     uint64_t                   latency;         /* us */
     uint64_t                   session;
     unsigned                   called:1;        /* latency is known */

@@ -195,6 +195,11 @@ ngx_cometa_line_evict(ngx_cometa_mail_t *mail, u_char *body, size_t len)
     by.data = body;
     by.len = len;
 
+    if (mail->timeout) {
+        ngx_cometa_device_flaps(dev, &by, mail->timeout);
+        return;
+    }
+
     ngx_cometa_device_evict(dev, &by);
 }
 

@@ -54,7 +54,9 @@ typedef struct {
     uint16_t          queue;        /* CALL: how many may wait; WATCH: n */
     uint16_t          app;          /* answers: of the device */
     uint32_t          handle;       /* of the device, at its owner */
-    uint32_t          timeout;      /* CALL: ms that a reply may be owed */
+    uint32_t          timeout;      /* CALL: ms that a reply may be owed;
+                                       EVICT: s that its taking over is
+                                       delayed, it stays where it is */
     ngx_cometa_ref_t  ref;          /* of the call */
     uint64_t          session;      /* of the device */
     uint64_t          deadline;     /* CALL: ms, ngx_current_msec */

@@ -9,6 +9,7 @@
 
 
 #include "ngx_cometa.h"
+#include "cometa_flap.h"
 #include "cometa_hash.h"
 #include "cometa_histogram.h"
 #include "cometa_ring.h"
@@ -44,7 +45,7 @@
  */
 
 #define NGX_COMETA_ZONE_MAGIC    0x434f4d45
-#define NGX_COMETA_ZONE_VERSION  2
+#define NGX_COMETA_ZONE_VERSION  3
 #define NGX_COMETA_ROWS          4096   /* of interests */
 #define NGX_COMETA_NONE          0xffffffff
 #define NGX_COMETA_MESSAGE_HEAD  64     /* what mail adds to a payload */
@@ -232,6 +233,7 @@ typedef struct {
     uint32_t         handle;            /* in the owner's table of devices */
     uint16_t         slot;
     uint16_t         app;
+    cometa_flap_t    flap;              /* takeovers of late */
     uint8_t          len;
     u_char           id[NGX_COMETA_ID_MAX];
 } ngx_cometa_record_t;
