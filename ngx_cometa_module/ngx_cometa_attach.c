@@ -24,7 +24,11 @@ static ngx_int_t ngx_cometa_attach_open(ngx_http_request_t *r);
 static ngx_uint_t ngx_cometa_attach_enter(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
 static ngx_cometa_device_t *ngx_cometa_attach_device(ngx_http_request_t *r);
+static void ngx_cometa_attach_tell(ngx_http_request_t *r,
+    ngx_cometa_place_t *old, ngx_uint_t wait);
 static void ngx_cometa_attach_full(ngx_http_request_t *r);
+static void ngx_cometa_attach_address(ngx_http_request_t *r,
+    ngx_cometa_device_t *dev);
 static ngx_int_t ngx_cometa_attach_info(ngx_http_request_t *r,
     ngx_cometa_device_t *dev);
 static ngx_int_t ngx_cometa_attach_answer(ngx_http_request_t *r);
@@ -135,6 +139,11 @@ ngx_cometa_attach_refuse(ngx_http_request_t *r, ngx_uint_t error)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
 
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                  "attach refused: %V, device: \"%V/%V\"",
+                  ngx_cometa_http_word(error), &ctx->key.app,
+                  &ctx->key.device);
+
     ctx->lingering = 1;
     r->lingering_close = 1;
     r->keepalive = 0;
@@ -241,6 +250,8 @@ ngx_cometa_attach_device(ngx_http_request_t *r)
 
     dev->sdk = !r->headers_in.chunked;
 
+    ngx_cometa_attach_address(r, dev);
+
     if (ngx_cometa_attach_info(r, dev) != NGX_OK) {
         ngx_cometa_device_discard(dev);
         return NULL;
@@ -250,23 +261,57 @@ ngx_cometa_attach_device(ngx_http_request_t *r)
 }
 
 
+/*
+ * The log needs it as soon as the device can be found. Of the client of a unix
+ * socket the path, which is empty as a rule, is not kept.
+ */
+
+static void
+ngx_cometa_attach_address(ngx_http_request_t *r, ngx_cometa_device_t *dev)
+{
+    size_t             len;
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    len = (c->sockaddr->sa_family == AF_UNIX) ? sizeof(sa_family_t)
+                                              : (size_t) c->socklen;
+
+    dev->addr_len = ngx_min(len, sizeof(dev->addr));
+    ngx_memcpy(dev->addr, c->sockaddr, dev->addr_len);
+}
+
+
 static ngx_uint_t
 ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
     ngx_int_t               rc;
-    ngx_str_t               none;
-    ngx_cometa_mail_t       mail;
     ngx_cometa_place_t      old;
     ngx_cometa_device_t    *dev;
     ngx_cometa_loc_conf_t  *lcf;
+    ngx_cometa_takeover_t   takeover;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
     dev = ctx->adoptee;
 
-    rc = ngx_cometa_device_enter(dev, &ctx->key, lcf->takeover, &old);
+    takeover.wanted = lcf->takeover;
+    takeover.limit = lcf->takeover_limit;
+
+    rc = ngx_cometa_device_enter(dev, &ctx->key, &takeover, &old);
 
     if (rc == NGX_DECLINED) {
         return NGX_COMETA_ALREADY_ATTACHED;
+    }
+
+    if (rc == NGX_AGAIN) {
+        ctx->retry = takeover.wait
+                     + ngx_random() % (takeover.wait / 2 + 1);
+
+        if (takeover.first) {
+            ngx_cometa_attach_tell(r, &old, takeover.wait);
+        }
+
+        return NGX_COMETA_DEVICE_BUSY;
     }
 
     if (rc == NGX_BUSY) {
@@ -279,16 +324,7 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
     if (old.session) {
         ngx_cometa_line_hold(dev);
-
-        ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
-        ngx_str_null(&none);
-
-        mail.type = NGX_COMETA_MAIL_EVICT;
-        mail.app = dev->app;
-        mail.handle = old.handle;
-        mail.session = old.session;
-
-        ngx_cometa_mailbox_tell(old.slot, old.epoch, &mail, &none);
+        ngx_cometa_attach_tell(r, &old, 0);
     }
 
     if (ngx_cometa_interest_any(ctx->key.hash)) {
@@ -297,6 +333,39 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     }
 
     return NGX_COMETA_OK;
+}
+
+
+/*
+ * Tells the owner of the connection that has the device who takes it over, or,
+ * with a time, who must not for so many seconds: only the owner knows the
+ * addresses of both.
+ */
+
+static void
+ngx_cometa_attach_tell(ngx_http_request_t *r, ngx_cometa_place_t *old,
+    ngx_uint_t wait)
+{
+    u_char              text[NGX_SOCKADDR_STRLEN];
+    ngx_str_t           addr;
+    ngx_connection_t   *c;
+    ngx_cometa_mail_t   mail;
+
+    c = r->connection;
+
+    addr.data = text;
+    addr.len = ngx_sock_ntop(c->sockaddr, c->socklen, text,
+                             NGX_SOCKADDR_STRLEN, 1);
+
+    ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
+
+    mail.type = NGX_COMETA_MAIL_EVICT;
+    mail.app = old->app;
+    mail.handle = old->handle;
+    mail.session = old->session;
+    mail.timeout = wait;
+
+    ngx_cometa_mailbox_tell(old->slot, old->epoch, &mail, &addr);
 }
 
 

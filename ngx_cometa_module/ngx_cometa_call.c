@@ -238,13 +238,16 @@ ngx_cometa_call_route(ngx_cometa_call_t *call)
         }
 
         if (rc == NGX_BUSY) {
-            break;
+            ngx_cometa_call_end(call, NGX_COMETA_OVERLOADED, NULL, 0);
+            return;
         }
 
         /* its worker has just died: it is offline, or elsewhere already */
     }
 
-    ngx_cometa_call_end(call, NGX_COMETA_OVERLOADED, NULL, 0);
+    /* nothing was written: wherever it was looked for it had moved on */
+
+    ngx_cometa_call_end(call, NGX_COMETA_DEVICE_BUSY, NULL, 0);
 }
 
 

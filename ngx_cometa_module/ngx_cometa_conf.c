@@ -5,6 +5,7 @@
  */
 
 #include "ngx_cometa_conf.h"
+#include "ngx_cometa_drain.h"
 
 
 static char *ngx_cometa_check_loc_conf(ngx_conf_t *cf, ngx_cometa_loc_conf_t
@@ -33,6 +34,7 @@ ngx_cometa_create_main_conf(ngx_conf_t *cf)
     }
 
     mcf->stats_window = NGX_CONF_UNSET_MSEC;
+    mcf->drain_rate = NGX_CONF_UNSET_UINT;
     mcf->generation = ++ngx_cometa_generation;
 
     if (ngx_array_init(&mcf->sockets, cf->pool, 4,
@@ -62,6 +64,7 @@ ngx_cometa_init_main_conf(ngx_conf_t *cf, void *conf)
     }
 
     ngx_conf_init_msec_value(mcf->stats_window, 15000);
+    ngx_conf_init_uint_value(mcf->drain_rate, NGX_COMETA_DRAIN_RATE);
 
     if (mcf->stats_window < 100 || mcf->stats_window > 86400000) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -108,6 +111,7 @@ ngx_cometa_create_loc_conf(ngx_conf_t *cf)
     conf->queue = NGX_CONF_UNSET_UINT;
     conf->max_message = NGX_CONF_UNSET_SIZE;
     conf->takeover = NGX_CONF_UNSET;
+    conf->takeover_limit = NGX_CONF_UNSET_UINT;
     conf->websocket_key_timeout = NGX_CONF_UNSET_MSEC;
     conf->websocket_timeout = NGX_CONF_UNSET_MSEC;
     conf->websocket_move = NGX_CONF_UNSET;
@@ -181,7 +185,12 @@ ngx_cometa_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_conf_merge_msec_value(conf->send_wait, prev->send_wait, 0);
     ngx_conf_merge_uint_value(conf->queue, prev->queue, 16);
+    if (conf->takeover == NGX_CONF_UNSET) {
+        conf->takeover_limit = prev->takeover_limit;
+    }
+
     ngx_conf_merge_value(conf->takeover, prev->takeover, 1);
+    ngx_conf_init_uint_value(conf->takeover_limit, 5);
     ngx_conf_merge_msec_value(conf->websocket_key_timeout,
                               prev->websocket_key_timeout, 60000);
     ngx_conf_merge_msec_value(conf->websocket_timeout,

@@ -22,9 +22,13 @@ char *ngx_cometa_handler_directive(ngx_conf_t *cf, ngx_command_t *cmd, void
     *conf);
 char *ngx_cometa_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd, void
     *conf);
+char *ngx_cometa_takeover_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_cometa_webhook_directive(ngx_conf_t *cf, ngx_command_t *cmd, void
     *conf);
 char *ngx_cometa_time_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_cometa_drain_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* The webhook of a location; when all locations are known. */
 ngx_int_t ngx_cometa_webhook_init(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf);

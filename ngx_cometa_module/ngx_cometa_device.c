@@ -12,6 +12,8 @@
 
 #define NGX_COMETA_DEVICE_CHUNK  512    /* devices allocated at once */
 #define NGX_COMETA_DEVICE_EXPIRE 200    /* closed in one go */
+#define NGX_COMETA_DEVICE_LOOK   4096   /* looked at in one go, to release */
+#define NGX_COMETA_DEVICE_SPARE  5000   /* ms, for outstanding calls */
 
 
 /* Workers that hold WebSockets to a device. */
@@ -86,7 +88,7 @@ ngx_cometa_device_create(ngx_cometa_device_conf_t *conf)
 
 ngx_int_t
 ngx_cometa_device_enter(ngx_cometa_device_t *dev, ngx_cometa_key_t *key,
-    ngx_uint_t takeover, ngx_cometa_place_t *old)
+    ngx_cometa_takeover_t *takeover, ngx_cometa_place_t *old)
 {
     ngx_int_t           rc;
     ngx_cometa_place_t  place;
@@ -220,26 +222,46 @@ ngx_cometa_device_count(void)
 }
 
 
+/*
+ * Walks over the table of devices again and again. A device with an outstanding
+ * call is passed over, until all others have gone and it has had some time more
+ * to answer.
+ */
+
 ngx_uint_t
 ngx_cometa_device_release(ngx_uint_t max)
 {
-    static ngx_uint_t     next;
+    static ngx_uint_t     next, rounds;
+    static ngx_msec_t     since;
 
-    ngx_uint_t            n, total;
+    ngx_uint_t            n, spare;
     ngx_cometa_device_t  *dev;
 
-    total = ngx_cometa_devices_chunks * NGX_COMETA_DEVICE_CHUNK;
+    spare = (rounds == 0
+             || ngx_current_msec - since < NGX_COMETA_DEVICE_SPARE);
 
-    for (n = 0; n < total && max && ngx_cometa_devices_used; n++) {
-        next = (next + 1) % total;
-
+    for (n = 0; n < NGX_COMETA_DEVICE_LOOK && max && ngx_cometa_devices_used;
+         n++)
+    {
         dev = &ngx_cometa_devices[next / NGX_COMETA_DEVICE_CHUNK]
                                  [next % NGX_COMETA_DEVICE_CHUNK];
 
-        if (dev->used && !dev->closing) {
-            ngx_cometa_device_close(dev, NGX_COMETA_DRAINED);
-            max--;
+        if (++next >= ngx_cometa_devices_chunks * NGX_COMETA_DEVICE_CHUNK) {
+            next = 0;
+
+            if (rounds++ == 0) {
+                since = ngx_current_msec;
+            }
         }
+
+        if (!dev->used || dev->closing
+            || (spare && ngx_cometa_device_handlers.outstanding(dev)))
+        {
+            continue;
+        }
+
+        ngx_cometa_device_close(dev, NGX_COMETA_DRAINED);
+        max--;
     }
 
     return ngx_cometa_devices_used;
@@ -263,6 +285,7 @@ ngx_cometa_device_open(ngx_cometa_device_t *dev, ngx_connection_t *c,
     ngx_queue_insert_tail(&dev->conf->life, &dev->life);
     ngx_cometa_device_arm(dev->conf);
 
+    ngx_cometa_device_log_attached(dev);
     ngx_cometa_device_handlers.opened(dev);
 
     /*
@@ -325,6 +348,11 @@ ngx_cometa_device_finish(ngx_cometa_device_t *dev)
     c = dev->connection;
     reason = dev->reason;
 
+    if (c && dev->life.prev) {
+        ngx_cometa_device_log(dev);
+        ngx_cometa_device_log_detached(dev, reason);
+    }
+
     if (dev->session) {
         ngx_cometa_device_handlers.closed(dev, reason);
 
@@ -349,9 +377,6 @@ ngx_cometa_device_finish(ngx_cometa_device_t *dev)
             quiet = (ngx_cometa_connection_send(c, (u_char *) "0" CRLF CRLF, 5)
                      != 5);
         }
-
-        ngx_log_debug1(NGX_LOG_DEBUG_HTTP, c->log, 0, "cometa device %V",
-                       &ngx_cometa_reasons[reason]);
 
         ngx_cometa_connection_close(c, quiet);
     }
@@ -517,12 +542,20 @@ ngx_cometa_device_log_error(ngx_log_t *log, u_char *buf, size_t len)
     }
 
     n = ngx_sock_ntop((struct sockaddr *) dev->addr, dev->addr_len, text,
-                      NGX_SOCKADDR_STRLEN, 0);
+                      NGX_SOCKADDR_STRLEN, 1);
+
+    /* taken over and gone again: the record may be another device's */
+
+    if (ngx_cometa_zone.records[dev->record].hash != dev->hash) {
+        return ngx_snprintf(buf, len, ", client: %*s, session: %uL",
+                            n, text, dev->session);
+    }
 
     ngx_cometa_registry_name(dev->record, &app, &device);
 
-    return ngx_snprintf(buf, len, ", client: %*s, device: \"%V/%V\"",
-                        n, text, &app, &device);
+    return ngx_snprintf(buf, len,
+                        ", client: %*s, device: \"%V/%V\", session: %uL",
+                        n, text, &app, &device, dev->session);
 }
 
 

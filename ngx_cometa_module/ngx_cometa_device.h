@@ -127,7 +127,8 @@ ngx_cometa_device_t *ngx_cometa_device_create(ngx_cometa_device_conf_t *conf);
  * ngx_cometa_registry_attach() does.
  */
 ngx_int_t ngx_cometa_device_enter(ngx_cometa_device_t *dev,
-    ngx_cometa_key_t *key, ngx_uint_t takeover, ngx_cometa_place_t *old);
+    ngx_cometa_key_t *key, ngx_cometa_takeover_t *takeover,
+    ngx_cometa_place_t *old);
 
 /* Undoes both for a device that will not be opened. */
 void ngx_cometa_device_discard(ngx_cometa_device_t *dev);
@@ -149,6 +150,13 @@ ngx_cometa_device_t *ngx_cometa_device_get(uint32_t handle, uint64_t session);
  */
 void ngx_cometa_device_close(ngx_cometa_device_t *dev, ngx_uint_t reason);
 
+/* Ends it, for it has attached anew; `by` is the address of that client. */
+void ngx_cometa_device_evict(ngx_cometa_device_t *dev, ngx_str_t *by);
+
+/* Logs that a client was refused which wanted to take it over once more. */
+void ngx_cometa_device_flaps(ngx_cometa_device_t *dev, ngx_str_t *by,
+    ngx_uint_t wait);
+
 /*
  * Writes one chunk. NGX_AGAIN: not now (opening, or an earlier one is still
  * on its way), `ready` is called when it can; NGX_ERROR: it is being closed.
@@ -167,7 +175,10 @@ ngx_uint_t ngx_cometa_device_writable(ngx_cometa_device_t *dev);
 #define NGX_COMETA_DEVICE_JSON  2560
 u_char *ngx_cometa_device_json(ngx_cometa_device_t *dev, u_char *dst);
 
-/* Closes up to n devices of this worker; returns how many are left. */
+/*
+ * Lets up to n devices of this worker go, those with an outstanding call last.
+ * Returns how many are left.
+ */
 ngx_uint_t ngx_cometa_device_release(ngx_uint_t n);
 
 /* How many there are in this worker. */

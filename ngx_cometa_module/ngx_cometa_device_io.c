@@ -6,6 +6,7 @@
 
 #include "ngx_cometa_device_io.h"
 #include "ngx_cometa_compat.h"
+#include "ngx_cometa_drain.h"
 #include "ngx_cometa_turn.h"
 
 
@@ -68,9 +69,10 @@ ngx_cometa_device_read_handler(ngx_event_t *rev)
     ngx_cometa_device_log(dev);
 
     if (c->close) {
-        /* worker_shutdown_timeout */
+        /* worker_shutdown_timeout: it goes when its turn comes */
+        c->close = 0;
         c->error = 0;
-        ngx_cometa_device_close(dev, NGX_COMETA_DRAINED);
+        ngx_cometa_drain_overdue();
         return;
     }
 

@@ -1,7 +1,8 @@
 
 /*
- * What the two files of a device share: the connection's end of it is in
- * ngx_cometa_device_io.c, its life in ngx_cometa_device.c. For nobody else.
+ * What the files of a device share: the connection's end of it is in
+ * ngx_cometa_device_io.c, its life in ngx_cometa_device.c, what the log says
+ * of it in ngx_cometa_device_log.c. For nobody else.
  */
 
 #ifndef _NGX_COMETA_DEVICE_IO_H_INCLUDED_
@@ -38,6 +39,13 @@ void ngx_cometa_device_read(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
 
 void ngx_cometa_device_drop_input(ngx_cometa_device_t *dev);
+
+
+/* In ngx_cometa_device_log.c */
+
+void ngx_cometa_device_log_attached(ngx_cometa_device_t *dev);
+void ngx_cometa_device_log_detached(ngx_cometa_device_t *dev,
+    ngx_uint_t reason);
 
 
 /* In ngx_cometa_device.c */

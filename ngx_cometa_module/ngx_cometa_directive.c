@@ -5,6 +5,7 @@
  */
 
 #include "ngx_cometa_conf.h"
+#include "ngx_cometa_drain.h"
 
 
 #define NGX_COMETA_ZONE_MAX  ((off_t) 1 << 40)
@@ -180,6 +181,52 @@ ngx_cometa_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+char *
+ngx_cometa_takeover_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_cometa_loc_conf_t *lcf = conf;
+
+    char       *rv;
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    rv = ngx_conf_set_flag_slot(cf, cmd, conf);
+
+    if (rv != NGX_CONF_OK || cf->args->nelts == 2) {
+        return rv;
+    }
+
+    value = cf->args->elts;
+
+    if (!lcf->takeover || ngx_strncmp(value[2].data, "limit=", 6) != 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\", expected \"on\" alone, "
+                           "\"on limit=number\", \"on limit=off\" or "
+                           "\"off\"", &value[2]);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_strcmp(value[2].data + 6, "off") == 0) {
+        lcf->takeover_limit = 0;
+        return NGX_CONF_OK;
+    }
+
+    n = ngx_atoi(value[2].data + 6, value[2].len - 6);
+
+    if (n == NGX_ERROR || n < 1 || n > COMETA_FLAP_LIMIT) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid parameter \"%V\", expected limit= and a "
+                           "number from 1 to %d, or \"off\"", &value[2],
+                           COMETA_FLAP_LIMIT);
+        return NGX_CONF_ERROR;
+    }
+
+    lcf->takeover_limit = n;
+
+    return NGX_CONF_OK;
+}
+
+
 /* A time, and a second one that must not be shorter, named by cmd->post. */
 
 char *
@@ -243,6 +290,54 @@ ngx_cometa_time_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return NGX_CONF_OK;
+}
+
+
+char *
+ngx_cometa_drain_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_cometa_main_conf_t *mcf = conf;
+
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    if (mcf->drain_rate != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        mcf->drain_rate = NGX_COMETA_DRAIN_FASTEST;
+        return NGX_CONF_OK;
+    }
+
+    if (value[1].len <= 7
+        || ngx_strncmp(value[1].data, "rate=", 5) != 0
+        || ngx_strcmp(value[1].data + value[1].len - 2, "/s") != 0)
+    {
+        goto invalid;
+    }
+
+    n = ngx_atoi(value[1].data + 5, value[1].len - 7);
+
+    if (n == NGX_ERROR || n < 1 || n > NGX_COMETA_DRAIN_FASTEST) {
+        goto invalid;
+    }
+
+    mcf->drain_rate = n;
+
+    return NGX_CONF_OK;
+
+invalid:
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter \"%V\", expected rate= and a number "
+                       "from 1 to %d with \"/s\" behind it, for example "
+                       "rate=500/s, or \"off\"", &value[1],
+                       NGX_COMETA_DRAIN_FASTEST);
+
+    return NGX_CONF_ERROR;
 }
 
 

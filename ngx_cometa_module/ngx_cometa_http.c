@@ -396,8 +396,10 @@ static ngx_int_t
 ngx_cometa_http_error_headers(ngx_http_request_t *r, ngx_uint_t error)
 {
     ngx_str_t            value;
+    ngx_cometa_ctx_t    *ctx;
     ngx_cometa_error_t  *e;
 
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
     e = &ngx_cometa_errors[error];
 
     if (error == NGX_COMETA_UPGRADE_REQUIRED) {
@@ -426,7 +428,9 @@ ngx_cometa_http_error_headers(ngx_http_request_t *r, ngx_uint_t error)
     }
 
     value.len = ngx_sprintf(value.data, "%ui",
-                            e->retry + ngx_random() % (e->retry + 1))
+                            ctx->retry
+                            ? ctx->retry
+                            : e->retry + ngx_random() % (e->retry + 1))
                 - value.data;
 
     return ngx_cometa_header_add(r, "Retry-After", 11, &value)

@@ -28,6 +28,7 @@ typedef struct {
     ngx_shm_zone_t            *zone;            /* its data: the head */
     size_t                     max_message;     /* of all locations */
     ngx_msec_t                 stats_window;
+    ngx_uint_t                 drain_rate;      /* devices a second */
     ngx_array_t                sockets;         /* ngx_cometa_socket_conf_t * */
     ngx_array_t                webhooks;        /* ngx_cometa_webhook_conf_t * */
     uint32_t                   generation;      /* of the configuration */
@@ -55,6 +56,7 @@ typedef struct {
     size_t                     max_message;
     ngx_uint_t                 max_given;       /* not the default */
     ngx_flag_t                 takeover;
+    ngx_uint_t                 takeover_limit;  /* in 10 s; 0: none */
 
     ngx_msec_t                 websocket_key_timeout;
     ngx_msec_t                 websocket_timeout;
@@ -69,6 +71,8 @@ typedef struct {
 typedef struct {
     ngx_cometa_key_t           key;
     ngx_uint_t                 error;           /* the word of an answer */
+    ngx_uint_t                 retry;           /* s, Retry-After of it; 0:
+                                                   what the word has */
     uint64_t                   latency;         /* us */
     uint64_t                   session;
     unsigned                   called:1;        /* latency is known */

@@ -49,6 +49,8 @@ typedef struct {
 
 static void ngx_cometa_line_call(ngx_cometa_mail_t *mail, u_char *body,
     size_t len);
+static void ngx_cometa_line_evict(ngx_cometa_mail_t *mail, u_char *body,
+    size_t len);
 static void ngx_cometa_line_query(ngx_cometa_mail_t *mail);
 static void ngx_cometa_line_cancel(ngx_cometa_mail_t *mail);
 static ngx_cometa_line_t *ngx_cometa_line_get(ngx_cometa_device_t *dev);
@@ -104,11 +106,7 @@ ngx_cometa_line_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
         return;
 
     case NGX_COMETA_MAIL_EVICT:
-        dev = ngx_cometa_device_get(mail->handle, mail->session);
-        if (dev) {
-            ngx_cometa_device_close(dev, NGX_COMETA_TAKEN_OVER);
-        }
-
+        ngx_cometa_line_evict(mail, body, len);
         return;
 
     case NGX_COMETA_MAIL_WATCH:
@@ -180,6 +178,29 @@ failed:
 
     ngx_cometa_line_answer(&mail->ref, NGX_COMETA_MAIL_FAIL, error, dev, 0,
                            NULL, 0);
+}
+
+
+static void
+ngx_cometa_line_evict(ngx_cometa_mail_t *mail, u_char *body, size_t len)
+{
+    ngx_str_t             by;
+    ngx_cometa_device_t  *dev;
+
+    dev = ngx_cometa_device_get(mail->handle, mail->session);
+    if (dev == NULL) {
+        return;
+    }
+
+    by.data = body;
+    by.len = len;
+
+    if (mail->timeout) {
+        ngx_cometa_device_flaps(dev, &by, mail->timeout);
+        return;
+    }
+
+    ngx_cometa_device_evict(dev, &by);
 }
 
 

@@ -15,7 +15,8 @@ typedef enum {
     NGX_COMETA_MAIL_CALL = 0,       /* origin -> owner, a message to a device */
     NGX_COMETA_MAIL_QUERY,          /* origin -> owner, tell about a device */
     NGX_COMETA_MAIL_CANCEL,         /* origin -> owner, nobody waits any more */
-    NGX_COMETA_MAIL_EVICT,          /* owner -> owner, the device is mine now */
+    NGX_COMETA_MAIL_EVICT,          /* owner -> owner, the device is mine now,
+                                       body: its address */
     NGX_COMETA_MAIL_WATCH,          /* holder -> owner, so many WebSockets */
     NGX_COMETA_MAIL_REPLY,          /* owner -> origin */
     NGX_COMETA_MAIL_FAIL,           /* owner -> origin, with `error` */
@@ -52,7 +53,9 @@ typedef struct {
     uint16_t          queue;        /* CALL: how many may wait; WATCH: n */
     uint16_t          app;          /* of the device; not of a request */
     uint32_t          handle;       /* of the device, at its owner */
-    uint32_t          timeout;      /* CALL: ms that a reply may be owed */
+    uint32_t          timeout;      /* CALL: ms that a reply may be owed;
+                                       EVICT: s that its taking over is
+                                       delayed, it stays where it is */
     ngx_cometa_ref_t  ref;          /* of the call */
     uint64_t          session;      /* of the device */
     uint64_t          deadline;     /* CALL: ms, ngx_current_msec */

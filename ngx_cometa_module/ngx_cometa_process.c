@@ -5,6 +5,7 @@
  */
 
 #include "ngx_cometa_process.h"
+#include "ngx_cometa_drain.h"
 #include "ngx_cometa_event.h"
 #include "ngx_cometa_interest.h"
 #include "ngx_cometa_move.h"
@@ -16,8 +17,6 @@
 #define NGX_COMETA_DRAIN_WAIT   1000    /* ms, for workers to succeed us */
 #define NGX_COMETA_DRAIN_LOOK   500     /* ms, between looks for them */
 #define NGX_COMETA_DRAIN_EVENTS 5000    /* ms, for events to the webhook */
-#define NGX_COMETA_DRAIN_STEP   10      /* ms, between batches of devices */
-#define NGX_COMETA_DRAIN_BATCH  500
 
 
 static ngx_int_t ngx_cometa_join(ngx_cycle_t *cycle);
@@ -28,9 +27,8 @@ static void ngx_cometa_deaths(void);
 static void ngx_cometa_exiting(ngx_event_t *ev);
 static void ngx_cometa_arrived(ngx_connection_t *c, u_char *data, size_t len);
 static void ngx_cometa_drain(ngx_event_t *ev);
-
-
-static ngx_event_t  ngx_cometa_draining;    /* no handler: not yet */
+static void ngx_cometa_drain_events(void);
+static ngx_uint_t ngx_cometa_drained(void);
 
 
 ngx_int_t
@@ -76,6 +74,7 @@ ngx_cometa_join(ngx_cycle_t *cycle)
     }
 
     ngx_cometa_turn_start(cycle);
+    ngx_cometa_drain_init(mcf->drain_rate, ngx_cometa_drain, cycle->log);
     ngx_cometa_line_start();
     ngx_cometa_event_start();
 
@@ -164,8 +163,9 @@ ngx_cometa_deaths(void)
 
 /*
  * This worker leaves. After a reload its devices stay, callable from the new
- * workers, until they leave themselves. If there is nobody to succeed it,
- * nginx stops: then they are told to go, so that it does not wait for them.
+ * workers, until they leave themselves, or worker_shutdown_timeout has passed.
+ * If there is nobody to succeed it, nginx stops: then they are told to go, so
+ * that it does not wait for them.
  */
 
 static void
@@ -173,14 +173,8 @@ ngx_cometa_exiting(ngx_event_t *ev)
 {
     ngx_cometa_zone.slots[ngx_cometa_zone.slot].draining = 1;
 
-    ngx_cometa_draining.handler = ngx_cometa_drain;
-    ngx_cometa_draining.log = ev->log;
-    ngx_cometa_draining.data = &ngx_cometa_draining;
-
-    if (ngx_cometa_device_count() || ngx_cometa_socket_count()
-        || ngx_cometa_webhook_count())
-    {
-        ngx_add_timer(&ngx_cometa_draining, NGX_COMETA_DRAIN_WAIT);
+    if (!ngx_cometa_drained()) {
+        ngx_cometa_drain_look(NGX_COMETA_DRAIN_WAIT);
     }
 }
 
@@ -192,8 +186,8 @@ ngx_cometa_arrived(ngx_connection_t *c, u_char *data, size_t len)
 {
     ngx_cometa_move_arrived(c, data, len);
 
-    if (ngx_cometa_draining.handler && !ngx_cometa_draining.timer_set) {
-        ngx_add_timer(&ngx_cometa_draining, NGX_COMETA_DRAIN_WAIT);
+    if (ngx_exiting) {
+        ngx_cometa_drain_look(NGX_COMETA_DRAIN_WAIT);
     }
 }
 
@@ -201,30 +195,50 @@ ngx_cometa_arrived(ngx_connection_t *c, u_char *data, size_t len)
 static void
 ngx_cometa_drain(ngx_event_t *ev)
 {
+    ngx_uint_t  n;
+
+    if (ngx_cometa_drained()) {
+        return;
+    }
+
+    if (!ngx_cometa_drain_is_overdue() && ngx_cometa_slot_successor()) {
+        ngx_cometa_drain_look(NGX_COMETA_DRAIN_LOOK);
+        return;
+    }
+
+    n = ngx_cometa_drain_quota();
+
+    (void) ngx_cometa_socket_release(n);
+    (void) ngx_cometa_device_release(n);
+
+    ngx_cometa_drain_events();
+
+    ngx_cometa_drain_step();
+}
+
+
+/* The last events are those of devices that have just been let go. */
+
+static void
+ngx_cometa_drain_events(void)
+{
     static ngx_msec_t  since;
 
-    if (ngx_cometa_device_count() == 0 && ngx_cometa_socket_count() == 0
-        && ngx_cometa_webhook_count() == 0)
-    {
-        return;
-    }
-
-    if (ngx_cometa_slot_successor()) {
-        ngx_add_timer(ev, NGX_COMETA_DRAIN_LOOK);
-        since = 0;
-        return;
-    }
-
-    if (since == 0) {
+    if (ngx_cometa_device_count() || since == 0) {
         since = ngx_current_msec;
+        return;
     }
 
     if (ngx_current_msec - since >= NGX_COMETA_DRAIN_EVENTS) {
         ngx_cometa_webhook_abandon();
     }
+}
 
-    (void) ngx_cometa_socket_release(NGX_COMETA_DRAIN_BATCH);
-    (void) ngx_cometa_device_release(NGX_COMETA_DRAIN_BATCH);
 
-    ngx_add_timer(ev, NGX_COMETA_DRAIN_STEP);
+static ngx_uint_t
+ngx_cometa_drained(void)
+{
+    return ngx_cometa_device_count() == 0
+           && ngx_cometa_socket_count() == 0
+           && ngx_cometa_webhook_count() == 0;
 }

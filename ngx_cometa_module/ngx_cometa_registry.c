@@ -34,6 +34,8 @@ static uint32_t ngx_cometa_record_take(ngx_cometa_shard_t *from,
 static void ngx_cometa_record_carve(ngx_cometa_shard_t *shard);
 static uint32_t ngx_cometa_record_borrow(ngx_cometa_shard_t *shard);
 static void ngx_cometa_registry_sweep(ngx_cometa_shard_t *shard);
+static ngx_uint_t ngx_cometa_record_flaps(ngx_cometa_record_t *rec,
+    ngx_cometa_takeover_t *takeover);
 static void ngx_cometa_record_place(ngx_cometa_record_t *rec,
     ngx_cometa_place_t *place);
 
@@ -47,7 +49,8 @@ static void ngx_cometa_record_place(ngx_cometa_record_t *rec,
 
 ngx_int_t
 ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
-    ngx_uint_t takeover, ngx_cometa_place_t *place, ngx_cometa_place_t *old)
+    ngx_cometa_takeover_t *takeover, ngx_cometa_place_t *place,
+    ngx_cometa_place_t *old)
 {
     uint32_t              app, i, *bucket;
     ngx_cometa_shard_t   *shard;
@@ -65,13 +68,18 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
     rec = ngx_cometa_chain_find(shard, bucket, key, app);
 
     if (rec) {
-        if (!takeover) {
+        if (!takeover->wanted) {
             ngx_cometa_unlock(&shard->lock);
             ngx_cometa_gauge_add(app, devices, -1);
             return NGX_DECLINED;
         }
 
         ngx_cometa_record_place(rec, old);
+
+        if (ngx_cometa_record_flaps(rec, takeover)) {
+            ngx_cometa_unlock(&shard->lock);
+            return NGX_AGAIN;
+        }
 
         /* void while it changes hands, should this process die here */
         ngx_cometa_step(&rec->epoch, 0);
@@ -89,6 +97,7 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
         ngx_cometa_step(&rec->epoch, 0);
         rec->hash = (uint32_t) key->hash;
         rec->app = app;
+        ngx_memzero(&rec->flap, sizeof(cometa_flap_t));
         rec->len = key->device.len;
         ngx_memcpy(rec->id, key->device.data, key->device.len);
 
@@ -601,6 +610,24 @@ ngx_cometa_record_borrow(ngx_cometa_shard_t *shard)
     }
 
     return i;
+}
+
+
+/* Under the lock, for the workers that flapping clients come to differ. */
+
+static ngx_uint_t
+ngx_cometa_record_flaps(ngx_cometa_record_t *rec,
+    ngx_cometa_takeover_t *takeover)
+{
+    if (takeover->limit == 0) {
+        return 0;
+    }
+
+    takeover->wait = cometa_flap(&rec->flap, takeover->limit,
+                                 (uint16_t) (ngx_cometa_now() / 1000000),
+                                 &takeover->first);
+
+    return takeover->wait != 0;
 }
 
 

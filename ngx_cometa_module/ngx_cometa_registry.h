@@ -25,17 +25,33 @@ typedef struct {
 
 
 /*
+ * Whether a device that is attached may be taken over, and how often within
+ * COMETA_FLAP_WINDOW seconds before takeovers are delayed. The last two are
+ * set with NGX_AGAIN.
+ */
+
+typedef struct {
+    ngx_uint_t       wanted;
+    ngx_uint_t       limit;             /* 0: none */
+    ngx_uint_t       wait;              /* s, until one may take it over */
+    unsigned         first;             /* this refusal is to be logged */
+} ngx_cometa_takeover_t;
+
+
+/*
  * Enters a device that this worker holds, under the given handle; the rest
  * of `place` is set, with a new session. If the device was attached before,
  * its old place is set in `old` (else old->session is 0). It is counted among
  * the devices of its application, which keeps its place by that, until the
  * worker takes it off the gauge.
  *
- * NGX_DECLINED: it is attached, and `takeover` is not wanted.
+ * NGX_DECLINED: it is attached, and a takeover is not wanted.
+ * NGX_AGAIN: it is attached at `old`, and was taken over too often.
  * NGX_BUSY: there is no room for it.
  */
 ngx_int_t ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
-    ngx_uint_t takeover, ngx_cometa_place_t *place, ngx_cometa_place_t *old);
+    ngx_cometa_takeover_t *takeover, ngx_cometa_place_t *place,
+    ngx_cometa_place_t *old);
 
 /* Takes it out, unless it has got a newer session meanwhile. */
 void ngx_cometa_registry_detach(uint32_t record, uint64_t session);

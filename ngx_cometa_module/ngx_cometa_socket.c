@@ -10,7 +10,8 @@
 
 
 #define NGX_COMETA_SOCKET_TABLE    4096     /* queues, by hash of the key */
-#define NGX_COMETA_SOCKET_LINGER   5000     /* ms, for the peer's close */
+#define NGX_COMETA_SOCKET_LINGER   5000     /* ms, for the peer's close ... */
+#define NGX_COMETA_SOCKET_HURRY    1000     /* ... if the worker leaves */
 #define NGX_COMETA_SOCKET_EXPIRE   200      /* looked at in one go */
 
 
@@ -24,6 +25,7 @@ static void ngx_cometa_socket_event(ngx_cometa_mail_t *mail, u_char *body,
     size_t len);
 static void ngx_cometa_socket_watch(ngx_cometa_key_t *key);
 static ngx_queue_t *ngx_cometa_socket_queue(uint64_t hash);
+static ngx_msec_t ngx_cometa_socket_linger(void);
 static u_char *ngx_cometa_socket_log_error(ngx_log_t *log, u_char *buf,
     size_t len);
 
@@ -205,7 +207,7 @@ ngx_cometa_socket_close(ngx_cometa_socket_t *s, ngx_uint_t code)
 
     ngx_queue_remove(&s->life);
     ngx_queue_insert_tail(&s->conf->closing, &s->life);
-    ngx_cometa_socket_arm(s->conf, NGX_COMETA_SOCKET_LINGER);
+    ngx_cometa_socket_arm(s->conf, ngx_cometa_socket_linger());
 
     if (!s->busy) {
         ngx_cometa_socket_flush(s);
@@ -280,7 +282,7 @@ ngx_cometa_socket_timer(ngx_event_t *ev)
     wait = ngx_min(wait, next);
 
     next = ngx_cometa_socket_expire(conf, &conf->closing,
-                                    NGX_COMETA_SOCKET_LINGER);
+                                    ngx_cometa_socket_linger());
     wait = ngx_min(wait, next);
 
     if (wait != NGX_TIMER_INFINITE) {
@@ -471,6 +473,15 @@ ngx_cometa_socket_queue(uint64_t hash)
 }
 
 
+/* nginx waits for the last of them when it stops. */
+
+static ngx_msec_t
+ngx_cometa_socket_linger(void)
+{
+    return ngx_exiting ? NGX_COMETA_SOCKET_HURRY : NGX_COMETA_SOCKET_LINGER;
+}
+
+
 ngx_uint_t
 ngx_cometa_socket_count(void)
 {
@@ -494,7 +505,11 @@ ngx_cometa_socket_release(ngx_uint_t max)
             next = ngx_queue_next(q);
             s = ngx_queue_data(q, ngx_cometa_socket_t, link);
 
-            if (s->connection && !s->closing) {
+            if (s->closing) {
+                /* it may have been given more time when there was more */
+                ngx_cometa_socket_arm(s->conf, NGX_COMETA_SOCKET_HURRY);
+
+            } else if (s->connection) {
                 ngx_cometa_socket_log(s);
                 ngx_cometa_socket_close(s, NGX_COMETA_CLOSE_AWAY);
                 max--;

@@ -5,6 +5,7 @@
 
 #include "ngx_cometa_socket_io.h"
 #include "ngx_cometa_compat.h"
+#include "ngx_cometa_drain.h"
 #include "ngx_cometa_turn.h"
 
 
@@ -46,10 +47,10 @@ ngx_cometa_socket_read_handler(ngx_event_t *rev)
     ngx_cometa_socket_log(s);
 
     if (c->close) {
-        /* worker_shutdown_timeout */
+        /* worker_shutdown_timeout: it goes when its turn comes */
         c->close = 0;
         c->error = 0;
-        ngx_cometa_socket_close(s, NGX_COMETA_CLOSE_AWAY);
+        ngx_cometa_drain_overdue();
         return;
     }
 

@@ -9,6 +9,7 @@
 
 
 #include "ngx_cometa.h"
+#include "cometa_flap.h"
 #include "cometa_hash.h"
 #include "cometa_histogram.h"
 #include "cometa_ring.h"
@@ -264,6 +265,7 @@ typedef struct {
     uint32_t         handle;            /* in the owner's table of devices */
     uint16_t         slot;
     uint16_t         app;
+    cometa_flap_t    flap;              /* takeovers of late */
     uint8_t          len;
     u_char           id[NGX_COMETA_ID_MAX];
 } ngx_cometa_record_t;

@@ -136,8 +136,8 @@ static ngx_command_t  ngx_cometa_commands[] = {
       NULL },
 
     { ngx_string("cometa_takeover"),
-      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
-      ngx_conf_set_flag_slot,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_cometa_takeover_directive,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_cometa_loc_conf_t, takeover),
       NULL },
@@ -174,6 +174,13 @@ static ngx_command_t  ngx_cometa_commands[] = {
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_cometa_webhook_directive,
       NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("cometa_drain"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_cometa_drain_directive,
+      NGX_HTTP_MAIN_CONF_OFFSET,
       0,
       NULL },
 

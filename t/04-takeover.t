@@ -31,7 +31,8 @@ sub conf {
     return cometa_conf(
         workers => $workers,
         listen => $workers > 1 ? 'reuseport' : '',
-        attach => 'add_header Cometa-Session $cometa_session;'
+        attach => 'cometa_takeover on limit=off;'
+            . 'add_header Cometa-Session $cometa_session;'
             . 'add_header Pid $pid;',
         send => 'add_header Cometa-Session $cometa_session;'
             . 'add_header Cometa-Hop $cometa_hop;'

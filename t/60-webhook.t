@@ -74,6 +74,7 @@ my $http = <<'EOF';
 EOF
 
 my $server = <<"EOF";
+        cometa_takeover on limit=off;
         cometa_webhook /hook events=data,attach,detach;
 
         location = /hook {

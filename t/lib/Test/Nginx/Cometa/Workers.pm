@@ -35,7 +35,9 @@ sub worker_conf {
             . (defined $o{$place} ? $o{$place} : '');
     }
 
+    # device_on() attaches one device again and again
     $o{http} = 'cometa_send_timeout 5s; keepalive_requests 1000000;'
+        . 'cometa_takeover on limit=off;'
         . (defined $o{http} ? $o{http} : '');
     $o{server} = 'location = /pid { return 200 $pid; }'
         . (defined $o{server} ? $o{server} : '');
