@@ -247,16 +247,7 @@ zone_of(uint32_t shards, uint32_t records_n)
     head->buckets = head->buckets * head->shards / shards;
     head->shards = shards;
 
-    /* the parts behind the shards lie elsewhere then */
-
-    i = ngx_cometa_zone.slot;
-    ngx_cometa_zone_view(head, &ngx_cometa_zone);
-    ngx_cometa_zone.slot = i;
-    ngx_cometa_zone.epoch = ngx_cometa_zone.slots[i].epoch;
-    ngx_cometa_zone.claimed = 1;
-    ngx_cometa_zone.rings = ngx_cometa_annexes->rings;
-    ngx_cometa_zone.gauges = (ngx_cometa_gauges_t *)
-                   (ngx_cometa_annexes->rings + ngx_cometa_rings_size(head));
+    zone_again();
 
     memset(ngx_cometa_zone.shards, 0,
            (u_char *) &ngx_cometa_zone.records[records_n]

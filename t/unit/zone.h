@@ -200,6 +200,25 @@ zone_make(size_t size, ngx_uint_t workers)
 }
 
 
+/* After a change to the sizes in the head: parts lie elsewhere then. */
+
+static void
+zone_again(void)
+{
+    ngx_cometa_zone_t  old;
+
+    old = ngx_cometa_zone;
+
+    ngx_cometa_zone_view(old.head, &ngx_cometa_zone);
+
+    ngx_cometa_zone.rings = old.rings;
+    ngx_cometa_zone.gauges = old.gauges;
+    ngx_cometa_zone.slot = old.slot;
+    ngx_cometa_zone.epoch = old.epoch;
+    ngx_cometa_zone.claimed = 1;
+}
+
+
 /* Death at store number `fatal`, of those counted. */
 
 static volatile int  stores, fatal;
