@@ -33,6 +33,8 @@ char *ngx_cometa_drain_directive(ngx_conf_t *cf, ngx_command_t *cmd,
 /* The webhook of a location; when all locations are known. */
 ngx_int_t ngx_cometa_webhook_init(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf);
 ngx_int_t ngx_cometa_webhook_postconfiguration(ngx_conf_t *cf);
+ngx_int_t ngx_cometa_webhook_check(ngx_conf_t *cf,
+    ngx_cometa_webhook_conf_t *webhook);
 
 
 #endif /* _NGX_COMETA_CONF_H_INCLUDED_ */

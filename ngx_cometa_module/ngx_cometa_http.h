@@ -30,7 +30,7 @@ typedef struct {
     ngx_msec_t                 stats_window;
     ngx_uint_t                 drain_rate;      /* devices a second */
     ngx_array_t                sockets;         /* ngx_cometa_socket_conf_t * */
-    ngx_array_t                webhooks;        /* ngx_cometa_webhook_conf_t * */
+    ngx_array_t                webhooks;        /* of pointers to them */
     uint32_t                   generation;      /* of the configuration */
 } ngx_cometa_main_conf_t;
 

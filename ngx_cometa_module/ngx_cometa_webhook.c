@@ -224,19 +224,16 @@ ngx_cometa_webhook_next(void)
 static ngx_int_t
 ngx_cometa_webhook_send(ngx_cometa_lane_t *lane)
 {
-    ngx_uint_t                  quiet;
-    ngx_connection_t           *c;
-    ngx_http_request_t         *r;
-    ngx_cometa_webhook_conf_t  *conf;
+    ngx_err_t            err;
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
 
-    conf = lane->tenant->conf;
+    ngx_cometa_webhook_speak(lane);
 
-    quiet = !ngx_cometa_webhook_speaks(conf);
-
-    r = ngx_cometa_webhook_request(lane, quiet, ngx_cometa_webhook_cleanup,
-                                   &conf->report.error);
+    r = ngx_cometa_webhook_request(lane, ngx_cometa_webhook_cleanup, &err);
 
     if (r == NULL) {
+        lane->tenant->conf->report.error = err;
         ngx_cometa_webhook_done(lane);
         return NGX_ERROR;
     }
@@ -273,10 +270,14 @@ ngx_cometa_webhook_cleanup(void *data)
 static void
 ngx_cometa_webhook_done(ngx_cometa_lane_t *lane)
 {
+    ngx_uint_t                  sent;
     ngx_cometa_event_t         *e;
     ngx_cometa_webhook_conf_t  *conf;
 
+    sent = lane->status >= 200 && lane->status < 300;
+
     ngx_cometa_lane_end(lane);
+    ngx_cometa_webhook_spoke(lane, !sent);
 
     if (ngx_cometa_webhook_abandoned) {
         ngx_cometa_webhook_give_up(lane);
@@ -286,11 +287,10 @@ ngx_cometa_webhook_done(ngx_cometa_lane_t *lane)
     conf = lane->tenant->conf;
     e = ngx_cometa_lane_first(lane);
 
-    if (lane->status >= 200 && lane->status < 300) {
+    if (sent) {
         ngx_cometa_stats_add(lane->tenant->app, webhook_sent, 1);
 
     } else {
-        ngx_cometa_webhook_failing(conf);
 
         if (++e->tries < conf->tries && ngx_cometa_webhook_again(e)) {
             ngx_cometa_stats_add(lane->tenant->app, webhook_retries, 1);

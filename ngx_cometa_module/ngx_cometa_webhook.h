@@ -69,8 +69,9 @@ struct ngx_cometa_webhook_conf_s {
     ngx_uint_t                  listed;     /* it is in that queue */
 
     time_t                      failing;    /* when the last try failed */
-    time_t                      spoken;     /* when the last try could log */
-    ngx_uint_t                  speakers;   /* tries that could since */
+    ngx_uint_t                  speaking;   /* tries under way that may log */
+    ngx_uint_t                  spoken;     /* such that failed, ... */
+    time_t                      second;     /* ... in this second */
     ngx_cometa_report_t         report;
 };
 

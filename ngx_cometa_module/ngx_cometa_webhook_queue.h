@@ -64,6 +64,7 @@ struct ngx_cometa_lane_s {
                                     __attribute__((aligned(4)));
     unsigned                    queued:1;
     unsigned                    running:1;
+    unsigned                    speaks:1;   /* nginx may log its try */
 };
 
 

@@ -4,15 +4,15 @@
  * at the end of that second.
  *
  * A try that fails also makes nginx write a line or more, as for any request.
- * Of a webhook that fails already only a few tries a second are let speak.
+ * Of a webhook that fails already only a few failures a second are let speak.
  */
 
 #include "ngx_cometa_webhook_report.h"
 
 
 #define NGX_COMETA_REPORT_WAIT      1000    /* ms */
-#define NGX_COMETA_FAILING          10      /* s, since the last try failed */
-#define NGX_COMETA_FAILING_SPEAKERS 10      /* tries, in a second */
+#define NGX_COMETA_FAILING          10      /* s, since the last failure */
+#define NGX_COMETA_FAILING_SPEAKERS 10      /* failures, in a second */
 
 
 static size_t ngx_cometa_report_who(u_char *dst, size_t size,
@@ -172,27 +172,39 @@ ngx_cometa_webhook_reports_flush(void)
 
 
 void
-ngx_cometa_webhook_failing(ngx_cometa_webhook_conf_t *conf)
+ngx_cometa_webhook_speak(ngx_cometa_lane_t *lane)
 {
-    conf->failing = ngx_time();
+    time_t                      now;
+    ngx_cometa_webhook_conf_t  *conf;
+
+    conf = lane->tenant->conf;
+    now = ngx_time();
+
+    if (conf->second != now) {
+        conf->second = now;
+        conf->spoken = 0;
+    }
+
+    lane->speaks = conf->failing == 0
+                   || now - conf->failing > NGX_COMETA_FAILING
+                   || conf->speaking + conf->spoken
+                      < NGX_COMETA_FAILING_SPEAKERS;
+
+    conf->speaking += lane->speaks;
 }
 
 
-ngx_uint_t
-ngx_cometa_webhook_speaks(ngx_cometa_webhook_conf_t *conf)
+void
+ngx_cometa_webhook_spoke(ngx_cometa_lane_t *lane, ngx_uint_t failed)
 {
-    time_t  now;
+    ngx_cometa_webhook_conf_t  *conf;
 
-    now = ngx_time();
+    conf = lane->tenant->conf;
 
-    if (conf->failing == 0 || now - conf->failing > NGX_COMETA_FAILING) {
-        return 1;
+    conf->speaking -= lane->speaks;
+
+    if (failed) {
+        conf->spoken += lane->speaks;
+        conf->failing = ngx_time();
     }
-
-    if (conf->spoken != now) {
-        conf->spoken = now;
-        conf->speakers = 0;
-    }
-
-    return conf->speakers++ < NGX_COMETA_FAILING_SPEAKERS;
 }

@@ -19,9 +19,9 @@ void ngx_cometa_webhook_dropped(ngx_cometa_webhook_conf_t *conf, uint32_t app,
 void ngx_cometa_webhook_failed(ngx_cometa_lane_t *lane,
     ngx_cometa_event_t *e);
 
-/* A try has failed; whether the next one may write nginx's own lines. */
-void ngx_cometa_webhook_failing(ngx_cometa_webhook_conf_t *conf);
-ngx_uint_t ngx_cometa_webhook_speaks(ngx_cometa_webhook_conf_t *conf);
+/* A try begins: sets whether nginx may log it. Its end; it may have failed. */
+void ngx_cometa_webhook_speak(ngx_cometa_lane_t *lane);
+void ngx_cometa_webhook_spoke(ngx_cometa_lane_t *lane, ngx_uint_t failed);
 
 /* Logs all that was not logged yet. */
 void ngx_cometa_webhook_reports_flush(void);

@@ -20,12 +20,11 @@ typedef struct {
     ngx_log_t                   log;
     ngx_http_connection_t       connection;
     ngx_cometa_lane_t          *lane;
-    ngx_uint_t                  quiet;
 } ngx_cometa_hook_t;
 
 
 static ngx_connection_t *ngx_cometa_webhook_connection(
-    ngx_cometa_lane_t *lane, ngx_uint_t quiet, ngx_err_t *err);
+    ngx_cometa_lane_t *lane, ngx_err_t *err);
 static ngx_connection_t *ngx_cometa_webhook_open(ngx_cometa_lane_t *lane,
     ngx_pool_t *pool, ngx_socket_t fd);
 static void ngx_cometa_webhook_log(ngx_connection_t *c,
@@ -39,8 +38,8 @@ static u_char *ngx_cometa_webhook_log_error(ngx_log_t *log, u_char *buf,
 
 
 ngx_http_request_t *
-ngx_cometa_webhook_request(ngx_cometa_lane_t *lane, ngx_uint_t quiet,
-    ngx_pool_cleanup_pt done, ngx_err_t *err)
+ngx_cometa_webhook_request(ngx_cometa_lane_t *lane, ngx_pool_cleanup_pt done,
+    ngx_err_t *err)
 {
     ngx_connection_t    *c;
     ngx_cometa_event_t  *e;
@@ -49,7 +48,7 @@ ngx_cometa_webhook_request(ngx_cometa_lane_t *lane, ngx_uint_t quiet,
 
     e = ngx_cometa_lane_first(lane);
 
-    c = ngx_cometa_webhook_connection(lane, quiet, err);
+    c = ngx_cometa_webhook_connection(lane, err);
     if (c == NULL) {
         return NULL;
     }
@@ -89,8 +88,7 @@ failed:
 
 
 static ngx_connection_t *
-ngx_cometa_webhook_connection(ngx_cometa_lane_t *lane, ngx_uint_t quiet,
-    ngx_err_t *err)
+ngx_cometa_webhook_connection(ngx_cometa_lane_t *lane, ngx_err_t *err)
 {
     ngx_pool_t         *pool;
     ngx_socket_t        fd;
@@ -126,7 +124,6 @@ ngx_cometa_webhook_connection(ngx_cometa_lane_t *lane, ngx_uint_t quiet,
 
     hook = c->data;
     hook->lane = lane;
-    hook->quiet = quiet;
     hook->connection.conf_ctx = lane->tenant->conf->ctx;
 
     c->data = &hook->connection;
@@ -281,7 +278,7 @@ ngx_cometa_webhook_quiet(ngx_http_request_t *r)
 
     hook = ngx_cometa_webhook_of(r);
 
-    if (hook && hook->quiet) {
+    if (hook && !hook->lane->speaks) {
         r->connection->log->log_level = NGX_LOG_ALERT;
     }
 

@@ -22,7 +22,7 @@ use JSON::PP qw//;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map proxy/)->plan(85);
+my $t = Test::Nginx->new()->has(qw/http rewrite map proxy/)->plan(79);
 
 my $ids = '(?<app>[^/]+)/(?<device>[^/]+)$';
 
@@ -454,23 +454,6 @@ sub ended {
 
     is(join(' ', map { words(wait_got("drained$_", 2)) } 1 .. 8),
         join(' ', ('attach attached, detach draining') x 8), 'draining');
-}
-
-# Configuration
-
-for my $case (
-    [ 'hook', qr/invalid URI "hook": it must begin with "\/"/ ],
-    [ '/hook events=', qr/invalid parameter "events=", expected events=/ ],
-    [ '/hook events=data,', qr/invalid parameter "events=data,"/ ],
-    [ '/hook events=data,close', qr/invalid parameter "events=data,close"/ ],
-    [ '/hook data', qr/invalid parameter "data"/ ],
-    [ '/hook; cometa_webhook off', qr/"cometa_webhook" directive is dupl/ ],
-)
-{
-    my ($value, $said) = @$case;
-    my ($good, $text) = config_test($t, cometa_conf(
-        server => "cometa_webhook $value;"));
-    like($text, $said, "configuration: $value");
 }
 
 # The last tests are made when it goes, which must not be too late.
