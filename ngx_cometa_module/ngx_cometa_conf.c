@@ -20,6 +20,9 @@ static ngx_int_t ngx_cometa_init_sockets(ngx_conf_t *cf, ngx_cometa_loc_conf_t
     *conf);
 
 
+#define NGX_COMETA_INFO_READ  1024      /* bytes of an info, in one piece */
+
+
 /* Configurations that this process and those before it have read. */
 
 static uint32_t  ngx_cometa_generation;
@@ -399,6 +402,11 @@ ngx_cometa_init_devices(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
     if (devices == NULL) {
         return NGX_ERROR;
     }
+
+    /* a longer info is read in pieces, and only its beginning is kept */
+
+    clcf->client_body_buffer_size = ngx_min(clcf->client_body_buffer_size,
+                                            NGX_COMETA_INFO_READ);
 
     devices->heartbeat = conf->heartbeat;
     devices->timeout = conf->heartbeat_timeout;

@@ -174,8 +174,7 @@ ngx_cometa_http_presents(ngx_http_request_t *r, ngx_str_t *secret)
 
 
 ngx_int_t
-ngx_cometa_http_body(ngx_http_request_t *r, size_t max, ngx_uint_t cut,
-    ngx_str_t *body)
+ngx_cometa_http_body(ngx_http_request_t *r, size_t max, ngx_str_t *body)
 {
     off_t         size;
     size_t        n;
@@ -197,11 +196,7 @@ ngx_cometa_http_body(ngx_http_request_t *r, size_t max, ngx_uint_t cut,
     }
 
     if (size > (off_t) max) {
-        if (!cut) {
-            return NGX_DECLINED;
-        }
-
-        size = max;
+        return NGX_DECLINED;
     }
 
     b = r->request_body->bufs->buf;
@@ -220,9 +215,9 @@ ngx_cometa_http_body(ngx_http_request_t *r, size_t max, ngx_uint_t cut,
     body->data = p;
     body->len = size;
 
-    for (cl = r->request_body->bufs; cl && size; cl = cl->next) {
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
         b = cl->buf;
-        n = ngx_min(ngx_buf_size(b), size);
+        n = ngx_buf_size(b);
 
         if (ngx_buf_in_memory(b)) {
             ngx_memcpy(p, b->pos, n);
@@ -236,7 +231,6 @@ ngx_cometa_http_body(ngx_http_request_t *r, size_t max, ngx_uint_t cut,
         }
 
         p += n;
-        size -= n;
     }
 
     return NGX_OK;
