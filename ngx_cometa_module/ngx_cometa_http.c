@@ -100,26 +100,33 @@ static ngx_int_t
 ngx_cometa_http_id(ngx_http_request_t *r, ngx_http_complex_value_t *value,
     ngx_str_t *id)
 {
-    u_char      ch;
-    ngx_uint_t  i;
-
     if (value == NULL || ngx_http_complex_value(r, value, id) != NGX_OK) {
         return NGX_ERROR;
     }
 
+    return ngx_cometa_http_id_valid(id) ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_uint_t
+ngx_cometa_http_id_valid(ngx_str_t *id)
+{
+    u_char      ch;
+    ngx_uint_t  i;
+
     if (id->len == 0 || id->len > NGX_COMETA_ID_MAX) {
-        return NGX_DECLINED;
+        return 0;
     }
 
     for (i = 0; i < id->len; i++) {
         ch = id->data[i];
 
         if (!(ngx_cometa_id_chars[ch >> 5] & (1U << (ch & 0x1f)))) {
-            return NGX_DECLINED;
+            return 0;
         }
     }
 
-    return NGX_OK;
+    return 1;
 }
 
 
@@ -218,6 +225,10 @@ ngx_cometa_http_body(ngx_http_request_t *r, size_t max, ngx_str_t *body)
     for (cl = r->request_body->bufs; cl; cl = cl->next) {
         b = cl->buf;
         n = ngx_buf_size(b);
+
+        if (n == 0) {
+            continue;       /* perhaps the mark of the end, with no file */
+        }
 
         if (ngx_buf_in_memory(b)) {
             ngx_memcpy(p, b->pos, n);

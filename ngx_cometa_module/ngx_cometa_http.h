@@ -116,6 +116,9 @@ ngx_uint_t ngx_cometa_http_key(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
 ngx_uint_t ngx_cometa_http_device(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
 
+/* Whether this may be the id of an application or a device. */
+ngx_uint_t ngx_cometa_http_id_valid(ngx_str_t *id);
+
 /* Whether the request presents the secret of its application. */
 ngx_uint_t ngx_cometa_http_authorize(ngx_http_request_t *r);
 
