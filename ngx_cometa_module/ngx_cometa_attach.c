@@ -12,6 +12,7 @@
 
 
 #define NGX_COMETA_CONTINUE  "HTTP/1.1 100 Continue" CRLF CRLF
+#define NGX_COMETA_READS     64         /* of a body, in one turn */
 
 
 static ngx_uint_t ngx_cometa_attach_check(ngx_http_request_t *r,
@@ -19,6 +20,8 @@ static ngx_uint_t ngx_cometa_attach_check(ngx_http_request_t *r,
 static ngx_int_t ngx_cometa_attach_refuse(ngx_http_request_t *r,
     ngx_uint_t error);
 static void ngx_cometa_attach_body(ngx_http_request_t *r);
+static void ngx_cometa_attach_read(ngx_http_request_t *r);
+static ngx_int_t ngx_cometa_attach_take(ngx_http_request_t *r);
 static ngx_int_t ngx_cometa_attach_expect(ngx_http_request_t *r);
 static ngx_int_t ngx_cometa_attach_open(ngx_http_request_t *r);
 static ngx_uint_t ngx_cometa_attach_enter(ngx_http_request_t *r,
@@ -56,7 +59,12 @@ ngx_cometa_attach_handler(ngx_http_request_t *r)
 
     if (!r->headers_in.chunked) {
 
-        /* form A: the body is the info, what follows it are chunks */
+        /*
+         * form A: the body is the info, what follows it are chunks; it is not
+         * collected by nginx, for only its beginning is kept
+         */
+
+        r->request_body_no_buffering = 1;
 
         rc = ngx_http_read_client_request_body(r, ngx_cometa_attach_body);
 
@@ -155,7 +163,99 @@ ngx_cometa_attach_refuse(ngx_http_request_t *r, ngx_uint_t error)
 static void
 ngx_cometa_attach_body(ngx_http_request_t *r)
 {
+    if (ngx_cometa_attach_take(r) == NGX_ERROR) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    if (r->reading_body) {
+        r->read_event_handler = ngx_cometa_attach_read;
+        ngx_cometa_attach_read(r);
+        return;
+    }
+
     ngx_http_finalize_request(r, ngx_cometa_attach_open(r));
+}
+
+
+static void
+ngx_cometa_attach_read(ngx_http_request_t *r)
+{
+    ngx_int_t   rc, taken;
+    ngx_uint_t  n;
+
+    for (n = 0; r->reading_body; n++) {
+
+        if (n == NGX_COMETA_READS) {
+            ngx_post_event(r->connection->read, &ngx_posted_next_events);
+            return;
+        }
+
+        rc = ngx_http_read_unbuffered_request_body(r);
+
+        if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+            ngx_http_finalize_request(r, rc);
+            return;
+        }
+
+        taken = ngx_cometa_attach_take(r);
+
+        if (taken == NGX_ERROR) {
+            ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+            return;
+        }
+
+        /* a full buffer stops the reading, and then no event comes */
+
+        if (rc == NGX_AGAIN && taken == NGX_DECLINED) {
+            return;
+        }
+    }
+
+    ngx_http_finalize_request(r, ngx_cometa_attach_open(r));
+}
+
+
+/*
+ * Keeps as much of the body that was read as an info may have, and gives the
+ * buffers back. NGX_DECLINED: nothing was read.
+ */
+
+static ngx_int_t
+ngx_cometa_attach_take(ngx_http_request_t *r)
+{
+    size_t             n;
+    ngx_buf_t         *b;
+    ngx_chain_t       *cl;
+    ngx_cometa_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
+
+    if (r->request_body == NULL || r->request_body->bufs == NULL) {
+        return NGX_DECLINED;
+    }
+
+    if (ctx->info.data == NULL) {
+        ctx->info.data = ngx_pnalloc(r->pool, NGX_COMETA_INFO_MAX);
+        if (ctx->info.data == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        b = cl->buf;
+        n = ngx_min(NGX_COMETA_INFO_MAX - ctx->info.len,
+                    (size_t) (b->last - b->pos));
+
+        ngx_memcpy(ctx->info.data + ctx->info.len, b->pos, n);
+
+        ctx->info.len += n;
+        b->pos = b->last;
+    }
+
+    r->request_body->bufs = NULL;
+
+    return NGX_OK;
 }
 
 
@@ -401,9 +501,8 @@ ngx_cometa_attach_info(ngx_http_request_t *r, ngx_cometa_device_t *dev)
     ngx_str_null(&info);
 
     if (dev->sdk) {
-        if (ngx_cometa_http_body(r, NGX_COMETA_INFO_MAX, 1, &info) != NGX_OK) {
-            return NGX_ERROR;
-        }
+        info = ((ngx_cometa_ctx_t *)
+                ngx_http_get_module_ctx(r, ngx_http_cometa_module))->info;
 
     } else {
         value = ngx_cometa_http_header(r, "Cometa-Info", 11, NULL);

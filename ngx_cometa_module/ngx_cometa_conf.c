@@ -6,16 +6,22 @@
 
 #include "ngx_cometa_conf.h"
 #include "ngx_cometa_drain.h"
+#include "ngx_cometa_check.h"
 
 
 static char *ngx_cometa_check_loc_conf(ngx_conf_t *cf, ngx_cometa_loc_conf_t
     *conf);
+static ngx_int_t ngx_cometa_default_values(ngx_conf_t *cf,
+    ngx_cometa_loc_conf_t *conf);
 static ngx_int_t ngx_cometa_default_value(ngx_conf_t *cf, char *name,
     ngx_http_complex_value_t **value);
 static ngx_int_t ngx_cometa_init_devices(ngx_conf_t *cf, ngx_cometa_loc_conf_t
     *conf);
 static ngx_int_t ngx_cometa_init_sockets(ngx_conf_t *cf, ngx_cometa_loc_conf_t
     *conf);
+
+
+#define NGX_COMETA_INFO_READ  1024      /* bytes of an info, in one piece */
 
 
 /* Configurations that this process and those before it have read. */
@@ -66,13 +72,6 @@ ngx_cometa_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_conf_init_msec_value(mcf->stats_window, 15000);
     ngx_conf_init_uint_value(mcf->drain_rate, NGX_COMETA_DRAIN_RATE);
 
-    if (mcf->stats_window < 100 || mcf->stats_window > 86400000) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"cometa_stats_window\" must be between 100ms "
-                           "and 1d");
-        return NGX_CONF_ERROR;
-    }
-
     return NGX_CONF_OK;
 }
 
@@ -93,15 +92,15 @@ ngx_cometa_create_loc_conf(ngx_conf_t *cf)
      *     conf->handlers = 0;
      *     conf->application = NULL;
      *     conf->device = NULL;
-     *     conf->app_name = NULL;
      *     conf->secret = NULL;
-     *     conf->device_secret = NULL;
-     *     conf->websocket_key = NULL;
      *     conf->webhook = NULL;
      *     conf->devices = NULL;
      *     conf->sockets = NULL;
      */
 
+    conf->app_name = NGX_CONF_UNSET_PTR;
+    conf->device_secret = NGX_CONF_UNSET_PTR;
+    conf->websocket_key = NGX_CONF_UNSET_PTR;
     conf->guarded = NGX_CONF_UNSET;
     conf->heartbeat = NGX_CONF_UNSET_MSEC;
     conf->heartbeat_timeout = NGX_CONF_UNSET_MSEC;
@@ -137,15 +136,12 @@ ngx_cometa_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->device = prev->device;
     }
 
-    if (conf->app_name == NULL) {
-        conf->app_name = prev->app_name;
-    }
+    ngx_conf_merge_ptr_value(conf->app_name, prev->app_name, NULL);
+    ngx_conf_merge_ptr_value(conf->device_secret, prev->device_secret, NULL);
 
-    if (conf->device_secret == NULL) {
-        conf->device_secret = prev->device_secret;
-    }
+    /* if nothing is said of the key, $key is the default of a location */
 
-    if (conf->websocket_key == NULL) {
+    if (conf->websocket_key == NGX_CONF_UNSET_PTR) {
         conf->websocket_key = prev->websocket_key;
     }
 
@@ -197,33 +193,23 @@ ngx_cometa_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               prev->websocket_timeout, 60000);
     ngx_conf_merge_value(conf->websocket_move, prev->websocket_move, 1);
 
-    if (conf->websocket_timeout < 2 || conf->websocket_timeout > 86400000) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"cometa_websocket_timeout\" must be between 2ms "
-                           "and 1d");
-        return NGX_CONF_ERROR;
-    }
-
     conf->max_given = (conf->max_message != NGX_CONF_UNSET_SIZE)
                       || prev->max_given;
 
     ngx_conf_merge_size_value(conf->max_message, prev->max_message, 65536);
 
-    if (conf->max_message == 0 || conf->max_message > 16 * 1024 * 1024) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"cometa_max_message_size\" must be between 1 "
-                           "and 16m");
-        return NGX_CONF_ERROR;
-    }
-
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cometa_module);
     mcf->max_message = ngx_max(mcf->max_message, conf->max_message);
 
-    /* "if" and "limit_except" in a location keep its handlers */
+    /* "if" and "limit_except" keep the handlers, if they have no other one */
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
-    if (clcf->noname && conf->handlers == 0 && prev->handlers) {
+    if (clcf->noname
+        && conf->handlers == 0
+        && prev->handlers
+        && clcf->handler == NULL)
+    {
         conf->handlers = prev->handlers;
         conf->prometheus = prev->prometheus;
         clcf->handler = ngx_cometa_handler;
@@ -267,10 +253,8 @@ ngx_cometa_check_loc_conf(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (ngx_cometa_default_value(cf, "app", &conf->application) != NGX_OK
-        || ngx_cometa_default_value(cf, "device", &conf->device) != NGX_OK
-        || ngx_cometa_default_value(cf, "key", &conf->websocket_key)
-           != NGX_OK)
+    if (ngx_cometa_default_values(cf, conf) != NGX_OK
+        || ngx_cometa_check_location(cf, conf) != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }
@@ -345,9 +329,30 @@ ngx_cometa_check_loc_conf(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
 }
 
 
+static ngx_int_t
+ngx_cometa_default_values(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
+{
+    if (conf->websocket_key == NGX_CONF_UNSET_PTR) {
+        conf->websocket_key = NULL;
+
+        if (ngx_cometa_default_value(cf, "key", &conf->websocket_key)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    if (ngx_cometa_default_value(cf, "app", &conf->application) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_cometa_default_value(cf, "device", &conf->device);
+}
+
+
 /*
- * $app and $device are the defaults wherever the configuration defines them,
- * as a rule by a named capture: all of it has been read by now.
+ * $app, $device and $key are the defaults wherever the configuration defines
+ * them, as a rule by a named capture: all of it has been read by now.
  */
 
 static ngx_int_t
@@ -413,6 +418,11 @@ ngx_cometa_init_devices(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
     if (devices == NULL) {
         return NGX_ERROR;
     }
+
+    /* a longer info is read in pieces, and only its beginning is kept */
+
+    clcf->client_body_buffer_size = ngx_min(clcf->client_body_buffer_size,
+                                            NGX_COMETA_INFO_READ);
 
     devices->heartbeat = conf->heartbeat;
     devices->timeout = conf->heartbeat_timeout;

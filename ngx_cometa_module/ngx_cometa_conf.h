@@ -20,13 +20,10 @@ char *ngx_cometa_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
 char *ngx_cometa_zone_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_cometa_handler_directive(ngx_conf_t *cf, ngx_command_t *cmd, void
     *conf);
-char *ngx_cometa_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd, void
-    *conf);
 char *ngx_cometa_takeover_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_cometa_webhook_directive(ngx_conf_t *cf, ngx_command_t *cmd, void
     *conf);
-char *ngx_cometa_time_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_cometa_drain_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 

@@ -138,46 +138,27 @@ ngx_cometa_handler_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
         } else if (ngx_strcmp(value[1].data, "json") != 0) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid parameter \"%V\", expected \"json\" "
-                               "or \"prometheus\"", &value[1]);
+                               "invalid parameter \"%V\" in \"%V\" "
+                               "directive, expected json or prometheus",
+                               &value[1], &value[0]);
             return NGX_CONF_ERROR;
         }
     }
 
-    lcf->handlers |= cmd->offset;
-
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->handler && clcf->handler != ngx_cometa_handler) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" and the handler that location \"%V\" has "
+                           "already, such as \"proxy_pass\", exclude each "
+                           "other", &value[0], &clcf->name);
+        return NGX_CONF_ERROR;
+    }
+
+    lcf->handlers |= cmd->offset;
     clcf->handler = ngx_cometa_handler;
 
     return NGX_CONF_OK;
-}
-
-
-char *
-ngx_cometa_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_cometa_loc_conf_t *lcf = conf;
-
-    ngx_str_t  *value;
-
-    if (lcf->guarded != NGX_CONF_UNSET) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    if (ngx_strcmp(value[1].data, "off") == 0) {
-        lcf->guarded = 1;
-        return NGX_CONF_OK;
-    }
-
-    if (value[1].len == 0) {
-        return "is empty: give a secret, a variable, or \"off\"";
-    }
-
-    lcf->guarded = 0;
-
-    return ngx_http_set_complex_value_slot(cf, cmd, conf);
 }
 
 
@@ -222,72 +203,6 @@ ngx_cometa_takeover_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     lcf->takeover_limit = n;
-
-    return NGX_CONF_OK;
-}
-
-
-/* A time, and a second one that must not be shorter, named by cmd->post. */
-
-char *
-ngx_cometa_time_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    char *p = conf;
-
-    size_t       len;
-    ngx_str_t   *value, s;
-    ngx_msec_t  *first, *second;
-
-    first = (ngx_msec_t *) (p + cmd->offset);
-    second = first + 1;
-
-    if (*first != NGX_CONF_UNSET_MSEC) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    *first = ngx_parse_time(&value[1], 0);
-
-    if (*first == (ngx_msec_t) NGX_ERROR || *first == 0
-        || *first > 86400 * 1000)
-    {
-        return "must be a time of more than zero and at most 1d";
-    }
-
-    if (cf->args->nelts == 2) {
-        return NGX_CONF_OK;
-    }
-
-    len = ngx_strlen(cmd->post);
-
-    if (value[2].len <= len
-        || ngx_strncmp(value[2].data, cmd->post, len) != 0)
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\", expected %stime",
-                           &value[2], cmd->post);
-        return NGX_CONF_ERROR;
-    }
-
-    s.data = value[2].data + len;
-    s.len = value[2].len - len;
-
-    *second = ngx_parse_time(&s, 0);
-
-    if (*second == (ngx_msec_t) NGX_ERROR || *second > 86400 * 1000) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid time in \"%V\", expected at most 1d",
-                           &value[2]);
-        return NGX_CONF_ERROR;
-    }
-
-    if (*second < *first) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" is less than \"%V\", raise it",
-                           &value[2], &value[1]);
-        return NGX_CONF_ERROR;
-    }
 
     return NGX_CONF_OK;
 }

@@ -100,26 +100,33 @@ static ngx_int_t
 ngx_cometa_http_id(ngx_http_request_t *r, ngx_http_complex_value_t *value,
     ngx_str_t *id)
 {
-    u_char      ch;
-    ngx_uint_t  i;
-
     if (value == NULL || ngx_http_complex_value(r, value, id) != NGX_OK) {
         return NGX_ERROR;
     }
 
+    return ngx_cometa_http_id_valid(id) ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_uint_t
+ngx_cometa_http_id_valid(ngx_str_t *id)
+{
+    u_char      ch;
+    ngx_uint_t  i;
+
     if (id->len == 0 || id->len > NGX_COMETA_ID_MAX) {
-        return NGX_DECLINED;
+        return 0;
     }
 
     for (i = 0; i < id->len; i++) {
         ch = id->data[i];
 
         if (!(ngx_cometa_id_chars[ch >> 5] & (1U << (ch & 0x1f)))) {
-            return NGX_DECLINED;
+            return 0;
         }
     }
 
-    return NGX_OK;
+    return 1;
 }
 
 
@@ -174,8 +181,7 @@ ngx_cometa_http_presents(ngx_http_request_t *r, ngx_str_t *secret)
 
 
 ngx_int_t
-ngx_cometa_http_body(ngx_http_request_t *r, size_t max, ngx_uint_t cut,
-    ngx_str_t *body)
+ngx_cometa_http_body(ngx_http_request_t *r, size_t max, ngx_str_t *body)
 {
     off_t         size;
     size_t        n;
@@ -197,11 +203,7 @@ ngx_cometa_http_body(ngx_http_request_t *r, size_t max, ngx_uint_t cut,
     }
 
     if (size > (off_t) max) {
-        if (!cut) {
-            return NGX_DECLINED;
-        }
-
-        size = max;
+        return NGX_DECLINED;
     }
 
     b = r->request_body->bufs->buf;
@@ -220,9 +222,13 @@ ngx_cometa_http_body(ngx_http_request_t *r, size_t max, ngx_uint_t cut,
     body->data = p;
     body->len = size;
 
-    for (cl = r->request_body->bufs; cl && size; cl = cl->next) {
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
         b = cl->buf;
-        n = ngx_min(ngx_buf_size(b), size);
+        n = ngx_buf_size(b);
+
+        if (n == 0) {
+            continue;       /* perhaps the mark of the end, with no file */
+        }
 
         if (ngx_buf_in_memory(b)) {
             ngx_memcpy(p, b->pos, n);
@@ -236,7 +242,6 @@ ngx_cometa_http_body(ngx_http_request_t *r, size_t max, ngx_uint_t cut,
         }
 
         p += n;
-        size -= n;
     }
 
     return NGX_OK;

@@ -73,6 +73,7 @@ typedef struct {
     ngx_uint_t                 error;           /* the word of an answer */
     ngx_uint_t                 retry;           /* s, Retry-After of it; 0:
                                                    what the word has */
+    ngx_str_t                  info;            /* of an attach, form A */
     uint64_t                   latency;         /* us */
     uint64_t                   session;
     unsigned                   called:1;        /* latency is known */
@@ -120,6 +121,9 @@ ngx_uint_t ngx_cometa_http_key(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
 ngx_uint_t ngx_cometa_http_device(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
 
+/* Whether this may be the id of an application or a device. */
+ngx_uint_t ngx_cometa_http_id_valid(ngx_str_t *id);
+
 /* Whether the request presents the secret of its application. */
 ngx_uint_t ngx_cometa_http_authorize(ngx_http_request_t *r);
 
@@ -127,11 +131,11 @@ ngx_uint_t ngx_cometa_http_authorize(ngx_http_request_t *r);
 ngx_uint_t ngx_cometa_http_presents(ngx_http_request_t *r, ngx_str_t *secret);
 
 /*
- * The body that was read, in one piece, in the request's pool or in place;
- * at most `max` bytes of it if `cut`, else NGX_DECLINED for a longer one.
+ * The body that was read, in one piece, in the request's pool or in place.
+ * NGX_DECLINED: it has more than `max` bytes.
  */
 ngx_int_t ngx_cometa_http_body(ngx_http_request_t *r, size_t max,
-    ngx_uint_t cut, ngx_str_t *body);
+    ngx_str_t *body);
 
 /* NULL: there is no such header, or none behind `prev`. */
 ngx_str_t *ngx_cometa_http_header(ngx_http_request_t *r, const char *name,

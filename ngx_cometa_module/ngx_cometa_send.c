@@ -101,7 +101,7 @@ ngx_cometa_send_body(ngx_http_request_t *r)
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
     ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
 
-    rc = ngx_cometa_http_body(r, lcf->max_message, 0, &message);
+    rc = ngx_cometa_http_body(r, lcf->max_message, &message);
 
     if (rc == NGX_DECLINED) {
         rc = ngx_cometa_send_refuse(r, ctx, NGX_COMETA_MESSAGE_TOO_LARGE);

@@ -7,6 +7,7 @@
 #include "ngx_cometa_conf.h"
 #include "ngx_cometa_process.h"
 #include "ngx_cometa_handover.h"
+#include "ngx_cometa_value.h"
 
 
 typedef struct {
@@ -23,8 +24,28 @@ static ngx_int_t ngx_cometa_variable(ngx_http_request_t *r,
 static ngx_int_t ngx_cometa_init_module(ngx_cycle_t *cycle);
 
 
-static ngx_conf_num_bounds_t  ngx_cometa_queue_bounds = {
-    ngx_conf_check_num_bounds, 1, 65535
+static ngx_cometa_range_t  ngx_cometa_queue_range = {
+    1, 65535, "a number from 1 to 65535"
+};
+
+static ngx_cometa_range_t  ngx_cometa_size_range = {
+    1, 16 * 1024 * 1024, "a size from 1 to 16m, for example 64k"
+};
+
+static ngx_cometa_range_t  ngx_cometa_wait_range = {
+    0, 86400000, "a time from 0 to 1d, for example 5s"
+};
+
+static ngx_cometa_range_t  ngx_cometa_key_timeout_range = {
+    1, 86400000, "a time from 1ms to 1d, for example 60s"
+};
+
+static ngx_cometa_range_t  ngx_cometa_websocket_timeout_range = {
+    2, 86400000, "a time from 2ms to 1d, for example 60s"
+};
+
+static ngx_cometa_range_t  ngx_cometa_window_range = {
+    100, 86400000, "a time from 100ms to 1d, for example 15s"
 };
 
 
@@ -67,21 +88,21 @@ static ngx_command_t  ngx_cometa_commands[] = {
 
     { ngx_string("cometa_application"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_set_complex_value_slot,
+      ngx_cometa_id_directive,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_cometa_loc_conf_t, application),
       NULL },
 
     { ngx_string("cometa_device"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_set_complex_value_slot,
+      ngx_cometa_id_directive,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_cometa_loc_conf_t, device),
       NULL },
 
     { ngx_string("cometa_app_name"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_set_complex_value_slot,
+      ngx_cometa_name_directive,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_cometa_loc_conf_t, app_name),
       NULL },
@@ -95,14 +116,14 @@ static ngx_command_t  ngx_cometa_commands[] = {
 
     { ngx_string("cometa_device_secret"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_set_complex_value_slot,
+      ngx_cometa_device_secret_directive,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_cometa_loc_conf_t, device_secret),
       NULL },
 
     { ngx_string("cometa_heartbeat"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
-      ngx_cometa_time_directive,
+      ngx_cometa_heartbeat_directive,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_cometa_loc_conf_t, heartbeat),
       "timeout=" },
@@ -116,24 +137,24 @@ static ngx_command_t  ngx_cometa_commands[] = {
 
     { ngx_string("cometa_send_wait"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_msec_slot,
+      ngx_cometa_msec_directive,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_cometa_loc_conf_t, send_wait),
-      NULL },
+      &ngx_cometa_wait_range },
 
     { ngx_string("cometa_queue"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_num_slot,
+      ngx_cometa_number_directive,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_cometa_loc_conf_t, queue),
-      &ngx_cometa_queue_bounds },
+      &ngx_cometa_queue_range },
 
     { ngx_string("cometa_max_message_size"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_size_slot,
+      ngx_cometa_size_directive,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_cometa_loc_conf_t, max_message),
-      NULL },
+      &ngx_cometa_size_range },
 
     { ngx_string("cometa_takeover"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
@@ -144,24 +165,24 @@ static ngx_command_t  ngx_cometa_commands[] = {
 
     { ngx_string("cometa_websocket_key"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_set_complex_value_slot,
+      ngx_cometa_key_directive,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_cometa_loc_conf_t, websocket_key),
       NULL },
 
     { ngx_string("cometa_websocket_key_timeout"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_msec_slot,
+      ngx_cometa_msec_directive,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_cometa_loc_conf_t, websocket_key_timeout),
-      NULL },
+      &ngx_cometa_key_timeout_range },
 
     { ngx_string("cometa_websocket_timeout"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_msec_slot,
+      ngx_cometa_msec_directive,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_cometa_loc_conf_t, websocket_timeout),
-      NULL },
+      &ngx_cometa_websocket_timeout_range },
 
     { ngx_string("cometa_websocket_move"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
@@ -186,10 +207,10 @@ static ngx_command_t  ngx_cometa_commands[] = {
 
     { ngx_string("cometa_stats_window"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_msec_slot,
+      ngx_cometa_msec_directive,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_cometa_main_conf_t, stats_window),
-      NULL },
+      &ngx_cometa_window_range },
 
       ngx_null_command
 };

@@ -1,0 +1,170 @@
+/*
+ * What other directives of a location would make of its handlers: another
+ * handler in their place, a "return" in front of them, or a device that is
+ * none. See ngx_cometa_check.h.
+ */
+
+#include "ngx_cometa_check.h"
+
+
+static ngx_uint_t ngx_cometa_check_returns(ngx_conf_t *cf);
+static size_t ngx_cometa_check_code(u_char *ip);
+
+
+ngx_int_t
+ngx_cometa_check_location(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
+{
+    ngx_str_t                 *device;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->handler != ngx_cometa_handler) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "location \"%V\" has a cometa handler and another "
+                           "one, such as \"proxy_pass\": only one of them can "
+                           "answer", &clcf->name);
+        return NGX_ERROR;
+    }
+
+    if (!clcf->noname && ngx_cometa_check_returns(cf)) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "location \"%V\" has a \"return\" that its cometa "
+                           "handler is never reached behind: remove it, or "
+                           "put it in an \"if\"", &clcf->name);
+        return NGX_ERROR;
+    }
+
+    if ((conf->handlers & ~NGX_COMETA_STATS) == 0
+        || conf->device == NULL
+        || conf->device->lengths)
+    {
+        return NGX_OK;
+    }
+
+    /* a constant: statistics alone know "*" and "" */
+
+    device = &conf->device->value;
+
+    if (device->len == 0 || device->data[0] == '*') {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"cometa_device\" of location \"%V\" is \"%V\", "
+                           "which names no device: only \"cometa_stats\" has "
+                           "a use for it", &clcf->name, device);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Whether a "return" outside of any "if" is met before anything that is not
+ * known here. The configuration of the rewrite module is its own, but begins
+ * with the array of codes in every version.
+ */
+
+static ngx_uint_t
+ngx_cometa_check_returns(ngx_conf_t *cf)
+{
+    size_t                      size;
+    u_char                     *ip, *last;
+    ngx_uint_t                  i;
+    ngx_array_t                *codes;
+    ngx_module_t              **modules;
+    ngx_http_conf_ctx_t        *ctx;
+
+    ctx = cf->ctx;
+    modules = cf->cycle->modules;
+
+    for (i = 0; modules[i]; i++) {
+        if (ngx_strcmp(modules[i]->name, "ngx_http_rewrite_module") == 0) {
+            break;
+        }
+    }
+
+    if (modules[i] == NULL) {
+        return 0;
+    }
+
+    codes = *(ngx_array_t **) ctx->loc_conf[modules[i]->ctx_index];
+
+    if (codes == NULL) {
+        return 0;
+    }
+
+    ip = codes->elts;
+    last = ip + codes->nelts;
+
+    while (last - ip >= (ssize_t) sizeof(uintptr_t)) {
+
+        if (*(ngx_http_script_code_pt *) ip == ngx_http_script_return_code) {
+            return 1;
+        }
+
+        size = ngx_cometa_check_code(ip);
+
+        if (size == 0) {
+            return 0;
+        }
+
+        ip += size;
+    }
+
+    return 0;
+}
+
+
+/*
+ * The size of a code, with all that an "if" guards. 0: nothing behind it is
+ * reached, or it is one whose layout differs between versions, such as a value
+ * with variables; then the location is taken as it is.
+ */
+
+static size_t
+ngx_cometa_check_code(u_char *ip)
+{
+    ngx_http_script_code_pt  code;
+
+    code = *(ngx_http_script_code_pt *) ip;
+
+    if (code == ngx_http_script_if_code) {
+        return ((ngx_http_script_if_code_t *) ip)->next;
+    }
+
+    if (code == ngx_http_script_value_code) {
+        return sizeof(ngx_http_script_value_code_t);
+    }
+
+    if (code == ngx_http_script_var_code
+        || code == ngx_http_script_set_var_code)
+    {
+        return sizeof(ngx_http_script_var_code_t);
+    }
+
+    if (code == ngx_http_script_var_set_handler_code) {
+        return sizeof(ngx_http_script_var_handler_code_t);
+    }
+
+    if (code == ngx_http_script_file_code) {
+        return sizeof(ngx_http_script_file_code_t);
+    }
+
+    if (code == ngx_http_script_equal_code
+        || code == ngx_http_script_not_equal_code)
+    {
+        return sizeof(uintptr_t);
+    }
+
+#if (NGX_PCRE)
+
+    if (code == ngx_http_script_regex_start_code
+        && ((ngx_http_script_regex_code_t *) ip)->test)
+    {
+        return sizeof(ngx_http_script_regex_code_t);
+    }
+
+#endif
+
+    return 0;
+}

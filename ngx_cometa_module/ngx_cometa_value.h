@@ -1,0 +1,55 @@
+/*
+ * Values of directives: each setter refuses what can never be right, and says
+ * which directive, which value, and what is expected instead.
+ */
+
+#ifndef _NGX_COMETA_VALUE_H_INCLUDED_
+#define _NGX_COMETA_VALUE_H_INCLUDED_
+
+
+#include "ngx_cometa_http.h"
+
+
+/* What cmd->post of a number, size or time names: its bounds, in words too. */
+
+typedef struct {
+    ngx_int_t    min;
+    ngx_int_t    max;
+    const char  *expected;
+} ngx_cometa_range_t;
+
+
+char *ngx_cometa_number_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_cometa_size_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_cometa_msec_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* A time, and a second one that must not be shorter, named by cmd->post. */
+char *ngx_cometa_time_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* The same in whole seconds, for a device is told of the first one. */
+char *ngx_cometa_heartbeat_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* An id, which may contain variables; that of a device may be "*" or "". */
+char *ngx_cometa_id_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/*
+ * Values that "off" unsets: NGX_CONF_UNSET_PTR where nothing is said, NULL
+ * where "off" is.
+ */
+char *ngx_cometa_name_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_cometa_key_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_cometa_device_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* The same, but "off" means that others guard the location. */
+char *ngx_cometa_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+
+#endif /* _NGX_COMETA_VALUE_H_INCLUDED_ */
