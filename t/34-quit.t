@@ -83,7 +83,7 @@ sub quits {
     ok(wait_for(sub { stats('app1')->{json}{stats}{queued} == 1 }),
         "$name: another waits");
 
-    my $start = time();
+    my $watch = stopwatch();
     signal('quit');
 
     # a device is given the time for what it has begun
@@ -99,7 +99,7 @@ sub quits {
 
     is(ends(@devices), 'last', "$name: devices get a last chunk");
     ok(wait_for(sub { ended($pid) }, 9), "$name: nginx ends");
-    cmp_ok(time() - $start, '<', 8, "$name: within seconds");
+    cmp_ok($watch->took(), '<', 8, "$name: within seconds");
     is(scalar(grep { !ended($_) } @pids), 0, "$name: no worker is left");
 
     nginx_ends($t, $pid);
@@ -147,10 +147,10 @@ for my $n (1, 4) {
     my $call = call_start('app1', 'd1', 'written');
     is($devices[0]->read_chunk(), 'written', "stop, $n workers: a call");
 
-    my $start = time();
+    my $watch = stopwatch();
     signal('stop');
     ok(wait_for(sub { ended($pid) }), "stop, $n workers: nginx ends");
-    cmp_ok(time() - $start, '<', 5, "stop, $n workers: at once");
+    cmp_ok($watch->took(), '<', 5, "stop, $n workers: at once");
     unlike(ends(@devices), qr/open/, "stop, $n workers: devices are closed");
     is(scalar(grep { !ended($_) } @pids), 0,
         "stop, $n workers: no worker is left");
@@ -174,10 +174,10 @@ for my $n (1, 4) {
     my $deaf = device(device => 'deaf', rcvbuf => 65536);
     call_start('app1', 'deaf', 'x' x 60000);
     my $pid = master($t);
-    my $start = time();
+    my $watch = stopwatch();
     signal('quit');
     ok(wait_for(sub { ended($pid) }, 9), 'quit with a device that is deaf');
-    cmp_ok(time() - $start, '<', 15, 'within seconds');
+    cmp_ok($watch->took(), '<', 15, 'within seconds');
     nginx_ends($t, $pid);
 }
 

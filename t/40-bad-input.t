@@ -279,7 +279,8 @@ for my $form (qw/ A B /) {
         ok(defined $devices{$name}->closed(3), "$name never ended: closed");
     }
 
-    like($body->take_rest(3), qr/\A(?:HTTP\S+ 408 .*)?\z/s,
+    my $rest = $body->take_rest(3);
+    like(defined $rest ? $rest : 'open', qr/\A(?:HTTP\S+ 408 .*)?\z/s,
         'info never ended: closed');
     ok(!$idle->gone(), 'who begins nothing may be silent');
     is(reached($idle), 'yes', 'and is called');
@@ -380,9 +381,10 @@ for my $way (qw/ close reset half_close /) {
     my $slowest = 0;
     for (1 .. 10) {
         $_->{stream}->write($flood) for @floods;
-        my $start = time();
+        my $watch = stopwatch();
         reached($good, stream => $caller) eq 'yes' or $slowest = 99;
-        $slowest = time() - $start if time() - $start > $slowest;
+        my $took = $watch->took();
+        $slowest = $took if $took > $slowest;
     }
     cmp_ok($slowest, '<', 2, 'others get their turn in a flood');
     is(scalar(grep { reached($_) ne 'yes' } @floods), 0,

@@ -21,6 +21,7 @@ use File::Spec;
 use NodeTest;
 use Test::Nginx;
 use Test::Nginx::Cometa;
+use Test::Nginx::Cometa::Workers qw/ nginx_ends /;
 use Time::HiRes qw/ sleep /;
 
 ###############################################################################
@@ -118,7 +119,9 @@ sub obey {
     }
 }
 
-# The last tests are made when it goes, which must not be too late.
+# The script has ended nginx.  The last tests are made when the object goes,
+# which must not be too late.
+nginx_ends($t, $master);
 undef $t;
 
 ###############################################################################

@@ -14,6 +14,7 @@ use strict;
 use base qw/ Exporter /;
 
 use Cwd qw/ abs_path /;
+use Errno qw//;
 use File::Basename qw/ dirname /;
 use Test::More;
 
@@ -48,7 +49,7 @@ sub node_tests {
 
     my $failed;
 
-    while (my $line = <$tap>) {
+    for my $line (lines($tap)) {
         if ($line =~ /^(not )?ok \d+ - (.*)/) {
             $failed = $1;
             ok(!$failed, $2);
@@ -60,6 +61,21 @@ sub node_tests {
 
     close $tap;
     is($?, 0, "$script ended well");
+}
+
+# All lines, to the end.  Not by readline(): a handler of signals that reads a
+# whole file meanwhile would change $/ under it, and lines would be lost.
+
+sub lines {
+    my ($fh) = @_;
+
+    my $text = '';
+
+    for ( ;; ) {
+        my $n = sysread($fh, $text, 65536, length $text);
+        next if !defined $n && $!{EINTR};
+        return split /^/, $text unless $n;
+    }
 }
 
 1;

@@ -13,11 +13,14 @@ use IO::Select;
 use Test::Nginx;
 use Test::Nginx::Cometa::Caller;
 use Test::Nginx::Cometa::Device;
+use Test::Nginx::Cometa::Stopwatch;
+use Test::Nginx::Cometa::Stream;
 use Time::HiRes qw/ sleep time /;
 
 our @EXPORT = (qw/
     cometa_conf config_test certificate answer log_count wait_log wait_for
     device outcome figures figure_is workers random_bytes
+    stopwatch
 /, @Test::Nginx::Cometa::Caller::EXPORT);
 
 use constant {
@@ -244,7 +247,7 @@ sub wait_log {
 sub wait_for {
     my ($check, $timeout) = @_;
 
-    my $end = time() + ($timeout || 5);
+    my $end = Test::Nginx::Cometa::Stream::deadline($timeout || 5);
 
     until ($check->()) {
         return 0 if time() > $end;
@@ -263,11 +266,13 @@ sub outcome {
         : $r->{json}{error} || $r->{body});
 }
 
-# The figures of an application, and the wait until one of them is n.
+# The figures of an application, which must be there, for nothing is 0 as well;
+# and the wait until one of them is n.
 
 sub figures {
     my ($app) = @_;
-    return stats($app)->{json}{stats} || {};
+    my $r = stats($app);
+    return $r->{json}{stats} || die "no figures of $app: $r->{status}\n";
 }
 
 sub figure_is {

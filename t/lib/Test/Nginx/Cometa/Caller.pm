@@ -10,8 +10,9 @@ package Test::Nginx::Cometa::Caller;
 #   caller_stream   a connection, for the option "stream" (keep-alive)
 #   response        the next answer on a connection
 #
-# An answer is { status, head, headers, body, json, time }, with the names of
-# the headers in lower case.  Its status is 0 if there was none in time, and
+# An answer is { status, head, headers, body, json, time, took }, with the names
+# of the headers in lower case; took is the time without what a busy machine has
+# added (see the stopwatch).  Its status is 0 if there was none in time, and
 # "truncated" is set if its body ended early.
 
 use warnings;
@@ -20,6 +21,7 @@ use strict;
 use base qw/ Exporter /;
 
 use JSON::PP qw//;
+use Test::Nginx::Cometa::Stopwatch;
 use Test::Nginx::Cometa::Stream;
 use Time::HiRes qw/ time /;
 
@@ -52,12 +54,13 @@ sub call_start {
     my ($app, $device, $body, %o) = @_;
 
     my $stream = $o{stream} || caller_stream(%o);
+    my $watch = stopwatch();
     my $start = time();
 
     $stream->write(call_request($app, $device, $body, %o));
 
     return {
-        stream => $stream, start => $start, timeout => $o{timeout},
+        stream => $stream, start => $start, watch => $watch, timeout => $o{timeout},
         method => $o{method} || 'POST'
     };
 }
@@ -69,6 +72,7 @@ sub call_end {
         timeout => defined $timeout ? $timeout : $call->{timeout},
         method => $call->{method});
     $answer->{time} = time() - $call->{start};
+    $answer->{took} = $answer->{time} - $call->{watch}->late();
 
     return $answer;
 }

@@ -14,6 +14,7 @@ use Test::Nginx;
 use Time::HiRes qw/ sleep time /;
 
 use constant TIMEOUT => 8;
+use constant PATIENCE => 4;
 use constant BLOCK => 65536;
 
 
@@ -62,9 +63,18 @@ sub again {
     return $!{EAGAIN} || $!{EWOULDBLOCK} || $!{EINTR};
 }
 
+# Who waits for seconds waits for something to come, which may take its time on
+# a busy machine: that is no failure, and costs nothing if it comes.  Less than
+# a second is waited to see that nothing comes.
+
+sub patience {
+    my ($timeout) = @_;
+    return $timeout < 1 ? $timeout : PATIENCE * $timeout;
+}
+
 sub deadline {
     my ($timeout) = @_;
-    return time() + (defined $timeout ? $timeout : TIMEOUT);
+    return time() + patience(defined $timeout ? $timeout : TIMEOUT);
 }
 
 

@@ -54,7 +54,8 @@ sub worker_conf {
 
 sub master {
     my ($t) = @_;
-    my ($pid) = $t->read_file('nginx.pid') =~ /(\d+)/;
+    my ($pid) = $t->read_file('nginx.pid') =~ /(\d+)/
+        or die "no process id in nginx.pid\n";
     return $pid;
 }
 
@@ -106,7 +107,7 @@ sub slurp {
 
 sub fds {
     my ($pid) = @_;
-    my @fds = glob "/proc/$pid/fd/*";
+    my @fds = glob "/proc/$pid/fd/*" or die "no process $pid\n";
     return scalar @fds;
 }
 
@@ -114,7 +115,9 @@ sub fds {
 
 sub rss {
     my ($pid) = @_;
-    return slurp("/proc/$pid/status") =~ /^VmRSS:\s+(\d+)/m ? $1 : 0;
+    slurp("/proc/$pid/status") =~ /^VmRSS:\s+(\d+)/m
+        or die "no process $pid\n";
+    return $1;
 }
 
 # Until that many serve, and none of the old ones.  Returns them.
@@ -146,6 +149,8 @@ sub reload_all {
 
 sub wait_gone {
     my ($t, $timeout, @pids) = @_;
+
+    die "nobody to wait for\n" unless @pids;
 
     my %pids = map { $_ => 1 } @pids;
 
@@ -220,7 +225,8 @@ sub list {
 
 sub num_devices {
     my (%o) = @_;
-    return stats('app1', %o)->{json}{stats}{num_devices};
+    my $r = stats('app1', %o);
+    return defined $r->{json}{stats} ? $r->{json}{stats}{num_devices} : -1;
 }
 
 sub offline {

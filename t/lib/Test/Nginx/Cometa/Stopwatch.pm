@@ -1,0 +1,72 @@
+package Test::Nginx::Cometa::Stopwatch;
+
+# How long something takes on a machine that has other things to do.
+#
+#   my $watch = stopwatch();
+#   $watch->late()      what the machine has added since, in seconds: the time
+#                       that the test and its nginx could have run and had to
+#                       wait for a processor, each of them
+#   $watch->took()      what went by, without that
+#
+# "At most a second" is asked of took(), which a busy machine does not make
+# longer; "at least a second" is asked of the clock.
+
+use warnings;
+use strict;
+
+use base qw/ Exporter /;
+
+use Time::HiRes qw/ time /;
+
+our @EXPORT = qw/ stopwatch /;
+
+# The test itself, in its daemons, too.
+my $test = $$;
+
+
+sub stopwatch {
+    return bless { start => time(), before => waits() }, __PACKAGE__;
+}
+
+sub late {
+    my ($self) = @_;
+
+    my ($now, $before) = (waits(), $self->{before});
+    my $late = 0;
+
+    $late += $now->{$_} - ($before->{$_} || 0) for keys %$now;
+
+    return $late;
+}
+
+sub took {
+    my ($self) = @_;
+    return time() - $self->{start} - $self->late();
+}
+
+
+# What each process has waited for a processor so far, in seconds.
+
+sub waits {
+    my %waits;
+    my @pids = ($test, $test == $$ ? () : $$);
+
+    while (defined(my $pid = shift @pids)) {
+        my (undef, $ns) = split ' ', slurp("/proc/$pid/schedstat");
+        $waits{$pid} = $ns / 1e9 if defined $ns;
+        push @pids, grep { slurp("/proc/$_/comm") =~ /\Anginx/ }
+            split ' ', slurp("/proc/$pid/task/$pid/children");
+    }
+
+    return \%waits;
+}
+
+sub slurp {
+    my ($name) = @_;
+    open my $fh, '<', $name or return '';
+    local $/;
+    my $text = <$fh>;
+    return defined $text ? $text : '';
+}
+
+1;
