@@ -13,6 +13,7 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
 use IO::Select;
+use List::Util qw/ sum /;
 use POSIX qw//;
 use Test::Nginx;
 use Test::Nginx::Cometa;
@@ -104,6 +105,7 @@ sub waits {
         my $r = call_end($call);
         die "call: $r->{status}\n" if $r->{status} != 200;
         push @spent, spent($pid) - $start;
+        last if sum(@spent) > 50 * CALLS;
     }
 
     return sort { $a <=> $b } @spent;
@@ -114,9 +116,7 @@ sub others_do_not_wait {
 
     my @flooders = $flooding->();
     sleep(0.2);
-    my $start = spent($pid);
     my @waits = waits($pid, $d, CALLS);
-    my $spent = spent($pid) - $start;
     my @alive = grep { kill 0, $_ } @flooders;
     my $most = $waits[0.95 * $#waits];
 

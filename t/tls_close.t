@@ -179,8 +179,8 @@ sub device_ends {
 
     for my $pending (1, 0) {
         my $in = "$version, a device, $name, output waits: $pending";
-        my $d = device(device => 'd' . ++$n, ssl => 1, tls => $version,
-            $pending ? (rcvbuf => RCVBUF) : ());
+        my $d = device(device => 'd' . ++$n, form => 'B', ssl => 1,
+            tls => $version, $pending ? (rcvbuf => RCVBUF) : ());
         my $call = call_start('app1', "d$n", 'c' x ($pending ? LARGE : 1));
 
         ok(wait_for(sub { figures('app1')->{calls} == 1 }), $in);
