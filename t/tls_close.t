@@ -105,7 +105,8 @@ certificate($t, 'localhost');
 # What the socket does not take waits in the worker.
 
 $t->write_file_expand('nginx.conf', websocket_conf(
-    workers => 1, ssl => 1, attach => 'cometa_heartbeat 60s;'
+    workers => 1, ssl => 1, attach => 'cometa_heartbeat 60s;',
+    http => 'ssl_protocols TLSv1.2 TLSv1.3;'
 ) =~ s/8443 ssl/8443 ssl sndbuf=16k/r)->run();
 
 my ($pid) = serving($t);
