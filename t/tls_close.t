@@ -16,7 +16,7 @@ use lib 'lib';
 use Test::Nginx;
 use Test::Nginx::Cometa;
 use Test::Nginx::Cometa::WebSocket;
-use Test::Nginx::Cometa::Workers qw/ serving /;
+use Test::Nginx::Cometa::Workers qw/ serving wait_serving /;
 use Time::HiRes qw/ sleep time /;
 
 ###############################################################################
@@ -109,7 +109,7 @@ $t->write_file_expand('nginx.conf', websocket_conf(
     http => 'ssl_protocols TLSv1.2 TLSv1.3;'
 ) =~ s/8443 ssl/8443 ssl sndbuf=16k/r)->run();
 
-my ($pid) = serving($t);
+my ($pid) = wait_serving($t, 1);
 
 ###############################################################################
 
