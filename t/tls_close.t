@@ -16,7 +16,7 @@ use lib 'lib';
 use Test::Nginx;
 use Test::Nginx::Cometa;
 use Test::Nginx::Cometa::WebSocket;
-use Test::Nginx::Cometa::Workers qw/ serving /;
+use Test::Nginx::Cometa::Workers qw/ serving wait_serving /;
 use Time::HiRes qw/ sleep time /;
 
 ###############################################################################
@@ -105,10 +105,11 @@ certificate($t, 'localhost');
 # What the socket does not take waits in the worker.
 
 $t->write_file_expand('nginx.conf', websocket_conf(
-    workers => 1, ssl => 1, attach => 'cometa_heartbeat 60s;'
+    workers => 1, ssl => 1, attach => 'cometa_heartbeat 60s;',
+    http => 'ssl_protocols TLSv1.2 TLSv1.3;'
 ) =~ s/8443 ssl/8443 ssl sndbuf=16k/r)->run();
 
-my ($pid) = serving($t);
+my ($pid) = wait_serving($t, 1);
 
 ###############################################################################
 
@@ -179,8 +180,8 @@ sub device_ends {
 
     for my $pending (1, 0) {
         my $in = "$version, a device, $name, output waits: $pending";
-        my $d = device(device => 'd' . ++$n, ssl => 1, tls => $version,
-            $pending ? (rcvbuf => RCVBUF) : ());
+        my $d = device(device => 'd' . ++$n, form => 'B', ssl => 1,
+            tls => $version, $pending ? (rcvbuf => RCVBUF) : ());
         my $call = call_start('app1', "d$n", 'c' x ($pending ? LARGE : 1));
 
         ok(wait_for(sub { figures('app1')->{calls} == 1 }), $in);
