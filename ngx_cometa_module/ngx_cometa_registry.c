@@ -47,6 +47,11 @@ static void ngx_cometa_record_place(ngx_cometa_record_t *rec,
 #define ngx_cometa_fresh_end(shard)  ((uint32_t) ((shard)->fresh >> 32))
 
 
+/* The documents say so, and the number of devices in a zone follows from it. */
+
+_Static_assert(sizeof(ngx_cometa_record_t) == 96, "a record has 96 bytes");
+
+
 ngx_int_t
 ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
     ngx_cometa_takeover_t *takeover, ngx_cometa_place_t *place,
