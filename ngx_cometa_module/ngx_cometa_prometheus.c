@@ -49,6 +49,7 @@ static void ngx_cometa_prometheus_latencies(ngx_cometa_text_t *t,
     ngx_uint_t n);
 static void ngx_cometa_prometheus_workers(ngx_cometa_text_t *t);
 static void ngx_cometa_prometheus_zone(ngx_cometa_text_t *t);
+static void ngx_cometa_prometheus_server(ngx_cometa_text_t *t);
 static ngx_str_t ngx_cometa_prometheus_app(ngx_uint_t app);
 
 
@@ -137,6 +138,7 @@ ngx_cometa_prometheus(ngx_http_request_t *r)
     ngx_cometa_prometheus_latencies(&t, n);
     ngx_cometa_prometheus_workers(&t);
     ngx_cometa_prometheus_zone(&t);
+    ngx_cometa_prometheus_server(&t);
 
     return ngx_cometa_text_send(&t);
 }
@@ -335,6 +337,46 @@ ngx_cometa_prometheus_zone(ngx_cometa_text_t *t)
                          "Applications that the zone has room for.");
     ngx_cometa_text_add(t, "cometa_zone_applications_capacity %uD\n",
                         ngx_cometa_zone.head->apps);
+}
+
+
+/* What no application is to blame for, or known of. */
+
+static void
+ngx_cometa_prometheus_server(ngx_cometa_text_t *t)
+{
+    uint64_t            n;
+    ngx_uint_t          k;
+    ngx_cometa_head_t  *head;
+
+    head = ngx_cometa_zone.head;
+
+    ngx_cometa_text_head(t, "cometa_attaches_refused_total", "counter",
+                         "Attaches that were refused, by error.");
+
+    for (k = 1; k < NGX_COMETA_ERRORS; k++) {
+
+        if (!ngx_cometa_errors[k].attach) {
+            continue;
+        }
+
+        n = __atomic_load_n(&head->refused[k], __ATOMIC_RELAXED);
+
+        ngx_cometa_text_add(t, "cometa_attaches_refused_total{error=\"%V\"} "
+                            "%uL\n", &ngx_cometa_errors[k].word, n);
+    }
+
+    n = __atomic_load_n(&head->lost, __ATOMIC_RELAXED);
+
+    ngx_cometa_text_head(t, "cometa_devices_lost_total", "counter",
+                         "Devices whose worker process has died.");
+    ngx_cometa_text_add(t, "cometa_devices_lost_total %uL\n", n);
+
+    ngx_cometa_text_head(t, "cometa_build_info", "gauge",
+                         "Versions of the module and of nginx; always 1.");
+    ngx_cometa_text_add(t, "cometa_build_info{version=\"%s\","
+                        "nginx=\"%s\"} 1\n", NGX_COMETA_VERSION,
+                        NGINX_VERSION);
 }
 
 

@@ -36,6 +36,7 @@ static ngx_int_t ngx_cometa_annex_descriptors(ngx_cometa_annex_t *annex,
 static void ngx_cometa_annex_free(ngx_cometa_annex_t **link);
 static void ngx_cometa_annex_sweep(ngx_cometa_head_t *head, ngx_uint_t of);
 static void ngx_cometa_slot_vacate(ngx_cometa_slot_t *slot);
+static uint64_t ngx_cometa_slot_devices(ngx_cometa_slot_t *slot);
 
 
 static ngx_cometa_annex_t  *ngx_cometa_annexes;
@@ -282,6 +283,9 @@ ngx_cometa_slot_vacate(ngx_cometa_slot_t *slot)
 
     head = ngx_cometa_zone.head;
 
+    __atomic_fetch_add(&head->lost, ngx_cometa_slot_devices(slot),
+                       __ATOMIC_RELAXED);
+
     slot->last_begun = cometa_ring_begun(&slot->ring);
     slot->last_epoch = slot->epoch;
 
@@ -296,6 +300,29 @@ ngx_cometa_slot_vacate(ngx_cometa_slot_t *slot)
             ngx_cometa_slot_wake(i);
         }
     }
+}
+
+
+/* Devices that its process had not detached when it ended. */
+
+static uint64_t
+ngx_cometa_slot_devices(ngx_cometa_slot_t *slot)
+{
+    uint32_t                i, n;
+    uint64_t                devices;
+    ngx_cometa_counters_t  *sets;
+
+    devices = 0;
+    sets = ngx_cometa_zone.counters;
+    n = __atomic_load_n(&ngx_cometa_zone.head->sets_carved, __ATOMIC_ACQUIRE);
+
+    for (i = 0; i < n; i++) {
+        if (&ngx_cometa_zone.slots[sets[i].set.slot] == slot) {
+            devices += __atomic_load_n(&sets[i].devices, __ATOMIC_RELAXED);
+        }
+    }
+
+    return devices;
 }
 
 
