@@ -14,6 +14,8 @@
 #include <ngx_event.h>
 
 
+#define NGX_COMETA_VERSION   "2.2.0"
+
 #define NGX_COMETA_ID_MAX    64      /* bytes of an application or device id */
 #define NGX_COMETA_INFO_MAX  256     /* bytes of a device's info */
 

@@ -152,6 +152,11 @@ ngx_cometa_attach_refuse(ngx_http_request_t *r, ngx_uint_t error)
                   ngx_cometa_http_word(error), &ctx->key.app,
                   &ctx->key.device);
 
+    if (ngx_cometa_zone.head) {
+        (void) __atomic_fetch_add(&ngx_cometa_zone.head->refused[error], 1,
+                                  __ATOMIC_RELAXED);
+    }
+
     ctx->lingering = 1;
     r->lingering_close = 1;
     r->keepalive = 0;

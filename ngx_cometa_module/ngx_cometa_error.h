@@ -17,6 +17,7 @@ typedef struct {
     ngx_str_t   word;           /* stable */
     ngx_uint_t  retry;          /* s, Retry-After; up to doubled by jitter */
     ngx_uint_t  call;           /* whether a call can end with it */
+    ngx_uint_t  attach;         /* whether an attach can be refused with it */
 } ngx_cometa_error_t;
 
 

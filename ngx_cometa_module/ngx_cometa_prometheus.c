@@ -65,6 +65,7 @@ static void ngx_cometa_prometheus_overflows(ngx_cometa_text_t *t,
     ngx_cometa_worker_t *w);
 static void ngx_cometa_prometheus_zone(ngx_cometa_text_t *t,
     uint64_t devices);
+static void ngx_cometa_prometheus_server(ngx_cometa_text_t *t);
 
 
 #define ngx_cometa_field(f)  offsetof(ngx_cometa_sum_t, counters.f)
@@ -149,6 +150,7 @@ ngx_cometa_prometheus(ngx_http_request_t *r)
     ngx_cometa_prometheus_arrays(&t, sums, n);
     ngx_cometa_prometheus_latencies(&t, sums, n);
     ngx_cometa_prometheus_zone(&t, ngx_cometa_prometheus_workers(&t));
+    ngx_cometa_prometheus_server(&t);
 
     return ngx_cometa_text_send(&t);
 }
@@ -416,6 +418,46 @@ ngx_cometa_prometheus_zone(ngx_cometa_text_t *t, uint64_t devices)
                          "Applications that the zone has room for.");
     ngx_cometa_text_add(t, "cometa_zone_applications_capacity %uD\n",
                         ngx_cometa_zone.head->apps);
+}
+
+
+/* What no application is to blame for, or known of. */
+
+static void
+ngx_cometa_prometheus_server(ngx_cometa_text_t *t)
+{
+    uint64_t            n;
+    ngx_uint_t          k;
+    ngx_cometa_head_t  *head;
+
+    head = ngx_cometa_zone.head;
+
+    ngx_cometa_text_head(t, "cometa_attaches_refused_total", "counter",
+                         "Attaches that were refused, by error.");
+
+    for (k = 1; k < NGX_COMETA_ERRORS; k++) {
+
+        if (!ngx_cometa_errors[k].attach) {
+            continue;
+        }
+
+        n = __atomic_load_n(&head->refused[k], __ATOMIC_RELAXED);
+
+        ngx_cometa_text_add(t, "cometa_attaches_refused_total{error=\"%V\"} "
+                            "%uL\n", &ngx_cometa_errors[k].word, n);
+    }
+
+    n = __atomic_load_n(&head->lost, __ATOMIC_RELAXED);
+
+    ngx_cometa_text_head(t, "cometa_devices_lost_total", "counter",
+                         "Devices whose worker process has died.");
+    ngx_cometa_text_add(t, "cometa_devices_lost_total %uL\n", n);
+
+    ngx_cometa_text_head(t, "cometa_build_info", "gauge",
+                         "Versions of the module and of nginx; always 1.");
+    ngx_cometa_text_add(t, "cometa_build_info{version=\"%s\","
+                        "nginx=\"%s\"} 1\n", NGX_COMETA_VERSION,
+                        NGINX_VERSION);
 }
 
 

@@ -40,6 +40,7 @@ static void ngx_cometa_annex_left(ngx_cometa_annex_t *annex, ngx_log_t *log);
 static void ngx_cometa_slot_vacate(ngx_cometa_slot_t *slot);
 static void ngx_cometa_slot_clear(ngx_cometa_slot_t *slot);
 static void ngx_cometa_slot_forget(ngx_cometa_slot_t *slot);
+static uint64_t ngx_cometa_slot_devices(ngx_cometa_slot_t *slot);
 
 
 static ngx_cometa_annex_t  *ngx_cometa_annexes;
@@ -367,6 +368,9 @@ ngx_cometa_slot_vacate(ngx_cometa_slot_t *slot)
 
     head = ngx_cometa_zone.head;
 
+    __atomic_fetch_add(&head->lost, ngx_cometa_slot_devices(slot),
+                       __ATOMIC_RELAXED);
+
     slot->last_begun = cometa_ring_begun(&slot->ring);
     slot->last_epoch = slot->epoch;
 
@@ -408,6 +412,26 @@ ngx_cometa_slot_forget(ngx_cometa_slot_t *slot)
 
         word += ngx_cometa_zone.head->words;
     }
+}
+
+
+/* Devices that its process had not detached when it ended. */
+
+static uint64_t
+ngx_cometa_slot_devices(ngx_cometa_slot_t *slot)
+{
+    uint32_t  app, n;
+    uint64_t  devices;
+
+    devices = 0;
+    n = slot - ngx_cometa_zone.slots;
+
+    for (app = 0; app < ngx_cometa_zone.head->apps; app++) {
+        devices += __atomic_load_n(&ngx_cometa_gauges(n, app)->devices,
+                                   __ATOMIC_RELAXED);
+    }
+
+    return devices;
 }
 
 

@@ -88,7 +88,17 @@ typedef struct {
     pthread_mutex_t  keys_lock;         /* for all of the keys */
     uint32_t         keys_free;         /* index + 1 */
     uint32_t         keys_carved;       /* in use or free, of all */
-} ngx_cometa_head_t;
+
+    /*
+     * Counters of no application, atomic: names of applications that were
+     * refused may be anybody's invention.  On lines of their own, that a flood
+     * of refusals does not disturb who reads what is above.
+     */
+
+    uint64_t         refused[NGX_COMETA_ERRORS]
+                         __attribute__((aligned(64)));  /* attaches */
+    uint64_t         lost;              /* devices, with their worker */
+} __attribute__((aligned(64))) ngx_cometa_head_t;
 
 
 /*

@@ -31,14 +31,15 @@ select STDOUT; $| = 1;
 my @gauges = map { "cometa_$_" } qw/ devices websockets calls_in_progress
     calls_queued webhook_queued worker_devices mailbox_bytes
     zone_records_used zone_records_capacity zone_applications_used
-    zone_applications_capacity /;
+    zone_applications_capacity build_info /;
 my @counters = map { "cometa_${_}_total" } qw/ attaches detaches calls
     device_errors late_replies events received_bytes sent_bytes
     websockets_slow webhook_retries webhook_events mailbox_overflows
-    mailbox_delayed mailbox_lost /;
+    mailbox_delayed mailbox_lost attaches_refused devices_lost /;
 my $histogram = 'cometa_call_duration_seconds';
 
-my @outcomes = qw/ ok device_offline device_busy device_disconnected
+my @outcomes = qw/ ok invalid_device_id empty_message unauthorized
+    message_too_large device_offline device_busy device_disconnected
     device_taken_over worker_lost overloaded device_timeout /;
 my @reasons = qw/ detached disconnected heartbeat_timeout taken_over
     unresponsive protocol_error draining /;
@@ -258,7 +259,8 @@ call('app1', 'nobody', 'x') for 1 .. 2;
     is_deeply(\%calls, {
         ok => 31, device_offline => 2, device_busy => 1, device_timeout => 1,
         device_disconnected => 1, device_taken_over => 1, worker_lost => 0,
-        overloaded => 0
+        overloaded => 0, invalid_device_id => 0, empty_message => 0,
+        unauthorized => 0, message_too_large => 0
     }, 'calls by outcome');
 
     my %detaches = map { $_ => $m->{"cometa_detaches_total,reason=\"$_\""} }
@@ -387,6 +389,11 @@ my %well = (
     'cometa_calls_total{outcome="device_offline"}' => '0+300x60',
     'cometa_calls_total{outcome="device_timeout"}' => '0+6x60',
     'cometa_calls_total{outcome="worker_lost"}' => '0x60',
+    'cometa_calls_total{outcome="unauthorized"}' => '0+6x60',
+    'cometa_attaches_refused_total{error="zone_full"}' => '7x60',
+    'cometa_attaches_refused_total{error="draining"}' => '0+600x60',
+    'cometa_attaches_refused_total{error="forbidden"}' => '0+3x60',
+    'cometa_devices_lost_total' => '7x60',
     "${histogram}_bucket{le=\"5.0000\"}" => '0+600x60',
     "${histogram}_bucket{le=\"30.0000\"}" => '0+600x60',
     "${histogram}_bucket{le=\"+Inf\"}" => '0+600x60',
@@ -410,6 +417,18 @@ my @cases = (
     [ 'CometaNoDevices', 'cometa_devices{application="a"}' => '100x10 0x50' ],
     [ 'CometaDevicesLost',
         'cometa_devices{application="a"}' => '100x20 50x40' ],
+    # one that began before there were figures of 10 minutes ago, and a slow one
+    [ 'CometaDevicesLost',
+        'cometa_devices{application="a"}' => '100x3 48x57' ],
+    [ 'CometaDevicesLost',
+        'cometa_devices{application="a"}' => '100-2x26 48x34' ],
+    [ '', 'cometa_devices{application="a"}' => '100-1x25 75x35' ],
+    [ 'CometaZoneFull',
+        'cometa_attaches_refused_total{error="zone_full"}' => '7x25 8x35' ],
+    [ 'CometaAttachesRefused',
+        'cometa_attaches_refused_total{error="forbidden"}' => '0+60x60' ],
+    [ 'CometaUnauthorized',
+        'cometa_calls_total{outcome="unauthorized"}' => '0+6000x60' ],
     [ 'CometaErrorRatio',
         'cometa_calls_total{outcome="device_timeout"}' => '0+100x60' ],
     [ 'CometaSlowCalls', "${histogram}_bucket{le=\"5.0000\"}" => '0+500x60' ],
@@ -422,6 +441,7 @@ my @cases = (
         'cometa_mailbox_lost_total{slot="0",kind="event"}' => '7x25 9x35' ],
     [ 'CometaWorkerLost',
         'cometa_calls_total{outcome="worker_lost"}' => '0x25 1x35' ],
+    [ 'CometaWorkerLost', 'cometa_devices_lost_total' => '7x25 9x35' ],
     [ 'CometaWebhookFailing',
         'cometa_webhook_events_total{outcome="dropped"}' => '0+60x60' ],
     [ 'CometaWebhookBehind', 'cometa_webhook_queued' => '500x60' ]
@@ -452,7 +472,8 @@ SKIP: {
         $t->testdir() . '/rules.test.yml');
     ok($well, 'promtool test rules') or diag($said);
 
-    is(join(' ', sort grep { length } map { $_->[0] } @cases),
+    my %fired = map { $_->[0] => 1 } @cases;
+    is(join(' ', sort grep { length } keys %fired),
         join(' ', sort { $a cmp $b } slurp($rules) =~ /alert: (\w+)/g),
         'each rule has fired');
 }
