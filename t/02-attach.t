@@ -488,7 +488,7 @@ for my $way (qw/ close half_close reset /) {
         sleep(0.4);
     }
 
-    ok($d{silent}->gone(), 'a silent device is closed');
+    ok(wait_for(sub { $d{silent}->gone() }), 'a silent device is closed');
     ok(offline('app1', 't-silent'), 'and offline');
 
     for my $word (qw/ beat event stray /) {

@@ -142,7 +142,8 @@ good('a child leaves all to its parent', "$new->plan(2);\n$run"
 # nginx
 
 bad('run() takes no text', qr/Can't start nginx|name of a file/,
-    "$new->plan(1);\n" . '$t->run("events {}\n"); ok(1, "x");');
+    "$new->plan(1);\n"
+    . '$t->run("%%TEST_GLOBALS%% daemon off; events {}\n"); ok(1, "x");');
 
 good('run() takes the name of a file', "$new->plan(1);\n"
     . '$t->write_file("a.conf", $conf)->run($t->testdir() . "/a.conf");'

@@ -120,7 +120,8 @@ sub rss {
     return $1;
 }
 
-# Until that many serve, and none of the old ones.  Returns them.
+# Until that many serve, and none of the old ones.  Returns them; it dies if they
+# do not, since who then signals "the first of them" would signal itself.
 
 sub wait_serving {
     my ($t, $n, @old) = @_;
@@ -131,7 +132,7 @@ sub wait_serving {
     wait_for(sub {
         @now = serving($t);
         return @now == $n && !grep { $old{$_} } @now;
-    }, 10) or return;
+    }, 10) or die "$n workers should serve: @now\n";
 
     return @now;
 }
@@ -349,7 +350,7 @@ sub call_once {
         : $r->{body} eq "$id got $message" ? 'right' : 'wrong';
 
     $seen->{$what}++;
-    $seen->{slowest} = $r->{time} if $r && $r->{time} > $seen->{slowest};
+    $seen->{slowest} = $r->{took} if $r && $r->{took} > $seen->{slowest};
 }
 
 sub load_report {
