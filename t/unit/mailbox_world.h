@@ -113,6 +113,7 @@ ngx_cometa_channel_close(ngx_connection_t *c)
 }
 
 
+__attribute__((noreturn))
 static void
 world_fail(const char *what)
 {
