@@ -133,6 +133,7 @@ http {
 
     cometa_zone zone=bench:$zone;
     cometa_secret off;
+    cometa_takeover on limit=off;
     $extra
 
     ssl_certificate $dir/cert.pem;
