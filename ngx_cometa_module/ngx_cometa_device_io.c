@@ -11,7 +11,7 @@
 
 
 #define NGX_COMETA_READ_SIZE     65536
-#define NGX_COMETA_READ_PORTION  4096   /* beyond a chunk that is begun */
+#define NGX_COMETA_READ_PORTION  16384  /* beyond a chunk that is begun */
 #define NGX_COMETA_DEVICE_TURNS  1024   /* then it is spoken to all the same */
 
 

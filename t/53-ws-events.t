@@ -273,6 +273,7 @@ $good->goodbye();
     my $behind = websocket_on($pids[0], rcvbuf => 65536);
 
     $d->event("$_ " . 'z' x 900) for 1 .. 340;
+    wait_for(sub { figures('app1')->{events} >= 21340 });
 
     my $before = rss($pids[0]);
     my $wrong = 0;

@@ -13,6 +13,7 @@ use Test::More;
 BEGIN { use FindBin; chdir($FindBin::Bin); }
 
 use lib 'lib';
+use Socket qw/ IPPROTO_TCP /;
 use Test::Nginx;
 use Test::Nginx::Cometa;
 use Test::Nginx::Cometa::WebSocket;
@@ -31,7 +32,9 @@ eval { require IO::Socket::SSL; };
 plan(skip_all => 'IO::Socket::SSL not installed') if $@;
 
 use constant CRLF => "\x0d\x0a";
+use constant TCP_CORK => 3;     # of Linux
 use constant LARGE => 60000;
+use constant HUGE => 250000;
 use constant EVENTS => 6;
 use constant RCVBUF => 16384;
 
@@ -65,12 +68,10 @@ my @socket_ends = (
         $_[0]->reset();
     } ],
     [ 'a close frame and junk', sub {
-        $_[0]->write(ws_close(1000));
-        $_[0]->write_plain('junk' x 100);
+        and_junk($_[0], ws_close(1000))
     } ],
     [ 'a call and junk', sub {
-        $_[0]->write(ws_text('x') x 10);
-        $_[0]->write_plain('junk' x 100);
+        and_junk($_[0], ws_text('x') x 10)
     } ],
 );
 
@@ -87,14 +88,23 @@ my @device_ends = (
         $_[0]->reset();
     } ],
     [ 'a last chunk and junk', sub {
-        $_[0]->write('0' . CRLF . CRLF);
-        $_[0]->write_plain('junk' x 100);
+        and_junk($_[0], '0' . CRLF . CRLF)
     } ],
     [ 'a reply and junk', sub {
-        $_[0]->write('2' . CRLF . 'ok' . CRLF);
-        $_[0]->write_plain('junk' x 100);
+        and_junk($_[0], '2' . CRLF . 'ok' . CRLF)
     } ],
 );
+
+# A record and what is none, in one packet.
+
+sub and_junk {
+    my ($stream, $data) = @_;
+
+    setsockopt($stream->socket(), IPPROTO_TCP, TCP_CORK, 1);
+    $stream->write($data);
+    $stream->write_plain('junk' x 100);
+    setsockopt($stream->socket(), IPPROTO_TCP, TCP_CORK, 0);
+}
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl rewrite map/)
     ->has_daemon('openssl')
@@ -106,6 +116,7 @@ certificate($t, 'localhost');
 
 $t->write_file_expand('nginx.conf', websocket_conf(
     workers => 1, ssl => 1, attach => 'cometa_heartbeat 60s;',
+    send => 'cometa_max_message_size 256k;',
     http => 'ssl_protocols TLSv1.2 TLSv1.3;'
 ) =~ s/8443 ssl/8443 ssl sndbuf=16k/r)->run();
 
@@ -181,8 +192,8 @@ sub device_ends {
     for my $pending (1, 0) {
         my $in = "$version, a device, $name, output waits: $pending";
         my $d = device(device => 'd' . ++$n, form => 'B', ssl => 1,
-            tls => $version, $pending ? (rcvbuf => RCVBUF) : ());
-        my $call = call_start('app1', "d$n", 'c' x ($pending ? LARGE : 1));
+            tls => $version, $pending ? (rcvbuf => RCVBUF / 4) : ());
+        my $call = call_start('app1', "d$n", 'c' x ($pending ? HUGE : 1));
 
         ok(wait_for(sub { figures('app1')->{calls} == 1 }), $in);
         sleep(0.05);
@@ -212,8 +223,8 @@ for my $version (@versions) {
 
 for my $version (@versions) {
     my $d = device(device => 'busy', ssl => 1, tls => $version,
-        rcvbuf => RCVBUF);
-    my $call = call_start('app1', 'busy', 'c' x LARGE);
+        rcvbuf => RCVBUF / 4);
+    my $call = call_start('app1', 'busy', 'c' x HUGE);
     sleep(0.05);
     my $next = device(device => 'busy');
 
