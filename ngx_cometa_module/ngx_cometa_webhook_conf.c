@@ -217,6 +217,10 @@ ngx_cometa_webhook_defaults(ngx_conf_t *cf, ngx_cometa_webhook_conf_t *conf)
         conf->queue = 16384;
     }
 
+    /* what runs has its place in the queue, where it cannot be given up */
+
+    conf->concurrency = ngx_min(conf->concurrency, conf->queue);
+
     if (conf->max_retry < conf->retry) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "max_retry= of \"cometa_webhook\" is less than "

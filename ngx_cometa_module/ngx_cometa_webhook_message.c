@@ -35,10 +35,6 @@ ngx_cometa_webhook_fill(ngx_http_request_t *r, ngx_cometa_lane_t *lane,
     r->unparsed_uri = r->uri;
     r->headers_in.server = cscf->server_name;
 
-    /* limit_rate */
-    r->limit_rate_set = 1;
-    r->limit_rate_after_set = 1;
-
     r->request_line.data = ngx_pnalloc(r->pool, r->uri.len
                                        + sizeof("POST  HTTP/1.1"));
     if (r->request_line.data == NULL) {

@@ -331,7 +331,7 @@ ngx_cometa_webhook_discard(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
         hook->lane->status = r->main->headers_out.status;
     }
 
-    /* X-Accel-Limit-Rate */
+    /* limit_rate, X-Accel-Limit-Rate: it is read again after this */
     r->main->limit_rate = 0;
 
     for ( /* void */ ; in; in = in->next) {

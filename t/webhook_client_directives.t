@@ -119,6 +119,10 @@ my $http = <<'EOF';
         access_log off;
         add_header X-Accel-Limit-Rate $http_rate;
 
+        location = /fail {
+            return 500;
+        }
+
         location / {
             root %%TESTDIR%%;
             try_files /answer =500;
@@ -131,7 +135,7 @@ $locations .= <<'EOF';
 
         location = /after {
             internal;
-            return 500;
+            proxy_pass http://127.0.0.1:8083/fail;
         }
 
         location = /mirror {
@@ -145,7 +149,7 @@ $locations .= <<'EOF';
         }
 EOF
 
-$t->write_file('answer', 'thank you ' x 100);
+$t->write_file('answer', 'thank you ' x 20_000);
 $t->write_file_expand('nginx.conf',
     cometa_conf(http => $http, server => $locations))->run();
 

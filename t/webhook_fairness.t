@@ -26,7 +26,7 @@ select STDOUT; $| = 1;
 
 use constant { CONCURRENCY => 64, BURST => 202 };
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map proxy/)->plan(33);
+my $t = Test::Nginx->new()->has(qw/http rewrite map proxy/)->plan(36);
 my $dir = $t->testdir();
 
 # The upstream of app1 takes connections and never answers; that of app2 is
@@ -90,6 +90,11 @@ EOC
         location ~ ^/small/(?<app>[^/]+)/(?<device>[^/]+)$ {
             cometa_attach;
             cometa_webhook /hook queue=2000;
+        }
+
+        location ~ ^/tiny/(?<app>[^/]+)/(?<device>[^/]+)$ {
+            cometa_attach;
+            cometa_webhook /hook queue=4;
         }
 
         location /shared/ {
@@ -363,6 +368,23 @@ sub shut {
     ok(settle($t, 'app1'), 'large: all go at last');
     shut($t);
     $_->close() for $a, $b;
+}
+
+# A queue that is smaller than what may run
+
+{
+    my @a = map { at('tiny', 'app1', "tiny$_") } 1 .. 10;
+    $_->event('x') for @a;
+    ok(wait_for(sub { webhook('app1')->{queued} == 4 }), 'tiny: full');
+
+    my $b = at('tiny', 'app2', 'tiny');
+    my $took = arrives($t, $b, 'tiny', 6);
+    ok(defined $took && $took < 1, 'tiny: another application fits')
+        or diag(defined $took ? $took : 'never');
+
+    ok(settle($t, 'app1'), 'tiny: all go at last');
+    shut($t);
+    $_->close() for @a, $b;
 }
 
 # Locations that inherit a directive share it

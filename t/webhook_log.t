@@ -15,7 +15,7 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 use lib 'lib';
 use Test::Nginx;
 use Test::Nginx::Cometa;
-use Time::HiRes qw/ time /;
+use Time::HiRes qw/ sleep time /;
 
 ###############################################################################
 
@@ -122,8 +122,23 @@ for my $place (qw/ port path forbidden /) {
 
 # What was not logged yet is when the process ends
 
+{
+    sleep(1.5);
+    my $before = failed();
+    my $d = device(uri => '/to_forbidden/app1/last');
+
+    # the first one is logged at once, the second one a second later
+
+    for my $n (1 .. 2) {
+        $d->event('x');
+        wait_for(sub { failed() == $before + $n });
+    }
+
+    $d->close();
+}
+
 $t->stop();
 is(join(' ', map { logged($t, $_) } qw/ port path forbidden /),
-    join(' ', (DEVICES * EVENTS) x 3), 'all losses are in the log');
+    join(' ', (DEVICES * EVENTS) x 2, DEVICES * EVENTS + 2), 'all losses are in the log');
 
 ###############################################################################

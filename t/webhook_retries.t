@@ -35,7 +35,7 @@ my %places = (
     once => 'tries=1',
     twice => 'tries=2 retry=1s',
     three => 'tries=3 retry=60ms',
-    bounded => 'tries=7 retry=40ms max_retry=100ms',
+    bounded => 'tries=9 retry=40ms max_retry=100ms',
     short => 'tries=3 max_retry=20ms'
 );
 
@@ -184,7 +184,7 @@ ok(settled(), 'parameters: all come to an end');
 
 is(number($t, 'once'), 1, 'tries=1');
 is(wrong([ 0.06, 0.12 ], waits($t, 'three')), '', 'tries= and retry=');
-is(wrong([ 0.04, 0.08, (0.1) x 4 ], waits($t, 'bounded')), '', 'max_retry=');
+is(wrong([ 0.04, 0.08, (0.1) x 6 ], waits($t, 'bounded')), '', 'max_retry=');
 is(wrong([ 0.02, 0.02 ], waits($t, 'short')), '', 'max_retry= alone');
 $_->close() for @d;
 
