@@ -86,15 +86,15 @@ ngx_cometa_zone_size(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *s,
 
     if (*size == NGX_ERROR) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid size \"%V\" in \"%V\", expected for "
-                           "example 32m", s, value);
+                           "cometa_zone: invalid size \"%V\" in \"%V\", "
+                           "expected for example 32m", s, value);
         return NGX_CONF_ERROR;
     }
 
     if (*size > NGX_COMETA_ZONE_MAX) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "size \"%V\" in \"%V\" is too large, use at most "
-                           "1024g", s, value);
+                           "cometa_zone: size \"%V\" in \"%V\" is too large, "
+                           "use at most 1024g", s, value);
         return NGX_CONF_ERROR;
     }
 
@@ -104,14 +104,15 @@ ngx_cometa_zone_size(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *s,
 
     if (*size && s->data[s->len - 1] <= '9') {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "size \"%V\" in \"%V\" is in bytes: was the unit "
-                           "forgotten? for example \"%Vm\"", s, value, s);
+                           "cometa_zone: size \"%V\" in \"%V\" is in bytes: "
+                           "was the unit forgotten? for example \"%Vm\"", s,
+                           value, s);
         return NGX_CONF_ERROR;
     }
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "size \"%V\" in \"%V\" is too small, use for example "
-                       "32m", s, value);
+                       "cometa_zone: size \"%V\" in \"%V\" is too small, use "
+                       "for example 32m", s, value);
 
     return NGX_CONF_ERROR;
 }

@@ -265,11 +265,19 @@ zone_of(uint32_t shards, uint32_t records_n)
 static void
 test_model(void)
 {
+    uint64_t  before;
+
     zone_of(4, 1000);
     churn(ROUNDS, 900);
 
     ok(agrees(), "after %d random operations all is as in the model", ROUNDS);
     ok(lost() == 0, "no record is lost");
+
+    (void) attach(1);
+    before = sessions[1];
+    (void) attach(1);
+    ngx_cometa_registry_detach(records[1], before);
+    ok(agrees(), "a device that was taken over does not take out the other");
 
     clear();
     ok(agrees() && lost() == 0, "all have left");
@@ -281,13 +289,17 @@ test_model(void)
 static void
 test_borrow(void)
 {
-    int  i, n;
+    int                  i, n;
+    ngx_cometa_gauges_t  g;
 
     zone_of(4, 1000);
 
     for (i = 0, n = 0; i < DEVICES; i++) {
         n += attach(i) == NGX_OK;
     }
+
+    ngx_cometa_stats_gauges(0, &g);
+    ok(g.devices == 1000, "those that were refused are not counted");
 
     ok(n == 1000, "all %d of 1000 records are used", n);
     ok(agrees() && lost() == 0, "and as in the model");

@@ -292,6 +292,7 @@ on_step(int sig, siginfo_t *si, void *data)
  * operation. Returns whether it did: 0 if the operation has fewer of them.
  */
 
+__attribute__((unused))
 static int
 dies_at(int store, void (*prepare)(void), void (*operation)(void))
 {
