@@ -358,7 +358,7 @@ is(opens(key => $edge[1]), 101, 'the oldest one kept');
 
 $t->stop();
 $t->write_file_expand('nginx.conf', websocket_conf(workers => 1,
-    zone => '2m', websocket => 'cometa_websocket_key_timeout 2s;')
+    zone => '2m', websocket => 'cometa_websocket_key_timeout 6s;')
     =~ s/(app2 +other;)/$1 ~^quiet s3cret;/r);
 $t->run();
 $s = caller_stream();

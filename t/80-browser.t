@@ -21,7 +21,7 @@ use File::Spec;
 use NodeTest;
 use Test::Nginx;
 use Test::Nginx::Cometa;
-use Test::Nginx::Cometa::Workers qw/ nginx_ends /;
+use Test::Nginx::Cometa::Workers qw/ master nginx_ends /;
 use Time::HiRes qw/ sleep /;
 
 ###############################################################################
@@ -55,7 +55,7 @@ for my $id (sort keys %info) {
 my $screenshot = $ENV{COMETA_SCREENSHOT}
     ? abs_path('../docs') . '/console.png' : '';
 my ($chromium) = grep { -x } map { "$_/chromium" } File::Spec->path();
-my ($master) = $t->read_file('nginx.pid') =~ /(\d+)/;
+my $master = master($t);
 
 node_tests($t, 'browser.js', {
     SERVER => '127.0.0.1:' . port(8080),

@@ -151,7 +151,7 @@ good('run() takes the name of a file', "$new->plan(1);\n"
 
 good('a configuration without the globals', "$new->plan(2);\n"
     . '$t->write_file("nginx.conf", "daemon off; events {}\n")->run();'
-    . 'ok(-e $t->testdir() . "/nginx.pid", "pid");'
+    . 'ok(master($t), "pid");'
     . '$t->stop(); ok(!-e $t->testdir() . "/nginx.pid", "gone");');
 
 bad('what does not start dies', qr/Can't start nginx/, "$new->plan(1);\n"

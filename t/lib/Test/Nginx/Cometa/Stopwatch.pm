@@ -2,10 +2,11 @@ package Test::Nginx::Cometa::Stopwatch;
 
 # How long something takes on a machine that has other things to do.
 #
-#   my $watch = stopwatch();
+#   my $watch = stopwatch();    or stopwatch(qr/^(?:nginx|cb-devices)/)
 #   $watch->late()      what the machine has added since, in seconds: the time
-#                       that the test and its nginx could have run and had to
-#                       wait for a processor, each of them
+#                       that the test and its nginx (its children of those
+#                       names) could have run and had to wait for a processor,
+#                       each of them
 #   $watch->took()      what went by, without that
 #
 # "At most a second" is asked of took(), which a busy machine does not make
@@ -25,13 +26,19 @@ my $test = $$;
 
 
 sub stopwatch {
-    return bless { start => time(), before => waits() }, __PACKAGE__;
+    my ($names) = @_;
+
+    $names ||= qr/^nginx/;
+
+    return bless {
+        names => $names, start => time(), before => waits($names)
+    }, __PACKAGE__;
 }
 
 sub late {
     my ($self) = @_;
 
-    my ($now, $before) = (waits(), $self->{before});
+    my ($now, $before) = (waits($self->{names}), $self->{before});
     my $late = 0;
 
     $late += $now->{$_} - ($before->{$_} || 0) for keys %$now;
@@ -48,13 +55,15 @@ sub took {
 # What each process has waited for a processor so far, in seconds.
 
 sub waits {
+    my ($names) = @_;
+
     my %waits;
     my @pids = ($test, $test == $$ ? () : $$);
 
     while (defined(my $pid = shift @pids)) {
         my (undef, $ns) = split ' ', slurp("/proc/$pid/schedstat");
         $waits{$pid} = $ns / 1e9 if defined $ns;
-        push @pids, grep { slurp("/proc/$_/comm") =~ /\Anginx/ }
+        push @pids, grep { slurp("/proc/$_/comm") =~ $names }
             split ' ', slurp("/proc/$pid/task/$pid/children");
     }
 

@@ -54,8 +54,13 @@ sub worker_conf {
 
 sub master {
     my ($t) = @_;
-    my ($pid) = $t->read_file('nginx.pid') =~ /(\d+)/
+
+    my $pid;
+
+    # nginx makes the file a moment before it writes to it
+    wait_for(sub { ($pid) = $t->read_file('nginx.pid') =~ /(\d+)/ })
         or die "no process id in nginx.pid\n";
+
     return $pid;
 }
 
