@@ -224,7 +224,7 @@ build/unit-$(cc)/%: t/unit/%.c $(wildcard t/unit/*.h) \
                     $(wildcard ngx_cometa_module/*.[ch]) | build
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -g -O1 -Wall -Wextra -Werror -Ingx_cometa_module \
-	    $(unit_stub) $(headers) $(unit_opt) $< $(pure) \
+	    $(headers) $(unit_opt) $< $(pure) \
 	    -lpthread -lcrypto -lm -o $@
 
 unit_opt = -fsanitize=address,undefined -fno-sanitize-recover=undefined
@@ -236,8 +236,6 @@ build/unit-$(cc)/mailbox build/unit-$(cc)/mailbox_killed: \
     $(wildcard t/unit/*.h ngx_cometa_module/*.h) \
     $(patsubst %,ngx_cometa_module/ngx_cometa_%.c,slot backlog mailbox interest)
 
-build/unit-$(cc)/mailbox build/unit-$(cc)/mailbox_killed: \
-    unit_stub := -It/unit/stub
 build/unit-$(cc)/mailbox_killed: unit_opt =
 
 # New inputs go to build/, the corpus that is kept is only read.

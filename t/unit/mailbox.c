@@ -146,11 +146,11 @@ serve(int fd)
         obey(&c, &a);
 
         a.size = ngx_cometa_backlog_size();
-        a.warnings = ngx_stub_logged[NGX_LOG_WARN];
-        a.errors = ngx_stub_logged[NGX_LOG_ERR];
+        a.warnings = world_logged[NGX_LOG_WARN];
+        a.errors = world_logged[NGX_LOG_ERR];
 
         if (ngx_cometa_mailbox_retry_event.timer_set) {
-            a.wait = ngx_cometa_mailbox_retry_event.timer;
+            a.wait = ngx_cometa_mailbox_retry_event.timer.key;
         }
 
         if (write(fd, &a, sizeof(a)) != sizeof(a)) {

@@ -13,6 +13,31 @@
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wunused-function"
 
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+/* Timers and posted events are only noted; the test calls their handlers. */
+
+#undef ngx_log_error
+#undef ngx_add_timer
+#undef ngx_del_timer
+#undef ngx_post_event
+
+#define ngx_log_error(level, log, err, ...)                                   \
+    ((void) (log), (void) (err), world_log(level, __VA_ARGS__))
+#define ngx_add_timer(ev, ms)   ((ev)->timer.key = (ms), (ev)->timer_set = 1)
+#define ngx_del_timer(ev)       ((ev)->timer_set = 0)
+#define ngx_post_event(ev, q)   ((ev)->posted = 1)
+
+static ngx_uint_t  world_logged[9];     /* lines by level */
+
+static void
+world_log(ngx_uint_t level, ...)
+{
+    world_logged[level]++;
+}
+
 #include "ngx_cometa_zone.h"
 
 /* fewer of them, for who is stepped through them */
@@ -52,12 +77,44 @@ ngx_cometa_zone_t             ngx_cometa_zone;
 volatile ngx_cycle_t         *ngx_cycle;
 pid_t                         ngx_pid;
 ngx_uint_t                    ngx_event_flags;
-ngx_uint_t                    ngx_stub_logged[9];
+ngx_atomic_t                  world_active;
+ngx_atomic_t                 *ngx_stat_active = &world_active;
+ngx_uint_t                    ngx_cometa_work;
 
 static world_t               *world;
 static ngx_cycle_t            world_cycle;
 static ngx_event_t            world_read;
 static ngx_connection_t       world_connection;
+
+
+void *
+ngx_alloc(size_t size, ngx_log_t *log)
+{
+    return malloc(size);
+}
+
+
+void *
+ngx_palloc(ngx_pool_t *pool, size_t size)
+{
+    return malloc(size);
+}
+
+
+void *
+ngx_pcalloc(ngx_pool_t *pool, size_t size)
+{
+    return calloc(1, size);
+}
+
+
+/* A pool is never destroyed. */
+
+ngx_pool_cleanup_t *
+ngx_pool_cleanup_add(ngx_pool_t *pool, size_t size)
+{
+    return calloc(1, sizeof(ngx_pool_cleanup_t));
+}
 
 
 void
@@ -162,7 +219,7 @@ world_make(size_t ring_size)
 
     ngx_cycle = &world_cycle;
 
-    if (ngx_cometa_slot_equip(&world->head, NULL) != NGX_OK) {
+    if (ngx_cometa_slot_equip(&world->head, NULL, NULL) != NGX_OK) {
         world_fail("slots");
     }
 }
