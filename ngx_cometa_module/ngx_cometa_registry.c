@@ -83,6 +83,7 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
 
         if (ngx_cometa_record_flaps(rec, takeover)) {
             ngx_cometa_unlock(&shard->lock);
+            ngx_cometa_gauge_add(app, devices, -1);
             return NGX_AGAIN;
         }
 

@@ -113,7 +113,9 @@ ngx_pcalloc(ngx_pool_t *pool, size_t size)
 ngx_pool_cleanup_t *
 ngx_pool_cleanup_add(ngx_pool_t *pool, size_t size)
 {
-    return calloc(1, sizeof(ngx_pool_cleanup_t));
+    static ngx_pool_cleanup_t  cln;
+
+    return &cln;
 }
 
 

@@ -33,6 +33,11 @@ find(int i, char of, ngx_cometa_place_t *place)
 }
 
 
+/* Whoever attaches may take over, as often as he likes. */
+
+static ngx_cometa_takeover_t  takeover = { .wanted = 1 };
+
+
 static int
 attach(int i)
 {
@@ -46,7 +51,7 @@ attach(int i)
     key.device.len = sprintf((char *) id, "%c%d", prefix, i);
     ngx_cometa_key_init(&key);
 
-    rc = ngx_cometa_registry_attach(&key, i, 1, &place, &old);
+    rc = ngx_cometa_registry_attach(&key, i, &takeover, &place, &old);
 
     if (rc == NGX_OK) {
 
@@ -631,11 +636,43 @@ test_sessions(void)
 }
 
 
+/* Whoever is refused holds nothing, of whatever kind the refusal is. */
+
+static void
+test_refusals(void)
+{
+    int                  rc;
+    ngx_cometa_gauges_t  g;
+
+    zone_of(1, 100);
+
+    (void) attach(1);
+
+    takeover.wanted = 0;
+    rc = attach(1);
+    ngx_cometa_stats_gauges(0, &g);
+    ok(rc == NGX_DECLINED && g.devices == 1,
+       "a takeover that is not wanted is not counted");
+
+    takeover.wanted = 1;
+    takeover.limit = 1;
+
+    (void) attach(1);
+    rc = attach(1);
+    ngx_cometa_stats_gauges(0, &g);
+    ok(rc == NGX_AGAIN && g.devices == 1 && takeover.wait > 0,
+       "nor is one that is delayed");
+
+    takeover.limit = 0;
+}
+
+
 int
 main(void)
 {
     srand(1);
 
+    test_refusals();
     test_model();
     test_borrow();
     test_deaths();
