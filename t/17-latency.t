@@ -392,7 +392,7 @@ for my $run (@runs) {
 for my $bad ('10ms', '2d') {
     my ($good, $said) = config_test($t, cometa_conf(
         http => "cometa_stats_window $bad;"));
-    ok(!$good && $said =~ /"cometa_stats_window" must be between/,
+    ok(!$good && $said =~ /"cometa_stats_window".*from 100ms to 1d/,
         "a window of $bad");
 }
 

@@ -16,6 +16,7 @@ use Test::Nginx;
 use Test::Nginx::Cometa;
 use Test::Nginx::Cometa::WebSocket;
 use Test::Nginx::Cometa::Workers qw/
+    nginx_ends
     master serving reload_all wait_gone text reached
 /;
 use IO::Select;
@@ -104,9 +105,13 @@ sub watch {
     return ($first, $last, \%got);
 }
 
+# Returns the master, which ends then.
+
 sub quit {
     my ($t) = @_;
-    kill SIGQUIT, master($t);
+    my $master = master($t);
+    kill SIGQUIT, $master;
+    return $master;
 }
 
 sub ends_soon {
@@ -186,7 +191,7 @@ my $quick = device(device => 'quick');
 my ($worker) = serving($t);
 
 $start = time();
-quit($t);
+my $master = quit($t);
 ($first, $last, $got) = watch(30, [ @again, $quick ]);
 
 is(ends($got), 'last ' . (DEVICES + 1), 'quit: devices get a last chunk');
@@ -195,7 +200,7 @@ cmp_ok($last - $start, '<', 15, 'quit: within seconds');
 ok(ends_soon($worker), 'quit: the worker ends');
 is(drained($t), 2 * DEVICES + 3, 'quit: each was drained once');
 
-$t->stop();
+nginx_ends($t, $master);
 
 # Over TLS
 
@@ -203,13 +208,13 @@ start($t, 'rate=30/s', ssl => 1);
 
 @devices = attach(60, ssl => 1);
 ($worker) = serving($t);
-quit($t);
+$master = quit($t);
 ($first, $last, $got) = watch(30, \@devices);
 
 is(ends($got), 'last 60', 'TLS: devices get a last chunk');
 cmp_ok($last - $first, '>', 1.6, 'TLS: spread by the rate');
 ok(ends_soon($worker), 'TLS: the worker ends');
-$t->stop();
+nginx_ends($t, $master);
 
 # A rate of less than one a step
 
@@ -275,13 +280,13 @@ is($closing->said(), 'close 1001', 'and closed');
 my $silent = websocket();
 ($worker) = serving($t);
 $start = time();
-quit($t);
+$master = quit($t);
 
 like($silent->rest(), qr/eof/, 'silent: closed');
 like($closing->rest(), qr/eof/, 'silent: and the one that was being closed');
 ok(ends_soon($worker), 'silent: the worker ends');
 cmp_ok(time() - $start, '<', 4, 'silent: and does not wait long for it');
-$t->stop();
+nginx_ends($t, $master);
 
 ###############################################################################
 

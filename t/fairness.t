@@ -34,7 +34,7 @@ use constant FLOOD => 1048576;
 use constant LISTENERS => 50;
 use constant CALLS => 60;
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(20);
+my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(24);
 
 $t->write_file_expand('nginx.conf', websocket_conf(workers => 2))->run();
 
@@ -141,13 +141,17 @@ my $calm = device_on($pid, device => 'calm');
 for my $where ([ 'same worker', $pid ], [ 'another worker', $other ]) {
     my ($name, $home) = @$where;
 
-    my $noisy = device_on($pid, device => 'noisy');
+    my $first = device_on($pid, device => 'noisy');
     my @sockets = map { websocket_on($home, device => 'noisy') }
         1 .. LISTENERS;
 
     for my $victim ([ $pid, $calm ],
         [ $home, device_on($home, device => "near$home") ])
     {
+        # whoever floods is stopped anywhere in a chunk: it is of no use again
+
+        my $noisy = device_on($pid, device => 'noisy');
+
         others_do_not_wait("events to sockets, $name", @$victim, sub {
             my $reader = beside(sub {
                 swallow(60, map { $_->socket() } @sockets);
@@ -159,9 +163,13 @@ for my $where ([ 'same worker', $pid ], [ 'another worker', $other ]) {
             });
             return ($reader, $writer);
         });
+
+        is(stats('app1/devices/noisy')->{status}, 200,
+            "events to sockets, $name: it was heard all the time");
+        $noisy->close();
     }
 
-    $_->close() for @sockets, $noisy;
+    $_->close() for @sockets, $first;
     wait_for(sub { figures('app1')->{websockets} == 0 });
 }
 
