@@ -212,29 +212,25 @@ test: build deps-test $(unpacked)
 
 # A program a file, from t/unit/NAME.c and all the files that need no nginx.
 
-pure  := $(wildcard ngx_cometa_module/cometa_*.c)
+pure  := $(wildcard ngx_cometa_module/codec/*.c)
 units := $(patsubst t/unit/%.c,build/unit-$(cc)/%,$(wildcard t/unit/*.c))
 
 unit: deps-unit build $(units)
 	@prove --exec '' $(units)
 
 headers := $(addprefix -isystem$(B)/src/,src/core src/event src/os/unix objs)
+folders := ngx_cometa_module $(patsubst %/,%,$(wildcard ngx_cometa_module/*/))
+sources := $(wildcard $(folders:%=%/*.[ch]))
 
-build/unit-$(cc)/%: t/unit/%.c $(wildcard t/unit/*.h) \
-                    $(wildcard ngx_cometa_module/*.[ch]) | build
+build/unit-$(cc)/%: t/unit/%.c $(wildcard t/unit/*.h) $(sources) | build
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -g -O1 -Wall -Wextra -Werror -Ingx_cometa_module \
+	$(CC) -std=gnu11 -g -O1 -Wall -Wextra -Werror $(folders:%=-I%) \
 	    $(headers) $(unit_opt) $< $(pure) \
 	    -lpthread -lcrypto -lm -o $@
 
 unit_opt = -fsanitize=address,undefined -fno-sanitize-recover=undefined
 
-# Those of the mailbox hold what they test; one of them goes through it step by
-# step, and wants few steps.
-
-build/unit-$(cc)/mailbox build/unit-$(cc)/mailbox_killed: \
-    $(wildcard t/unit/*.h ngx_cometa_module/*.h) \
-    $(patsubst %,ngx_cometa_module/ngx_cometa_%.c,slot backlog mailbox interest)
+# This one goes through the mailbox step by step, and wants few steps.
 
 build/unit-$(cc)/mailbox_killed: unit_opt =
 
@@ -257,7 +253,7 @@ fuzz: deps-fuzz $(fuzzers:%=build/fuzz/fuzz_%)
 
 build/fuzz/%: t/fuzz/%.c $(pure) $(pure:.c=.h)
 	@mkdir -p $(@D)
-	clang -std=gnu11 -g -O1 -Wall -Wextra -Werror -Ingx_cometa_module \
+	clang -std=gnu11 -g -O1 -Wall -Wextra -Werror -Ingx_cometa_module/codec \
 	    -fsanitize=fuzzer,address,undefined \
 	    -fno-sanitize-recover=undefined $< $(pure) -o $@
 

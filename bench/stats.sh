@@ -28,7 +28,7 @@ declare -A port worker us total
 without() {
     local copy=$dir/tree
 
-    grep -q "$MACRO" "$root"/ngx_cometa_module/ngx_cometa_stats.[ch] \
+    grep -q "$MACRO" "$root"/ngx_cometa_module/zone/ngx_cometa_stats.[ch] \
         || die "nothing is compiled out: no $MACRO in ngx_cometa_stats"
 
     mkdir -p "$copy/t"

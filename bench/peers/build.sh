@@ -15,5 +15,5 @@ common="peers/client.c peers/protocol.c peers/mqtt.c peers/nats.c peers/nchan.c
 {
     compile peers/peer-devices.c $common
     compile peers/peer-load.c peers/callers.c load.c report.c pipeline.c \
-        histogram.c ../ngx_cometa_module/cometa_histogram.c $common
+        histogram.c ../ngx_cometa_module/codec/cometa_histogram.c $common
 }
