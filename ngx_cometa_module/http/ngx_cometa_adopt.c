@@ -6,7 +6,7 @@
  */
 
 #include "ngx_cometa_adopt.h"
-#include "ngx_cometa_handover.h"
+#include "ngx_cometa_fdpass.h"
 
 
 static void ngx_cometa_adopt_flush(ngx_http_request_t *r);
@@ -157,7 +157,7 @@ ngx_cometa_adopt_event(ngx_event_t *ev)
 
     handler(c, data, rest, len);
 
-    ngx_cometa_handover_crowd();
+    ngx_cometa_fdpass_crowd();
 
     if (pool) {
         ngx_destroy_pool(pool);

@@ -8,7 +8,7 @@
 
 #include "ngx_cometa_adopt.h"
 #include "ngx_cometa_interest.h"
-#include "ngx_cometa_line.h"
+#include "ngx_cometa_queue.h"
 
 
 #define NGX_COMETA_CONTINUE  "HTTP/1.1 100 Continue" CRLF CRLF
@@ -428,12 +428,12 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     ctx->placed = 1;
 
     if (old.session) {
-        ngx_cometa_line_hold(dev);
+        ngx_cometa_queue_hold(dev);
         ngx_cometa_attach_tell(r, &old, 0);
     }
 
     if (ngx_cometa_interest_any(ctx->key.hash)) {
-        ngx_cometa_line_hold(dev);
+        ngx_cometa_queue_hold(dev);
         ngx_cometa_call_online(&ctx->key);
     }
 

@@ -495,7 +495,7 @@ ngx_cometa_http_start(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     r->main->count++;
 
     ctx->starting = 1;
-    ngx_cometa_call_start(ctx->call);
+    ngx_cometa_call_begin(ctx->call);
     ctx->starting = 0;
 
     ngx_http_finalize_request(r, NGX_DONE);
@@ -544,11 +544,11 @@ ngx_cometa_http_allow(ngx_http_request_t *r)
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
     posts = lcf->handlers & (NGX_COMETA_ATTACH|NGX_COMETA_SEND);
 
-    if (lcf->handlers == NGX_COMETA_SOCKET) {
+    if (lcf->handlers == NGX_COMETA_WEBSOCKET) {
         return &upgrade;
     }
 
-    if (posts && lcf->handlers == (posts|NGX_COMETA_SOCKET)) {
+    if (posts && lcf->handlers == (posts|NGX_COMETA_WEBSOCKET)) {
         return &some;
     }
 

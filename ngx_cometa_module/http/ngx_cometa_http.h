@@ -10,7 +10,7 @@
 
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_device.h"
-#include "ngx_cometa_socket.h"
+#include "ngx_cometa_ws.h"
 #include "ngx_cometa_webhook.h"
 #include "ngx_cometa_compat.h"
 
@@ -20,7 +20,7 @@
 #define NGX_COMETA_ATTACH  0x01         /* POST */
 #define NGX_COMETA_SEND    0x02         /* POST */
 #define NGX_COMETA_STATS   0x04         /* GET */
-#define NGX_COMETA_SOCKET  0x08         /* GET, and GET with Upgrade */
+#define NGX_COMETA_WEBSOCKET  0x08         /* GET, and GET with Upgrade */
 
 
 typedef struct {
@@ -29,7 +29,7 @@ typedef struct {
     size_t                     max_message;     /* of all locations */
     ngx_msec_t                 stats_window;
     ngx_uint_t                 drain_rate;      /* devices a second */
-    ngx_array_t                sockets;         /* ngx_cometa_socket_conf_t * */
+    ngx_array_t                ws;             /* ngx_cometa_ws_conf_t * */
     ngx_array_t                webhooks;        /* of pointers to them */
     uint32_t                   generation;      /* of the configuration */
 } ngx_cometa_main_conf_t;
@@ -64,7 +64,7 @@ typedef struct {
     ngx_cometa_webhook_conf_t *webhook;         /* NULL: not set */
 
     ngx_cometa_device_conf_t  *devices;         /* if attach stands here */
-    ngx_cometa_socket_conf_t  *sockets;         /* if websocket does */
+    ngx_cometa_ws_conf_t  *ws;         /* if websocket does */
 } ngx_cometa_loc_conf_t;
 
 
@@ -100,11 +100,11 @@ ngx_int_t ngx_cometa_handler(ngx_http_request_t *r);
 ngx_int_t ngx_cometa_attach_handler(ngx_http_request_t *r);
 ngx_int_t ngx_cometa_send_handler(ngx_http_request_t *r);
 ngx_int_t ngx_cometa_websocket_handler(ngx_http_request_t *r);
-ngx_int_t ngx_cometa_status_handler(ngx_http_request_t *r);
+ngx_int_t ngx_cometa_stats_json_handler(ngx_http_request_t *r);
 
 /* Two kinds of statistics; what to finalize the request with. */
-ngx_int_t ngx_cometa_list(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx);
-ngx_int_t ngx_cometa_prometheus(ngx_http_request_t *r);
+ngx_int_t ngx_cometa_stats_list(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx);
+ngx_int_t ngx_cometa_stats_prometheus(ngx_http_request_t *r);
 
 
 /* The request's state, made when first asked for. NULL: no memory. */

@@ -5,8 +5,8 @@
  */
 
 #include "ngx_cometa_adopt.h"
-#include "ngx_cometa_keys.h"
-#include "ngx_cometa_move.h"
+#include "ngx_cometa_otk.h"
+#include "ngx_cometa_ws_move.h"
 
 #include <ngx_sha1.h>
 
@@ -85,7 +85,7 @@ ngx_cometa_websocket_opens(ngx_http_request_t *r)
 static ngx_int_t
 ngx_cometa_websocket_issue(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
-    u_char                  hex[2 * NGX_COMETA_KEY_LEN];
+    u_char                  hex[2 * NGX_COMETA_OTK_LEN];
     uint32_t                app;
     ngx_int_t               rc;
     ngx_str_t               body;
@@ -110,7 +110,7 @@ ngx_cometa_websocket_issue(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
         return ngx_cometa_http_error(r, NGX_COMETA_ZONE_FULL);
     }
 
-    rc = ngx_cometa_keys_issue(app, ctx->key.hash, lcf->websocket_key_timeout,
+    rc = ngx_cometa_otk_issue(app, ctx->key.hash, lcf->websocket_key_timeout,
                                hex);
 
     ngx_cometa_gauge_add(app, holds, -1);
@@ -170,11 +170,11 @@ ngx_cometa_websocket_open(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     cln->handler = ngx_cometa_websocket_cleanup;
     cln->data = ctx;
 
-    ctx->moving = ngx_cometa_move_wanted(r, &place);
+    ctx->moving = ngx_cometa_ws_move_wanted(r, &place);
 
     ctx->adoptee = ctx->moving
-                   ? ngx_cometa_move_begin(r, ctx, &place)
-                   : ngx_cometa_socket_create(lcf->sockets, &ctx->key);
+                   ? ngx_cometa_ws_move_begin(r, ctx, &place)
+                   : ngx_cometa_ws_create(lcf->ws, &ctx->key);
 
     if (ctx->adoptee == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -250,7 +250,7 @@ ngx_cometa_websocket_admit(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
 
     if (lcf->websocket_key == NULL
         || ngx_http_complex_value(r, lcf->websocket_key, &key) != NGX_OK
-        || ngx_cometa_keys_find(&key, 0, &app, &hash) != NGX_OK)
+        || ngx_cometa_otk_find(&key, 0, &app, &hash) != NGX_OK)
     {
         error = ngx_cometa_http_device(r, ctx);
         return (error == NGX_COMETA_OK) ? NGX_COMETA_INVALID_KEY : error;
@@ -281,7 +281,7 @@ ngx_cometa_websocket_admit(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
         return NGX_COMETA_DEVICE_OFFLINE;
     }
 
-    if (ngx_cometa_keys_find(&key, 1, &app, &hash) != NGX_OK) {
+    if (ngx_cometa_otk_find(&key, 1, &app, &hash) != NGX_OK) {
         return NGX_COMETA_INVALID_KEY;
     }
 
@@ -334,7 +334,7 @@ ngx_cometa_websocket_switch(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
     /* not before: an error would be kept, too */
 
     if (ctx->moving) {
-        ngx_cometa_move_keep(r->connection);
+        ngx_cometa_ws_move_keep(r->connection);
     }
 
     rc = ngx_http_send_header(r);
@@ -347,7 +347,7 @@ ngx_cometa_websocket_switch(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
         return NGX_ERROR;
     }
 
-    ngx_cometa_adopt(r, ctx->moving ? ngx_cometa_move_adopted
+    ngx_cometa_adopt(r, ctx->moving ? ngx_cometa_ws_move_adopted
                                     : ngx_cometa_websocket_adopted);
 
     r->main->count++;
@@ -363,7 +363,7 @@ ngx_cometa_websocket_adopted(ngx_connection_t *c, void *data, u_char *rest,
 {
     (void) ngx_tcp_nodelay(c);
 
-    ngx_cometa_socket_open(data, c, rest, len);
+    ngx_cometa_ws_open(data, c, rest, len);
 }
 
 
@@ -377,10 +377,10 @@ ngx_cometa_websocket_cleanup(void *data)
     }
 
     if (ctx->moving) {
-        ngx_cometa_move_discard(ctx->adoptee);
+        ngx_cometa_ws_move_discard(ctx->adoptee);
 
     } else {
-        ngx_cometa_socket_discard(ctx->adoptee);
+        ngx_cometa_ws_discard(ctx->adoptee);
     }
 
     ctx->adoptee = NULL;

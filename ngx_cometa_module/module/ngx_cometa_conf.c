@@ -17,7 +17,7 @@ static ngx_int_t ngx_cometa_default_value(ngx_conf_t *cf, char *name,
     ngx_http_complex_value_t **value);
 static ngx_int_t ngx_cometa_init_devices(ngx_conf_t *cf, ngx_cometa_loc_conf_t
     *conf);
-static ngx_int_t ngx_cometa_init_sockets(ngx_conf_t *cf, ngx_cometa_loc_conf_t
+static ngx_int_t ngx_cometa_init_ws(ngx_conf_t *cf, ngx_cometa_loc_conf_t
     *conf);
 
 
@@ -43,8 +43,8 @@ ngx_cometa_create_main_conf(ngx_conf_t *cf)
     mcf->drain_rate = NGX_CONF_UNSET_UINT;
     mcf->generation = ++ngx_cometa_generation;
 
-    if (ngx_array_init(&mcf->sockets, cf->pool, 4,
-                       sizeof(ngx_cometa_socket_conf_t *))
+    if (ngx_array_init(&mcf->ws, cf->pool, 4,
+                       sizeof(ngx_cometa_ws_conf_t *))
         != NGX_OK
         || ngx_array_init(&mcf->webhooks, cf->pool, 4,
                           sizeof(ngx_cometa_webhook_conf_t *))
@@ -95,7 +95,7 @@ ngx_cometa_create_loc_conf(ngx_conf_t *cf)
      *     conf->secret = NULL;
      *     conf->webhook = NULL;
      *     conf->devices = NULL;
-     *     conf->sockets = NULL;
+     *     conf->ws = NULL;
      */
 
     conf->app_name = NGX_CONF_UNSET_PTR;
@@ -262,7 +262,7 @@ ngx_cometa_check_loc_conf(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
     /* where a WebSocket is opened its key is enough */
 
     if ((conf->handlers & ~NGX_COMETA_ATTACH)
-        && !(conf->handlers == NGX_COMETA_SOCKET && conf->websocket_key)
+        && !(conf->handlers == NGX_COMETA_WEBSOCKET && conf->websocket_key)
         && conf->secret == NULL && !conf->guarded)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -296,7 +296,7 @@ ngx_cometa_check_loc_conf(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
 
     if (conf->application == NULL
         && !conf->prometheus
-        && !(conf->handlers == NGX_COMETA_SOCKET && conf->websocket_key))
+        && !(conf->handlers == NGX_COMETA_WEBSOCKET && conf->websocket_key))
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "location \"%V\" needs \"cometa_application\", or "
@@ -319,8 +319,8 @@ ngx_cometa_check_loc_conf(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
         return NGX_CONF_ERROR;
     }
 
-    if ((conf->handlers & NGX_COMETA_SOCKET)
-        && ngx_cometa_init_sockets(cf, conf) != NGX_OK)
+    if ((conf->handlers & NGX_COMETA_WEBSOCKET)
+        && ngx_cometa_init_ws(cf, conf) != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }
@@ -438,28 +438,28 @@ ngx_cometa_init_devices(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
 
 
 static ngx_int_t
-ngx_cometa_init_sockets(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
+ngx_cometa_init_ws(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
 {
     ngx_cometa_main_conf_t     *mcf;
-    ngx_cometa_socket_conf_t   *sockets, **place;
+    ngx_cometa_ws_conf_t   *sockets, **place;
     ngx_http_core_loc_conf_t   *clcf;
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cometa_module);
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
-    sockets = ngx_pcalloc(cf->pool, sizeof(ngx_cometa_socket_conf_t));
+    sockets = ngx_pcalloc(cf->pool, sizeof(ngx_cometa_ws_conf_t));
     if (sockets == NULL) {
         return NGX_ERROR;
     }
 
-    place = ngx_array_push(&mcf->sockets);
+    place = ngx_array_push(&mcf->ws);
     if (place == NULL) {
         return NGX_ERROR;
     }
 
     *place = sockets;
 
-    sockets->index = mcf->sockets.nelts - 1;
+    sockets->index = mcf->ws.nelts - 1;
     sockets->generation = mcf->generation;
     sockets->timeout = conf->websocket_timeout;
     sockets->send_timeout = conf->send_timeout;
@@ -467,9 +467,9 @@ ngx_cometa_init_sockets(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
     sockets->max_message = conf->max_message;
     sockets->max_output = 262144 + 4 * conf->max_message;
 
-    ngx_cometa_socket_conf_init(sockets, clcf->error_log);
+    ngx_cometa_ws_conf_init(sockets, clcf->error_log);
 
-    conf->sockets = sockets;
+    conf->ws = sockets;
 
     return NGX_OK;
 }

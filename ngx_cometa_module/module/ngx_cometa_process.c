@@ -6,9 +6,9 @@
 
 #include "ngx_cometa_process.h"
 #include "ngx_cometa_drain.h"
-#include "ngx_cometa_event.h"
+#include "ngx_cometa_notify.h"
 #include "ngx_cometa_interest.h"
-#include "ngx_cometa_move.h"
+#include "ngx_cometa_ws_move.h"
 #include "ngx_cometa_webhook.h"
 #include "ngx_cometa_turn.h"
 
@@ -75,15 +75,15 @@ ngx_cometa_join(ngx_cycle_t *cycle)
 
     ngx_cometa_turn_start(cycle);
     ngx_cometa_drain_init(mcf->drain_rate, ngx_cometa_drain, cycle->log);
-    ngx_cometa_line_start();
-    ngx_cometa_event_start();
+    ngx_cometa_queue_start();
+    ngx_cometa_notify_start();
 
     if (ngx_cometa_stats_start(cycle, mcf->stats_window) != NGX_OK
         || ngx_cometa_app_start(cycle) != NGX_OK
         || ngx_cometa_device_start(cycle) != NGX_OK
         || ngx_cometa_interest_start(cycle) != NGX_OK
-        || ngx_cometa_call_init_process(cycle) != NGX_OK
-        || ngx_cometa_socket_start(cycle) != NGX_OK
+        || ngx_cometa_call_start(cycle) != NGX_OK
+        || ngx_cometa_ws_start(cycle) != NGX_OK
         || ngx_cometa_webhook_start(cycle) != NGX_OK)
     {
         return NGX_ERROR;
@@ -98,7 +98,7 @@ ngx_cometa_join(ngx_cycle_t *cycle)
 
     ngx_cometa_zone.slots[ngx_cometa_zone.slot].generation = mcf->generation;
 
-    return ngx_cometa_handover_open(cycle, ngx_cometa_arrived);
+    return ngx_cometa_fdpass_open(cycle, ngx_cometa_arrived);
 }
 
 
@@ -129,7 +129,7 @@ ngx_cometa_exit_process(ngx_cycle_t *cycle)
     if (ngx_cometa_zone.claimed) {
         ngx_cometa_webhook_stop();
         ngx_cometa_mailbox_close();
-        ngx_cometa_handover_close();
+        ngx_cometa_fdpass_close();
         ngx_cometa_slot_release();
     }
 }
@@ -139,7 +139,7 @@ static void
 ngx_cometa_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
 {
     if (mail->type <= NGX_COMETA_MAIL_WATCH) {
-        ngx_cometa_line_deliver(mail, body, len);
+        ngx_cometa_queue_deliver(mail, body, len);
         return;
     }
 
@@ -148,7 +148,7 @@ ngx_cometa_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
     }
 
     if (mail->type >= NGX_COMETA_MAIL_ONLINE) {
-        ngx_cometa_socket_deliver(mail, body, len);
+        ngx_cometa_ws_deliver(mail, body, len);
     }
 }
 
@@ -156,7 +156,7 @@ ngx_cometa_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
 static void
 ngx_cometa_deaths(void)
 {
-    ngx_cometa_line_deaths();
+    ngx_cometa_queue_deaths();
     ngx_cometa_call_deaths();
 }
 
@@ -184,7 +184,7 @@ ngx_cometa_exiting(ngx_event_t *ev)
 static void
 ngx_cometa_arrived(ngx_connection_t *c, u_char *data, size_t len)
 {
-    ngx_cometa_move_arrived(c, data, len);
+    ngx_cometa_ws_move_arrived(c, data, len);
 
     if (ngx_exiting) {
         ngx_cometa_drain_look(NGX_COMETA_DRAIN_WAIT);
@@ -208,7 +208,7 @@ ngx_cometa_drain(ngx_event_t *ev)
 
     n = ngx_cometa_drain_quota();
 
-    (void) ngx_cometa_socket_release(n);
+    (void) ngx_cometa_ws_release(n);
     (void) ngx_cometa_device_release(n);
 
     ngx_cometa_drain_events();
@@ -239,6 +239,6 @@ static ngx_uint_t
 ngx_cometa_drained(void)
 {
     return ngx_cometa_device_count() == 0
-           && ngx_cometa_socket_count() == 0
+           && ngx_cometa_ws_count() == 0
            && ngx_cometa_webhook_count() == 0;
 }

@@ -6,7 +6,7 @@
 
 #include "ngx_cometa_conf.h"
 #include "ngx_cometa_process.h"
-#include "ngx_cometa_handover.h"
+#include "ngx_cometa_fdpass.h"
 #include "ngx_cometa_value.h"
 
 
@@ -76,7 +76,7 @@ static ngx_command_t  ngx_cometa_commands[] = {
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
       ngx_cometa_handler_directive,
       NGX_HTTP_LOC_CONF_OFFSET,
-      NGX_COMETA_SOCKET,
+      NGX_COMETA_WEBSOCKET,
       NULL },
 
     { ngx_string("cometa_stats"),
@@ -282,7 +282,7 @@ ngx_cometa_handler(ngx_http_request_t *r)
     }
 
     if (ngx_cometa_zone.claimed) {
-        ngx_cometa_handover_crowd();
+        ngx_cometa_fdpass_crowd();
     }
 
     /* no answer of ours is a representation that a client might have */
@@ -303,7 +303,7 @@ ngx_cometa_handler(ngx_http_request_t *r)
     /* a client may offer other protocols, such as h2c: that means nothing */
 
     if (r->method == NGX_HTTP_GET
-        && (lcf->handlers & NGX_COMETA_SOCKET)
+        && (lcf->handlers & NGX_COMETA_WEBSOCKET)
         && (!(lcf->handlers & NGX_COMETA_STATS)
             || ngx_cometa_http_token(r, "Upgrade", 7, "websocket")))
     {
@@ -313,7 +313,7 @@ ngx_cometa_handler(ngx_http_request_t *r)
     if ((r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))
         && (lcf->handlers & NGX_COMETA_STATS))
     {
-        return ngx_cometa_status_handler(r);
+        return ngx_cometa_stats_json_handler(r);
     }
 
     return ngx_cometa_http_error(r, NGX_COMETA_NOT_ALLOWED);

@@ -74,7 +74,7 @@ static ngx_queue_t          ngx_cometa_waiters[NGX_COMETA_WAITERS];
 
 
 ngx_int_t
-ngx_cometa_call_init_process(ngx_cycle_t *cycle)
+ngx_cometa_call_start(ngx_cycle_t *cycle)
 {
     ngx_uint_t  i, n;
 
@@ -190,7 +190,7 @@ ngx_cometa_call_free(ngx_cometa_call_t *call)
 
 
 void
-ngx_cometa_call_start(ngx_cometa_call_t *call)
+ngx_cometa_call_begin(ngx_cometa_call_t *call)
 {
     call->time = ngx_cometa_now();
     call->deadline = ngx_current_msec + call->timeout;

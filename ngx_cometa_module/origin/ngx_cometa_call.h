@@ -61,13 +61,13 @@ struct ngx_cometa_call_s {
 };
 
 
-ngx_int_t ngx_cometa_call_init_process(ngx_cycle_t *cycle);
+ngx_int_t ngx_cometa_call_start(ngx_cycle_t *cycle);
 
 /* All zero but the private part; NULL: no memory. */
 ngx_cometa_call_t *ngx_cometa_call_create(void);
 
 /* Starts it. The handler may be called before this returns. */
-void ngx_cometa_call_start(ngx_cometa_call_t *call);
+void ngx_cometa_call_begin(ngx_cometa_call_t *call);
 
 /* The caller is gone: ends it without a word. */
 void ngx_cometa_call_cancel(ngx_cometa_call_t *call);

@@ -52,7 +52,7 @@ typedef struct {
 struct ngx_cometa_device_s {
     ngx_connection_t          *connection;  /* NULL while it is opening */
     ngx_cometa_device_conf_t  *conf;
-    void                      *line;        /* of the floor above, or NULL */
+    void                      *queue;        /* of the floor above, or NULL */
     ngx_cometa_input_t        *input;       /* a chunk that is not complete */
     ngx_cometa_output_t       *output;      /* what the socket did not take */
     ngx_cometa_output_t       *rest;        /* what was not parsed yet */
@@ -79,7 +79,7 @@ struct ngx_cometa_device_s {
                                    __attribute__((aligned(4)));
 
     uint16_t                   app;
-    uint16_t                   turns;       /* it was read, and not to the end */
+    uint16_t                   turns;       /* it was read, not to the end */
     uint8_t                    reason;      /* with `closing` */
     unsigned                   used:1;
     unsigned                   sdk:1;       /* form A */

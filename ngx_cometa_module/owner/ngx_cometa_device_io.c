@@ -153,7 +153,7 @@ ngx_cometa_device_read(ngx_cometa_device_t *dev, u_char *data, size_t len)
 
     /* all that has come was read before something is written */
 
-    if (dev->line) {
+    if (dev->queue) {
         ngx_cometa_device_handlers.ready(dev);
     }
 }

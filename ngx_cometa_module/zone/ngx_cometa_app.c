@@ -351,7 +351,7 @@ ngx_cometa_app_take(ngx_str_t *name)
 
     if (app < head->napps) {
         ngx_cometa_stats_reset(app);
-        ngx_cometa_zone.keys_apps[app].dropped = 0;
+        ngx_cometa_zone.otk_apps[app].dropped = 0;
     }
 
     ngx_memcpy(a->name, name->data, name->len);
@@ -482,7 +482,7 @@ ngx_cometa_app_kept(uint32_t app)
     ngx_cometa_gauges_t   *g;
     ngx_cometa_otk_app_t  *keys;
 
-    keys = &ngx_cometa_zone.keys_apps[app];
+    keys = &ngx_cometa_zone.otk_apps[app];
 
     if (__atomic_load_n(&keys->n, __ATOMIC_SEQ_CST)
         && __atomic_load_n(&keys->expires, __ATOMIC_SEQ_CST)

@@ -12,9 +12,9 @@
 #define NGX_COMETA_RING_MIN     (256 * 1024)
 #define NGX_COMETA_APPS_MAX     4096
 #define NGX_COMETA_RECORDS_MIN  64
-#define NGX_COMETA_KEYS_MIN     64
+#define NGX_COMETA_OTK_MIN     64
 #define NGX_COMETA_LATENCIES_MIN  5
-#define NGX_COMETA_KEYS_MAX     65536
+#define NGX_COMETA_OTK_MAX     65536
 
 
 /* Byte offsets of the parts, from the head on. */
@@ -24,8 +24,8 @@ typedef struct {
     size_t              interests;
     size_t              apps;
     size_t              keys;
-    size_t              keys_buckets;
-    size_t              keys_apps;
+    size_t              otk_buckets;
+    size_t              otk_apps;
     size_t              counters;
     size_t              latencies;
     size_t              shards;
@@ -165,8 +165,8 @@ ngx_cometa_zone_plan(ngx_cometa_head_t *head, size_t size,
     head->apps = ngx_min(head->apps, NGX_COMETA_APPS_MAX);
 
     head->keys = size / 32 / sizeof(ngx_cometa_otk_t);
-    head->keys = ngx_max(NGX_COMETA_KEYS_MIN,
-                         ngx_min(head->keys, NGX_COMETA_KEYS_MAX));
+    head->keys = ngx_max(NGX_COMETA_OTK_MIN,
+                         ngx_min(head->keys, NGX_COMETA_OTK_MAX));
 
     head->shards = 1;
     ngx_cometa_zone_layout(head, &lt);
@@ -220,10 +220,10 @@ ngx_cometa_zone_layout(ngx_cometa_head_t *head, ngx_cometa_layout_t *lt)
     lt->keys = p;
     p += ngx_align(head->keys * sizeof(ngx_cometa_otk_t), 64);
 
-    lt->keys_buckets = p;
+    lt->otk_buckets = p;
     p += ngx_align(head->keys * sizeof(uint32_t), 64);
 
-    lt->keys_apps = p;
+    lt->otk_apps = p;
     p += ngx_align(head->apps * sizeof(ngx_cometa_otk_app_t), 64);
 
     lt->counters = p;
@@ -272,7 +272,7 @@ ngx_cometa_zone_format(ngx_cometa_head_t *head, ngx_log_t *log)
     ngx_cometa_zone_view(head, &view);
 
     if (ngx_cometa_mutex_init(&head->apps_lock) != NGX_OK
-        || ngx_cometa_mutex_init(&head->keys_lock) != NGX_OK)
+        || ngx_cometa_mutex_init(&head->otk_lock) != NGX_OK)
     {
         goto failed;
     }
@@ -324,8 +324,8 @@ ngx_cometa_zone_view(ngx_cometa_head_t *head, ngx_cometa_zone_t *view)
     view->interests = (uint64_t *) (p + lt.interests);
     view->apps = (ngx_cometa_app_t *) (p + lt.apps);
     view->keys = (ngx_cometa_otk_t *) (p + lt.keys);
-    view->keys_buckets = (uint32_t *) (p + lt.keys_buckets);
-    view->keys_apps = (ngx_cometa_otk_app_t *) (p + lt.keys_apps);
+    view->otk_buckets = (uint32_t *) (p + lt.otk_buckets);
+    view->otk_apps = (ngx_cometa_otk_app_t *) (p + lt.otk_apps);
     view->counters = (ngx_cometa_counters_t *) (p + lt.counters);
     view->latencies = (ngx_cometa_latency_t *) (p + lt.latencies);
     view->shards = (ngx_cometa_shard_t *) (p + lt.shards);

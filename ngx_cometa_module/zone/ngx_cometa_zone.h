@@ -85,9 +85,9 @@ typedef struct {
     pthread_mutex_t  apps_lock;         /* to name applications, and to give
                                            them sets of counters */
 
-    pthread_mutex_t  keys_lock;         /* for all of the keys */
-    uint32_t         keys_free;         /* index + 1 */
-    uint32_t         keys_carved;       /* in use or free, of all */
+    pthread_mutex_t  otk_lock;         /* for all of the keys */
+    uint32_t         otk_free;         /* index + 1 */
+    uint32_t         otk_carved;       /* in use or free, of all */
 
     /*
      * Counters of no application, atomic: names of applications that were
@@ -160,10 +160,10 @@ typedef struct {
  * application in order of age. Indices plus one, 0 ends.
  */
 
-#define NGX_COMETA_KEY_LEN  20          /* bytes; twice as many hex digits */
+#define NGX_COMETA_OTK_LEN  20          /* bytes; twice as many hex digits */
 
 typedef struct {
-    u_char           key[NGX_COMETA_KEY_LEN];
+    u_char           key[NGX_COMETA_OTK_LEN];
     uint32_t         next;              /* in the bucket */
     uint32_t         older;
     uint32_t         newer;
@@ -302,8 +302,8 @@ typedef struct {
     uint64_t               *interests;
     ngx_cometa_app_t       *apps;
     ngx_cometa_otk_t       *keys;
-    uint32_t               *keys_buckets;
-    ngx_cometa_otk_app_t   *keys_apps;
+    uint32_t               *otk_buckets;
+    ngx_cometa_otk_app_t   *otk_apps;
     ngx_cometa_counters_t  *counters;
     ngx_cometa_latency_t   *latencies;
     ngx_cometa_shard_t     *shards;

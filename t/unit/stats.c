@@ -191,8 +191,8 @@ test_names(void)
     ok(hold(i) == NGX_COMETA_NONE, "an event keeps it");
     ngx_cometa_gauge_add(3, webhook_queued, -1);
 
-    ngx_cometa_zone.keys_apps[3].n = 1;
-    ngx_cometa_zone.keys_apps[3].expires = test_us + 1000000;
+    ngx_cometa_zone.otk_apps[3].n = 1;
+    ngx_cometa_zone.otk_apps[3].expires = test_us + 1000000;
     ok(hold(i) == NGX_COMETA_NONE, "a key keeps it");
     test_us += 1000000;
 

@@ -1,16 +1,16 @@
 
 /*
  * What the four files of a WebSocket share: its life is in
- * ngx_cometa_socket.c, what it hears in ngx_cometa_socket_io.c, what it says
- * in ngx_cometa_socket_output.c, its calls in ngx_cometa_socket_call.c. For
+ * ngx_cometa_ws.c, what it hears in ngx_cometa_ws_io.c, what it says
+ * in ngx_cometa_ws_output.c, its calls in ngx_cometa_ws_call.c. For
  * nobody else.
  */
 
-#ifndef _NGX_COMETA_SOCKET_IO_H_INCLUDED_
-#define _NGX_COMETA_SOCKET_IO_H_INCLUDED_
+#ifndef _NGX_COMETA_WS_IO_H_INCLUDED_
+#define _NGX_COMETA_WS_IO_H_INCLUDED_
 
 
-#include "ngx_cometa_socket.h"
+#include "ngx_cometa_ws.h"
 
 
 #define NGX_COMETA_CLOSE_NORMAL    1000
@@ -28,9 +28,9 @@ typedef struct {
 } ngx_cometa_bytes_t;
 
 
-struct ngx_cometa_socket_s {
+struct ngx_cometa_ws_s {
     ngx_connection_t          *connection;  /* NULL: not open yet */
-    ngx_cometa_socket_conf_t  *conf;
+    ngx_cometa_ws_conf_t  *conf;
     ngx_queue_t                link;        /* in the table */
     ngx_queue_t                life;        /* in a queue of conf */
     ngx_queue_t                held;        /* to be flushed soon, or later */
@@ -62,35 +62,35 @@ struct ngx_cometa_socket_s {
 };
 
 
-/* In ngx_cometa_socket_io.c */
+/* In ngx_cometa_ws_io.c */
 
-ngx_int_t ngx_cometa_socket_io_start(ngx_cycle_t *cycle);
-void ngx_cometa_socket_read_handler(ngx_event_t *rev);
+ngx_int_t ngx_cometa_ws_io_start(ngx_cycle_t *cycle);
+void ngx_cometa_ws_read_handler(ngx_event_t *rev);
 
 /* A turn: reads on behind these bytes, which came with the handshake. */
-void ngx_cometa_socket_read(ngx_cometa_socket_t *s, u_char *data, size_t len);
+void ngx_cometa_ws_read(ngx_cometa_ws_t *s, u_char *data, size_t len);
 
 
-/* In ngx_cometa_socket_output.c */
+/* In ngx_cometa_ws_output.c */
 
-void ngx_cometa_socket_output_start(ngx_cycle_t *cycle);
-void ngx_cometa_socket_write_handler(ngx_event_t *wev);
+void ngx_cometa_ws_output_start(ngx_cycle_t *cycle);
+void ngx_cometa_ws_write_handler(ngx_event_t *wev);
 
 /* Writes what it can. NGX_AGAIN: the socket has not taken all of it. */
-ngx_int_t ngx_cometa_socket_write(ngx_cometa_socket_t *s);
+ngx_int_t ngx_cometa_ws_write(ngx_cometa_ws_t *s);
 
 /*
  * Sees to it that the output is written: with all that comes to it in this
  * turn of the event loop, or with the replies that are outstanding. Or now.
  */
-void ngx_cometa_socket_settle(ngx_cometa_socket_t *s);
-void ngx_cometa_socket_flush(ngx_cometa_socket_t *s);
+void ngx_cometa_ws_settle(ngx_cometa_ws_t *s);
+void ngx_cometa_ws_flush(ngx_cometa_ws_t *s);
 
 /*
  * Adds a frame to the output. NGX_ERROR: the peer does not read, or there is
  * no memory; the socket is closing or gone, and its requests are.
  */
-ngx_int_t ngx_cometa_socket_put(ngx_cometa_socket_t *s, ngx_uint_t type,
+ngx_int_t ngx_cometa_ws_put(ngx_cometa_ws_t *s, ngx_uint_t type,
     u_char *data, size_t len);
 
 ngx_int_t ngx_cometa_bytes_add(ngx_cometa_bytes_t *b, u_char *data,
@@ -98,24 +98,24 @@ ngx_int_t ngx_cometa_bytes_add(ngx_cometa_bytes_t *b, u_char *data,
 void ngx_cometa_bytes_free(ngx_cometa_bytes_t *b);
 
 
-/* In ngx_cometa_socket_call.c */
+/* In ngx_cometa_ws_call.c */
 
 /* Begins the call of a message, which is copied. */
-void ngx_cometa_socket_call(ngx_cometa_socket_t *s, u_char *data, size_t len);
+void ngx_cometa_ws_call(ngx_cometa_ws_t *s, u_char *data, size_t len);
 
-void ngx_cometa_socket_drop_requests(ngx_cometa_socket_t *s);
+void ngx_cometa_ws_drop_requests(ngx_cometa_ws_t *s);
 
 
-/* In ngx_cometa_socket.c */
+/* In ngx_cometa_ws.c */
 
 /* Closes the connection, now or when the handler of the socket returns. */
-void ngx_cometa_socket_end(ngx_cometa_socket_t *s);
+void ngx_cometa_ws_end(ngx_cometa_ws_t *s);
 
 /* Our side of the close handshake. */
-void ngx_cometa_socket_close(ngx_cometa_socket_t *s, ngx_uint_t code);
+void ngx_cometa_ws_close(ngx_cometa_ws_t *s, ngx_uint_t code);
 
-void ngx_cometa_socket_hear(ngx_cometa_socket_t *s);
-void ngx_cometa_socket_log(ngx_cometa_socket_t *s);
+void ngx_cometa_ws_hear(ngx_cometa_ws_t *s);
+void ngx_cometa_ws_log(ngx_cometa_ws_t *s);
 
 
-#endif /* _NGX_COMETA_SOCKET_IO_H_INCLUDED_ */
+#endif /* _NGX_COMETA_WS_IO_H_INCLUDED_ */

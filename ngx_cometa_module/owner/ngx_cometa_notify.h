@@ -4,15 +4,15 @@
  * WebSockets on all workers, the webhook.
  */
 
-#ifndef _NGX_COMETA_EVENT_H_INCLUDED_
-#define _NGX_COMETA_EVENT_H_INCLUDED_
+#ifndef _NGX_COMETA_NOTIFY_H_INCLUDED_
+#define _NGX_COMETA_NOTIFY_H_INCLUDED_
 
 
-#include "ngx_cometa_line.h"
+#include "ngx_cometa_queue.h"
 
 
 /* At the start of a worker: becomes the handlers of its devices. */
-void ngx_cometa_event_start(void);
+void ngx_cometa_notify_start(void);
 
 
-#endif /* _NGX_COMETA_EVENT_H_INCLUDED_ */
+#endif /* _NGX_COMETA_NOTIFY_H_INCLUDED_ */

@@ -6,14 +6,14 @@
  * worker, which opens the socket and writes the answer.
  */
 
-#include "ngx_cometa_move.h"
+#include "ngx_cometa_ws_move.h"
 
 
-#define NGX_COMETA_MOVE_ANSWER  512     /* bytes; grows when it is longer */
+#define NGX_COMETA_WS_MOVE_ANSWER  512     /* bytes; grows when it is longer */
 
 
 typedef struct {
-    ngx_cometa_socket_conf_t  *conf;
+    ngx_cometa_ws_conf_t  *conf;
     ngx_cometa_key_t           key;
     ngx_cometa_place_t         place;
     u_char                    *answer;
@@ -21,7 +21,7 @@ typedef struct {
     size_t                     size;
     u_char                     app[NGX_COMETA_ID_MAX];
     u_char                     device[NGX_COMETA_ID_MAX];
-} ngx_cometa_move_t;
+} ngx_cometa_ws_move_t;
 
 
 /*
@@ -44,19 +44,19 @@ typedef struct {
 } ngx_cometa_parcel_t;
 
 
-static ngx_chain_t *ngx_cometa_move_chain(ngx_connection_t *c,
+static ngx_chain_t *ngx_cometa_ws_move_chain(ngx_connection_t *c,
     ngx_chain_t *in, off_t limit);
-static ngx_int_t ngx_cometa_move_add(ngx_cometa_move_t *move, u_char *data,
-    size_t len, ngx_log_t *log);
-static ngx_int_t ngx_cometa_move_send(ngx_cometa_move_t *move,
+static ngx_int_t ngx_cometa_ws_move_add(ngx_cometa_ws_move_t *move,
+    u_char *data, size_t len, ngx_log_t *log);
+static ngx_int_t ngx_cometa_ws_move_send(ngx_cometa_ws_move_t *move,
     ngx_connection_t *c, u_char *rest, size_t len);
-static void ngx_cometa_move_open(ngx_connection_t *c,
-    ngx_cometa_socket_conf_t *conf, ngx_cometa_key_t *key, ngx_str_t *answer,
+static void ngx_cometa_ws_move_open(ngx_connection_t *c,
+    ngx_cometa_ws_conf_t *conf, ngx_cometa_key_t *key, ngx_str_t *answer,
     ngx_str_t *rest);
 
 
 ngx_uint_t
-ngx_cometa_move_wanted(ngx_http_request_t *r, ngx_cometa_place_t *place)
+ngx_cometa_ws_move_wanted(ngx_http_request_t *r, ngx_cometa_place_t *place)
 {
     ngx_cometa_loc_conf_t  *lcf;
 
@@ -70,25 +70,25 @@ ngx_cometa_move_wanted(ngx_http_request_t *r, ngx_cometa_place_t *place)
 #endif
 
     return lcf->websocket_move
-           && ngx_cometa_handover_to(place->slot, place->epoch);
+           && ngx_cometa_fdpass_to(place->slot, place->epoch);
 }
 
 
 void *
-ngx_cometa_move_begin(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
+ngx_cometa_ws_move_begin(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
     ngx_cometa_place_t *place)
 {
-    ngx_cometa_move_t      *move;
+    ngx_cometa_ws_move_t      *move;
     ngx_cometa_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
 
-    move = ngx_calloc(sizeof(ngx_cometa_move_t), r->connection->log);
+    move = ngx_calloc(sizeof(ngx_cometa_ws_move_t), r->connection->log);
     if (move == NULL) {
         return NULL;
     }
 
-    move->conf = lcf->sockets;
+    move->conf = lcf->ws;
     move->key = ctx->key;
     move->place = *place;
 
@@ -103,9 +103,9 @@ ngx_cometa_move_begin(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
 
 
 void
-ngx_cometa_move_discard(void *data)
+ngx_cometa_ws_move_discard(void *data)
 {
-    ngx_cometa_move_t  *move = data;
+    ngx_cometa_ws_move_t  *move = data;
 
     if (move->answer) {
         ngx_free(move->answer);
@@ -116,21 +116,21 @@ ngx_cometa_move_discard(void *data)
 
 
 void
-ngx_cometa_move_keep(ngx_connection_t *c)
+ngx_cometa_ws_move_keep(ngx_connection_t *c)
 {
-    c->send_chain = ngx_cometa_move_chain;
+    c->send_chain = ngx_cometa_ws_move_chain;
 }
 
 
 /* In place of writing: all of it is taken. */
 
 static ngx_chain_t *
-ngx_cometa_move_chain(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
+ngx_cometa_ws_move_chain(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
 {
     size_t               n;
     ngx_chain_t         *cl;
     ngx_cometa_ctx_t    *ctx;
-    ngx_cometa_move_t   *move;
+    ngx_cometa_ws_move_t   *move;
     ngx_http_request_t  *r;
 
     r = c->data;
@@ -146,7 +146,7 @@ ngx_cometa_move_chain(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
         n = cl->buf->last - cl->buf->pos;
 
         if (!ngx_buf_in_memory(cl->buf)
-            || ngx_cometa_move_add(move, cl->buf->pos, n, c->log) != NGX_OK)
+            || ngx_cometa_ws_move_add(move, cl->buf->pos, n, c->log) != NGX_OK)
         {
             return NGX_CHAIN_ERROR;
         }
@@ -160,14 +160,14 @@ ngx_cometa_move_chain(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
 
 
 static ngx_int_t
-ngx_cometa_move_add(ngx_cometa_move_t *move, u_char *data, size_t len,
+ngx_cometa_ws_move_add(ngx_cometa_ws_move_t *move, u_char *data, size_t len,
     ngx_log_t *log)
 {
     size_t   size;
     u_char  *p;
 
     if (move->len + len > move->size) {
-        size = ngx_max(move->len + len, NGX_COMETA_MOVE_ANSWER);
+        size = ngx_max(move->len + len, NGX_COMETA_WS_MOVE_ANSWER);
 
         p = ngx_alloc(size, log);
         if (p == NULL) {
@@ -191,11 +191,11 @@ ngx_cometa_move_add(ngx_cometa_move_t *move, u_char *data, size_t len,
 
 
 void
-ngx_cometa_move_adopted(ngx_connection_t *c, void *data, u_char *rest,
+ngx_cometa_ws_move_adopted(ngx_connection_t *c, void *data, u_char *rest,
     size_t len)
 {
     ngx_str_t           answer, more;
-    ngx_cometa_move_t  *move;
+    ngx_cometa_ws_move_t  *move;
 
     move = data;
 
@@ -205,21 +205,21 @@ ngx_cometa_move_adopted(ngx_connection_t *c, void *data, u_char *rest,
 
     (void) ngx_tcp_nodelay(c);
 
-    if (ngx_cometa_move_send(move, c, rest, len) != NGX_OK) {
+    if (ngx_cometa_ws_move_send(move, c, rest, len) != NGX_OK) {
         answer.data = move->answer;
         answer.len = move->len;
         more.data = rest;
         more.len = len;
 
-        ngx_cometa_move_open(c, move->conf, &move->key, &answer, &more);
+        ngx_cometa_ws_move_open(c, move->conf, &move->key, &answer, &more);
     }
 
-    ngx_cometa_move_discard(move);
+    ngx_cometa_ws_move_discard(move);
 }
 
 
 static ngx_int_t
-ngx_cometa_move_send(ngx_cometa_move_t *move, ngx_connection_t *c,
+ngx_cometa_ws_move_send(ngx_cometa_ws_move_t *move, ngx_connection_t *c,
     u_char *rest, size_t len)
 {
     u_char               *p;
@@ -253,13 +253,13 @@ ngx_cometa_move_send(ngx_cometa_move_t *move, ngx_connection_t *c,
         p = ngx_cpymem(p, rest, len);
     }
 
-    return ngx_cometa_handover(move->place.slot, move->place.epoch, c, data,
+    return ngx_cometa_fdpass(move->place.slot, move->place.epoch, c, data,
                                p - data);
 }
 
 
 void
-ngx_cometa_move_arrived(ngx_connection_t *c, u_char *data, size_t len)
+ngx_cometa_ws_move_arrived(ngx_connection_t *c, u_char *data, size_t len)
 {
     u_char                    *p;
     ngx_str_t                  answer, rest;
@@ -267,7 +267,7 @@ ngx_cometa_move_arrived(ngx_connection_t *c, u_char *data, size_t len)
     ngx_cometa_key_t           key;
     ngx_cometa_parcel_t        parcel;
     ngx_cometa_main_conf_t    *mcf;
-    ngx_cometa_socket_conf_t  *conf;
+    ngx_cometa_ws_conf_t  *conf;
 
     mcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
                                               ngx_http_cometa_module);
@@ -278,13 +278,13 @@ ngx_cometa_move_arrived(ngx_connection_t *c, u_char *data, size_t len)
     ngx_memcpy(&parcel, data, ngx_min(len, sizeof(ngx_cometa_parcel_t)));
 
     if (parcel.generation != mcf->generation
-        || parcel.conf >= mcf->sockets.nelts)
+        || parcel.conf >= mcf->ws.nelts)
     {
         ngx_cometa_connection_close(c, 0);
         return;
     }
 
-    conf = ((ngx_cometa_socket_conf_t **) mcf->sockets.elts)[parcel.conf];
+    conf = ((ngx_cometa_ws_conf_t **) mcf->ws.elts)[parcel.conf];
 
     p = data + sizeof(ngx_cometa_parcel_t);
 
@@ -309,28 +309,28 @@ ngx_cometa_move_arrived(ngx_connection_t *c, u_char *data, size_t len)
     rest.data = p;
     rest.len = parcel.rest;
 
-    ngx_cometa_move_open(c, conf, &key, &answer, &rest);
+    ngx_cometa_ws_move_open(c, conf, &key, &answer, &rest);
 }
 
 
 static void
-ngx_cometa_move_open(ngx_connection_t *c, ngx_cometa_socket_conf_t *conf,
+ngx_cometa_ws_move_open(ngx_connection_t *c, ngx_cometa_ws_conf_t *conf,
     ngx_cometa_key_t *key, ngx_str_t *answer, ngx_str_t *rest)
 {
-    ngx_cometa_socket_t  *s;
+    ngx_cometa_ws_t  *s;
 
-    s = ngx_cometa_socket_create(conf, key);
+    s = ngx_cometa_ws_create(conf, key);
 
     if (s == NULL) {
         ngx_cometa_connection_close(c, 0);
         return;
     }
 
-    if (ngx_cometa_socket_say(s, answer->data, answer->len) != NGX_OK) {
-        ngx_cometa_socket_discard(s);
+    if (ngx_cometa_ws_say(s, answer->data, answer->len) != NGX_OK) {
+        ngx_cometa_ws_discard(s);
         ngx_cometa_connection_close(c, 0);
         return;
     }
 
-    ngx_cometa_socket_open(s, c, rest->data, rest->len);
+    ngx_cometa_ws_open(s, c, rest->data, rest->len);
 }

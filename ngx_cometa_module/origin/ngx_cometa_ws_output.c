@@ -7,23 +7,23 @@
  * the replies to half of them, for a few milliseconds at most.
  */
 
-#include "ngx_cometa_socket_io.h"
+#include "ngx_cometa_ws_io.h"
 #include "ngx_cometa_compat.h"
 #include "ngx_cometa_turn.h"
 
 
-#define NGX_COMETA_SOCKET_FLUSHES  128      /* in one turn */
-#define NGX_COMETA_SOCKET_BATCH    16384    /* bytes that wait for no more */
-#define NGX_COMETA_SOCKET_HOLD     3        /* ms */
+#define NGX_COMETA_WS_FLUSHES  128      /* in one turn */
+#define NGX_COMETA_WS_BATCH    16384    /* bytes that wait for no more */
+#define NGX_COMETA_WS_HOLD     3        /* ms */
 
 
-static ngx_int_t ngx_cometa_socket_room(ngx_cometa_socket_t *s, size_t len);
-static void ngx_cometa_socket_shut(ngx_cometa_socket_t *s);
-static void ngx_cometa_socket_hold(ngx_cometa_socket_t *s);
-static void ngx_cometa_socket_soon(ngx_cometa_socket_t *s);
-static void ngx_cometa_socket_unhold(ngx_cometa_socket_t *s);
-static void ngx_cometa_socket_held_handler(ngx_event_t *ev);
-static void ngx_cometa_socket_soon_handler(ngx_event_t *ev);
+static ngx_int_t ngx_cometa_ws_room(ngx_cometa_ws_t *s, size_t len);
+static void ngx_cometa_ws_shut(ngx_cometa_ws_t *s);
+static void ngx_cometa_ws_hold(ngx_cometa_ws_t *s);
+static void ngx_cometa_ws_soon(ngx_cometa_ws_t *s);
+static void ngx_cometa_ws_unhold(ngx_cometa_ws_t *s);
+static void ngx_cometa_ws_held_handler(ngx_event_t *ev);
+static void ngx_cometa_ws_soon_handler(ngx_event_t *ev);
 
 
 static ngx_queue_t   ngx_cometa_held;           /* for some milliseconds */
@@ -34,24 +34,24 @@ static ngx_event_t   ngx_cometa_soon_event;
 
 
 void
-ngx_cometa_socket_output_start(ngx_cycle_t *cycle)
+ngx_cometa_ws_output_start(ngx_cycle_t *cycle)
 {
     ngx_queue_init(&ngx_cometa_held);
 
-    ngx_cometa_held_event.handler = ngx_cometa_socket_held_handler;
+    ngx_cometa_held_event.handler = ngx_cometa_ws_held_handler;
     ngx_cometa_held_event.log = cycle->log;
     ngx_cometa_held_event.data = &ngx_cometa_held_event;
 
     ngx_queue_init(&ngx_cometa_soon);
 
-    ngx_cometa_soon_event.handler = ngx_cometa_socket_soon_handler;
+    ngx_cometa_soon_event.handler = ngx_cometa_ws_soon_handler;
     ngx_cometa_soon_event.log = cycle->log;
     ngx_cometa_soon_event.data = &ngx_cometa_soon_event;
 }
 
 
 void
-ngx_cometa_socket_settle(ngx_cometa_socket_t *s)
+ngx_cometa_ws_settle(ngx_cometa_ws_t *s)
 {
     size_t  waiting;
 
@@ -61,23 +61,23 @@ ngx_cometa_socket_settle(ngx_cometa_socket_t *s)
         return;
     }
 
-    if (waiting >= NGX_COMETA_SOCKET_BATCH) {
+    if (waiting >= NGX_COMETA_WS_BATCH) {
 
         /* otherwise the socket has to take what it was given before */
 
         if (s->connection->write->ready) {
-            ngx_cometa_socket_flush(s);
+            ngx_cometa_ws_flush(s);
         }
 
         return;
     }
 
     if (s->outstanding > s->batched && !s->closing) {
-        ngx_cometa_socket_hold(s);
+        ngx_cometa_ws_hold(s);
         return;
     }
 
-    ngx_cometa_socket_soon(s);
+    ngx_cometa_ws_soon(s);
 }
 
 
@@ -87,7 +87,7 @@ ngx_cometa_socket_settle(ngx_cometa_socket_t *s)
  */
 
 ngx_int_t
-ngx_cometa_socket_put(ngx_cometa_socket_t *s, ngx_uint_t type, u_char *data,
+ngx_cometa_ws_put(ngx_cometa_ws_t *s, ngx_uint_t type, u_char *data,
     size_t len)
 {
     size_t  n, before;
@@ -98,7 +98,7 @@ ngx_cometa_socket_put(ngx_cometa_socket_t *s, ngx_uint_t type, u_char *data,
     }
 
     if (s->output.len - s->output.pos + len > s->conf->max_output
-        && ngx_cometa_socket_room(s, len) != NGX_OK)
+        && ngx_cometa_ws_room(s, len) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -116,7 +116,7 @@ ngx_cometa_socket_put(ngx_cometa_socket_t *s, ngx_uint_t type, u_char *data,
         s->output.len = s->output.pos + before;
 
         if (s->connection) {
-            ngx_cometa_socket_end(s);
+            ngx_cometa_ws_end(s);
         }
 
         return NGX_ERROR;
@@ -129,7 +129,7 @@ ngx_cometa_socket_put(ngx_cometa_socket_t *s, ngx_uint_t type, u_char *data,
 /* Too much waits to be read by the peer, if it was not just kept here. */
 
 static ngx_int_t
-ngx_cometa_socket_room(ngx_cometa_socket_t *s, size_t len)
+ngx_cometa_ws_room(ngx_cometa_ws_t *s, size_t len)
 {
     ngx_uint_t  busy;
 
@@ -137,14 +137,14 @@ ngx_cometa_socket_room(ngx_cometa_socket_t *s, size_t len)
         busy = s->busy;
         s->busy = 1;
 
-        ngx_cometa_socket_flush(s);
+        ngx_cometa_ws_flush(s);
 
         s->busy = busy;
 
         if (s->dead) {
 
             if (!busy) {
-                ngx_cometa_socket_end(s);
+                ngx_cometa_ws_end(s);
             }
 
             return NGX_ERROR;
@@ -162,7 +162,7 @@ ngx_cometa_socket_room(ngx_cometa_socket_t *s, size_t len)
                       "websocket is not read, %uD bytes wait",
                       s->output.len - s->output.pos);
         s->failing = 1;
-        ngx_cometa_socket_close(s, NGX_COMETA_CLOSE_AGAIN);
+        ngx_cometa_ws_close(s, NGX_COMETA_CLOSE_AGAIN);
     }
 
     return NGX_ERROR;
@@ -170,7 +170,7 @@ ngx_cometa_socket_room(ngx_cometa_socket_t *s, size_t len)
 
 
 void
-ngx_cometa_socket_flush(ngx_cometa_socket_t *s)
+ngx_cometa_ws_flush(ngx_cometa_ws_t *s)
 {
     ngx_int_t          rc;
     ngx_connection_t  *c;
@@ -181,29 +181,29 @@ ngx_cometa_socket_flush(ngx_cometa_socket_t *s)
         return;
     }
 
-    ngx_cometa_socket_unhold(s);
+    ngx_cometa_ws_unhold(s);
 
-    rc = ngx_cometa_socket_write(s);
+    rc = ngx_cometa_ws_write(s);
 
     if (rc == NGX_OK && s->closed) {
-        ngx_cometa_socket_end(s);
+        ngx_cometa_ws_end(s);
         return;
     }
 
     if (rc == NGX_OK && s->failing) {
-        ngx_cometa_socket_shut(s);
+        ngx_cometa_ws_shut(s);
         return;
     }
 
     if (rc == NGX_ERROR || ngx_handle_write_event(c->write, 0) != NGX_OK) {
         c->error = 1;
-        ngx_cometa_socket_end(s);
+        ngx_cometa_ws_end(s);
     }
 }
 
 
 ngx_int_t
-ngx_cometa_socket_write(ngx_cometa_socket_t *s)
+ngx_cometa_ws_write(ngx_cometa_ws_t *s)
 {
     ssize_t              n;
     ngx_cometa_bytes_t  *out;
@@ -235,7 +235,7 @@ ngx_cometa_socket_write(ngx_cometa_socket_t *s)
  */
 
 static void
-ngx_cometa_socket_shut(ngx_cometa_socket_t *s)
+ngx_cometa_ws_shut(ngx_cometa_ws_t *s)
 {
     ngx_connection_t  *c;
 
@@ -251,24 +251,24 @@ ngx_cometa_socket_shut(ngx_cometa_socket_t *s)
 
     if (ngx_shutdown_socket(c->fd, NGX_WRITE_SHUTDOWN) == -1) {
         c->error = 1;
-        ngx_cometa_socket_end(s);
+        ngx_cometa_ws_end(s);
     }
 }
 
 
 void
-ngx_cometa_socket_write_handler(ngx_event_t *wev)
+ngx_cometa_ws_write_handler(ngx_event_t *wev)
 {
     ngx_connection_t     *c;
-    ngx_cometa_socket_t  *s;
+    ngx_cometa_ws_t  *s;
 
     c = wev->data;
     s = c->data;
 
-    ngx_cometa_socket_log(s);
+    ngx_cometa_ws_log(s);
 
     if (s->output.len && s->held.next == NULL) {
-        ngx_cometa_socket_flush(s);
+        ngx_cometa_ws_flush(s);
         return;
     }
 
@@ -277,7 +277,7 @@ ngx_cometa_socket_write_handler(ngx_event_t *wev)
 
 
 static void
-ngx_cometa_socket_hold(ngx_cometa_socket_t *s)
+ngx_cometa_ws_hold(ngx_cometa_ws_t *s)
 {
     if (s->held.next) {
         return;
@@ -286,7 +286,7 @@ ngx_cometa_socket_hold(ngx_cometa_socket_t *s)
     ngx_queue_insert_tail(&ngx_cometa_held, &s->held);
 
     if (!ngx_cometa_held_event.timer_set) {
-        ngx_add_timer(&ngx_cometa_held_event, NGX_COMETA_SOCKET_HOLD);
+        ngx_add_timer(&ngx_cometa_held_event, NGX_COMETA_WS_HOLD);
     }
 }
 
@@ -294,13 +294,13 @@ ngx_cometa_socket_hold(ngx_cometa_socket_t *s)
 /* When all other events of this turn of the event loop have been handled. */
 
 static void
-ngx_cometa_socket_soon(ngx_cometa_socket_t *s)
+ngx_cometa_ws_soon(ngx_cometa_ws_t *s)
 {
     if (s->soon) {
         return;
     }
 
-    ngx_cometa_socket_unhold(s);
+    ngx_cometa_ws_unhold(s);
 
     s->soon = 1;
     ngx_queue_insert_tail(&ngx_cometa_soon, &s->held);
@@ -310,7 +310,7 @@ ngx_cometa_socket_soon(ngx_cometa_socket_t *s)
 
 
 static void
-ngx_cometa_socket_unhold(ngx_cometa_socket_t *s)
+ngx_cometa_ws_unhold(ngx_cometa_ws_t *s)
 {
     s->batched = 0;
     s->soon = 0;
@@ -323,38 +323,38 @@ ngx_cometa_socket_unhold(ngx_cometa_socket_t *s)
 
 
 static void
-ngx_cometa_socket_held_handler(ngx_event_t *ev)
+ngx_cometa_ws_held_handler(ngx_event_t *ev)
 {
     ngx_queue_t          *q;
-    ngx_cometa_socket_t  *s;
+    ngx_cometa_ws_t  *s;
 
     while (!ngx_queue_empty(&ngx_cometa_held)) {
         q = ngx_queue_head(&ngx_cometa_held);
-        s = ngx_queue_data(q, ngx_cometa_socket_t, held);
+        s = ngx_queue_data(q, ngx_cometa_ws_t, held);
 
-        ngx_cometa_socket_soon(s);
+        ngx_cometa_ws_soon(s);
     }
 }
 
 
 static void
-ngx_cometa_socket_soon_handler(ngx_event_t *ev)
+ngx_cometa_ws_soon_handler(ngx_event_t *ev)
 {
     ngx_uint_t            n;
     ngx_queue_t          *q;
-    ngx_cometa_socket_t  *s;
+    ngx_cometa_ws_t  *s;
 
-    for (n = 0; n < NGX_COMETA_SOCKET_FLUSHES; n++) {
+    for (n = 0; n < NGX_COMETA_WS_FLUSHES; n++) {
 
         if (ngx_queue_empty(&ngx_cometa_soon)) {
             return;
         }
 
         q = ngx_queue_head(&ngx_cometa_soon);
-        s = ngx_queue_data(q, ngx_cometa_socket_t, held);
+        s = ngx_queue_data(q, ngx_cometa_ws_t, held);
 
-        ngx_cometa_socket_log(s);
-        ngx_cometa_socket_flush(s);
+        ngx_cometa_ws_log(s);
+        ngx_cometa_ws_flush(s);
     }
 
     if (!ngx_queue_empty(&ngx_cometa_soon)) {

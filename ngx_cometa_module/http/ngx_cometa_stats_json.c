@@ -5,24 +5,24 @@
  */
 
 #include "ngx_cometa_http.h"
-#include "ngx_cometa_keys.h"
+#include "ngx_cometa_otk.h"
 
 
 #define NGX_COMETA_QUERY_TIMEOUT  5000          /* ms, for an owner's answer */
 
 
-static ngx_int_t ngx_cometa_status_device(ngx_http_request_t *r,
+static ngx_int_t ngx_cometa_stats_json_device(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
-static void ngx_cometa_status_device_done(ngx_cometa_call_t *call,
+static void ngx_cometa_stats_json_device_done(ngx_cometa_call_t *call,
     ngx_uint_t error, u_char *data, size_t len);
-static ngx_int_t ngx_cometa_status_app(ngx_http_request_t *r,
+static ngx_int_t ngx_cometa_stats_json_app(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
-static u_char *ngx_cometa_status_latency(u_char *p, char *name, double us);
-static void ngx_cometa_status_cleanup(void *data);
+static u_char *ngx_cometa_stats_json_latency(u_char *p, char *name, double us);
+static void ngx_cometa_stats_json_cleanup(void *data);
 
 
 ngx_int_t
-ngx_cometa_status_handler(ngx_http_request_t *r)
+ngx_cometa_stats_json_handler(ngx_http_request_t *r)
 {
     ngx_int_t               rc;
     ngx_str_t               device;
@@ -43,7 +43,7 @@ ngx_cometa_status_handler(ngx_http_request_t *r)
     }
 
     if (lcf->prometheus) {
-        return ngx_cometa_prometheus(r);
+        return ngx_cometa_stats_prometheus(r);
     }
 
     ngx_str_null(&device);
@@ -77,19 +77,19 @@ ngx_cometa_status_handler(ngx_http_request_t *r)
     }
 
     if (list) {
-        return ngx_cometa_list(r, ctx);
+        return ngx_cometa_stats_list(r, ctx);
     }
 
     if (device.len) {
-        return ngx_cometa_status_device(r, ctx);
+        return ngx_cometa_stats_json_device(r, ctx);
     }
 
-    return ngx_cometa_status_app(r, ctx);
+    return ngx_cometa_stats_json_app(r, ctx);
 }
 
 
 static ngx_int_t
-ngx_cometa_status_device(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
+ngx_cometa_stats_json_device(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
     ngx_cometa_call_t   *call;
     ngx_http_cleanup_t  *cln;
@@ -104,13 +104,13 @@ ngx_cometa_status_device(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    cln->handler = ngx_cometa_status_cleanup;
+    cln->handler = ngx_cometa_stats_json_cleanup;
     cln->data = ctx;
 
     call->key = ctx->key;
     call->timeout = NGX_COMETA_QUERY_TIMEOUT;
     call->query = 1;
-    call->handler = ngx_cometa_status_device_done;
+    call->handler = ngx_cometa_stats_json_device_done;
     call->data = r;
 
     ctx->call = call;
@@ -125,7 +125,7 @@ ngx_cometa_status_device(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
 
 static void
-ngx_cometa_status_device_done(ngx_cometa_call_t *call, ngx_uint_t error,
+ngx_cometa_stats_json_device_done(ngx_cometa_call_t *call, ngx_uint_t error,
     u_char *data, size_t len)
 {
     ngx_int_t            rc;
@@ -166,7 +166,7 @@ done:
 
 
 static ngx_int_t
-ngx_cometa_status_app(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
+ngx_cometa_stats_json_app(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
     u_char                  *p;
     uint32_t                 app;
@@ -207,7 +207,7 @@ ngx_cometa_status_app(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
         ngx_cometa_stats_sum(app, &sum);
         ngx_cometa_stats_gauges(app, &gauges);
         ngx_cometa_stats_latencies(app, lat);
-        dropped = ngx_cometa_keys_dropped(app);
+        dropped = ngx_cometa_otk_dropped(app);
 
         ngx_cometa_gauge_add(app, holds, -1);
     }
@@ -240,17 +240,17 @@ ngx_cometa_status_app(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
                     "\"latency_max\":\"%uL\",", ms, lat->min / 1000,
                     (lat->max + 999) / 1000);
 
-    p = ngx_cometa_status_latency(p, "std_deviation", lat->deviation);
+    p = ngx_cometa_stats_json_latency(p, "std_deviation", lat->deviation);
 
     p = ngx_sprintf(p, "\"websockets\":\"%uL\",", gauges.websockets);
 
-    p = ngx_cometa_status_latency(p, "latency_p50",
+    p = ngx_cometa_stats_json_latency(p, "latency_p50",
                            cometa_histogram_quantile(lat->counts, 0.5));
-    p = ngx_cometa_status_latency(p, "latency_p90",
+    p = ngx_cometa_stats_json_latency(p, "latency_p90",
                            cometa_histogram_quantile(lat->counts, 0.9));
-    p = ngx_cometa_status_latency(p, "latency_p99",
+    p = ngx_cometa_stats_json_latency(p, "latency_p99",
                            cometa_histogram_quantile(lat->counts, 0.99));
-    p = ngx_cometa_status_latency(p, "latency_p999",
+    p = ngx_cometa_stats_json_latency(p, "latency_p999",
                            cometa_histogram_quantile(lat->counts, 0.999));
 
     p = ngx_sprintf(p, "\"events\":\"%uL\",\"late\":\"%uL\","
@@ -278,7 +278,7 @@ ngx_cometa_status_app(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 /* In ms with three decimals, as a string. */
 
 static u_char *
-ngx_cometa_status_latency(u_char *p, char *name, double us)
+ngx_cometa_stats_json_latency(u_char *p, char *name, double us)
 {
     uint64_t  n;
 
@@ -289,7 +289,7 @@ ngx_cometa_status_latency(u_char *p, char *name, double us)
 
 
 static void
-ngx_cometa_status_cleanup(void *data)
+ngx_cometa_stats_json_cleanup(void *data)
 {
     ngx_cometa_ctx_t  *ctx = data;
 

@@ -35,46 +35,46 @@ typedef struct {
 
     unsigned              counted:1;
     unsigned              done:1;
-} ngx_cometa_list_t;
+} ngx_cometa_stats_list_t;
 
 
-static ngx_uint_t ngx_cometa_list_args(ngx_http_request_t *r,
-    ngx_cometa_list_t *list);
-static ngx_int_t ngx_cometa_list_send(ngx_http_request_t *r);
-static void ngx_cometa_list_event(ngx_event_t *ev);
-static void ngx_cometa_list_next(ngx_http_request_t *r);
-static ngx_int_t ngx_cometa_list_slice(ngx_http_request_t *r,
-    ngx_cometa_list_t *list);
-static ngx_uint_t ngx_cometa_list_read(ngx_cometa_list_t *list,
+static ngx_uint_t ngx_cometa_stats_list_args(ngx_http_request_t *r,
+    ngx_cometa_stats_list_t *list);
+static ngx_int_t ngx_cometa_stats_list_send(ngx_http_request_t *r);
+static void ngx_cometa_stats_list_event(ngx_event_t *ev);
+static void ngx_cometa_stats_list_next(ngx_http_request_t *r);
+static ngx_int_t ngx_cometa_stats_list_slice(ngx_http_request_t *r,
+    ngx_cometa_stats_list_t *list);
+static ngx_uint_t ngx_cometa_stats_list_read(ngx_cometa_stats_list_t *list,
     ngx_cometa_id_t **ids);
-static void ngx_cometa_list_fill(ngx_cometa_list_t *list,
+static void ngx_cometa_stats_list_fill(ngx_cometa_stats_list_t *list,
     ngx_cometa_id_t *ids, ngx_uint_t n);
-static void ngx_cometa_page_keep(ngx_cometa_list_t *list,
+static void ngx_cometa_page_keep(ngx_cometa_stats_list_t *list,
     ngx_cometa_id_t *id);
 static void ngx_cometa_page_sink(ngx_cometa_id_t *heap, ngx_uint_t n,
     ngx_uint_t i);
-static void ngx_cometa_page_sort(ngx_cometa_list_t *list);
+static void ngx_cometa_page_sort(ngx_cometa_stats_list_t *list);
 static ngx_int_t ngx_cometa_id_cmp(u_char *a, size_t a_len, u_char *b,
     size_t b_len);
-static void ngx_cometa_list_cleanup(void *data);
+static void ngx_cometa_stats_list_cleanup(void *data);
 
 
-static ngx_cometa_id_t  ngx_cometa_list_ids[NGX_COMETA_WALK_MAX];
+static ngx_cometa_id_t  ngx_cometa_stats_list_ids[NGX_COMETA_WALK_MAX];
 
 
 ngx_int_t
-ngx_cometa_list(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
+ngx_cometa_stats_list(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
     ngx_uint_t           error;
-    ngx_cometa_list_t   *list;
+    ngx_cometa_stats_list_t   *list;
     ngx_http_cleanup_t  *cln;
 
-    list = ngx_pcalloc(r->pool, sizeof(ngx_cometa_list_t));
+    list = ngx_pcalloc(r->pool, sizeof(ngx_cometa_stats_list_t));
     if (list == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    error = ngx_cometa_list_args(r, list);
+    error = ngx_cometa_stats_list_args(r, list);
     if (error != NGX_COMETA_OK) {
         return ngx_cometa_http_error(r, error);
     }
@@ -97,7 +97,7 @@ ngx_cometa_list(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    cln->handler = ngx_cometa_list_cleanup;
+    cln->handler = ngx_cometa_stats_list_cleanup;
     cln->data = ctx;
 
     ctx->list = list;
@@ -108,18 +108,18 @@ ngx_cometa_list(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
         list->cursor = NGX_COMETA_NONE;
     }
 
-    list->event.handler = ngx_cometa_list_event;
+    list->event.handler = ngx_cometa_stats_list_event;
     list->event.data = r;
     list->event.log = r->connection->log;
 
-    return ngx_cometa_list_send(r);
+    return ngx_cometa_stats_list_send(r);
 }
 
 
 /* "?limit=N&after=ID"; a page without a limit has as many as it may. */
 
 static ngx_uint_t
-ngx_cometa_list_args(ngx_http_request_t *r, ngx_cometa_list_t *list)
+ngx_cometa_stats_list_args(ngx_http_request_t *r, ngx_cometa_stats_list_t *list)
 {
     u_char     *dst, *src;
     uint32_t    n;
@@ -158,7 +158,7 @@ ngx_cometa_list_args(ngx_http_request_t *r, ngx_cometa_list_t *list)
 
 
 static ngx_int_t
-ngx_cometa_list_send(ngx_http_request_t *r)
+ngx_cometa_stats_list_send(ngx_http_request_t *r)
 {
     ngx_int_t  rc;
 
@@ -174,16 +174,16 @@ ngx_cometa_list_send(ngx_http_request_t *r)
 
     r->main->count++;
     r->read_event_handler = ngx_http_test_reading;
-    r->write_event_handler = ngx_cometa_list_next;
+    r->write_event_handler = ngx_cometa_stats_list_next;
 
-    ngx_cometa_list_next(r);
+    ngx_cometa_stats_list_next(r);
 
     return NGX_DONE;
 }
 
 
 static void
-ngx_cometa_list_event(ngx_event_t *ev)
+ngx_cometa_stats_list_event(ngx_event_t *ev)
 {
     ngx_connection_t    *c;
     ngx_http_request_t  *r;
@@ -191,7 +191,7 @@ ngx_cometa_list_event(ngx_event_t *ev)
     r = ev->data;
     c = r->connection;
 
-    ngx_cometa_list_next(r);
+    ngx_cometa_stats_list_next(r);
     ngx_http_run_posted_requests(c);
 }
 
@@ -199,12 +199,12 @@ ngx_cometa_list_event(ngx_event_t *ev)
 /* One slice for each turn of the event loop, if the client keeps up. */
 
 static void
-ngx_cometa_list_next(ngx_http_request_t *r)
+ngx_cometa_stats_list_next(ngx_http_request_t *r)
 {
     ngx_int_t                  rc;
     ngx_event_t               *wev;
     ngx_cometa_ctx_t          *ctx;
-    ngx_cometa_list_t         *list;
+    ngx_cometa_stats_list_t         *list;
     ngx_http_core_loc_conf_t  *clcf;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
@@ -227,7 +227,7 @@ ngx_cometa_list_next(ngx_http_request_t *r)
         rc = ngx_http_output_filter(r, NULL);
 
     } else if (!list->done) {
-        rc = ngx_cometa_list_slice(r, list);
+        rc = ngx_cometa_stats_list_slice(r, list);
     }
 
     if (rc == NGX_ERROR) {
@@ -266,14 +266,15 @@ ngx_cometa_list_next(ngx_http_request_t *r)
 
 
 static ngx_int_t
-ngx_cometa_list_slice(ngx_http_request_t *r, ngx_cometa_list_t *list)
+ngx_cometa_stats_list_slice(ngx_http_request_t *r,
+    ngx_cometa_stats_list_t *list)
 {
     ngx_buf_t        *b;
     ngx_uint_t        i, n;
     ngx_chain_t       out;
     ngx_cometa_id_t  *ids;
 
-    n = ngx_cometa_list_read(list, &ids);
+    n = ngx_cometa_stats_list_read(list, &ids);
 
     b = list->buf;
     b->pos = b->start;
@@ -305,7 +306,7 @@ ngx_cometa_list_slice(ngx_http_request_t *r, ngx_cometa_list_t *list)
         }
 
     } else {
-        ngx_cometa_list_fill(list, ids, n);
+        ngx_cometa_stats_list_fill(list, ids, n);
     }
 
     if (list->cursor == NGX_COMETA_NONE) {
@@ -330,7 +331,7 @@ ngx_cometa_list_slice(ngx_http_request_t *r, ngx_cometa_list_t *list)
 
 
 static void
-ngx_cometa_list_fill(ngx_cometa_list_t *list, ngx_cometa_id_t *ids,
+ngx_cometa_stats_list_fill(ngx_cometa_stats_list_t *list, ngx_cometa_id_t *ids,
     ngx_uint_t n)
 {
     u_char      *p;
@@ -355,7 +356,7 @@ ngx_cometa_list_fill(ngx_cometa_list_t *list, ngx_cometa_id_t *ids,
 /* The next ids of a page that is in order, or of the registry. */
 
 static ngx_uint_t
-ngx_cometa_list_read(ngx_cometa_list_t *list, ngx_cometa_id_t **ids)
+ngx_cometa_stats_list_read(ngx_cometa_stats_list_t *list, ngx_cometa_id_t **ids)
 {
     ngx_uint_t  n;
 
@@ -370,7 +371,7 @@ ngx_cometa_list_read(ngx_cometa_list_t *list, ngx_cometa_id_t **ids)
         return n;
     }
 
-    *ids = ngx_cometa_list_ids;
+    *ids = ngx_cometa_stats_list_ids;
 
     return (list->cursor == NGX_COMETA_NONE)
            ? 0 : ngx_cometa_registry_walk(list->app, &list->cursor, *ids);
@@ -378,7 +379,7 @@ ngx_cometa_list_read(ngx_cometa_list_t *list, ngx_cometa_id_t **ids)
 
 
 static void
-ngx_cometa_page_keep(ngx_cometa_list_t *list, ngx_cometa_id_t *id)
+ngx_cometa_page_keep(ngx_cometa_stats_list_t *list, ngx_cometa_id_t *id)
 {
     ngx_uint_t        i, up;
     ngx_cometa_id_t  *heap, t;
@@ -458,7 +459,7 @@ ngx_cometa_page_sink(ngx_cometa_id_t *heap, ngx_uint_t n, ngx_uint_t i)
 
 
 static void
-ngx_cometa_page_sort(ngx_cometa_list_t *list)
+ngx_cometa_page_sort(ngx_cometa_stats_list_t *list)
 {
     ngx_uint_t       n;
     ngx_cometa_id_t  t;
@@ -485,9 +486,9 @@ ngx_cometa_id_cmp(u_char *a, size_t a_len, u_char *b, size_t b_len)
 
 
 static void
-ngx_cometa_list_cleanup(void *data)
+ngx_cometa_stats_list_cleanup(void *data)
 {
-    ngx_cometa_list_t  *list;
+    ngx_cometa_stats_list_t  *list;
     ngx_cometa_ctx_t   *ctx = data;
 
     list = ctx->list;

@@ -5,8 +5,8 @@
  * reaches nobody.
  */
 
-#ifndef _NGX_COMETA_LINE_H_INCLUDED_
-#define _NGX_COMETA_LINE_H_INCLUDED_
+#ifndef _NGX_COMETA_QUEUE_H_INCLUDED_
+#define _NGX_COMETA_QUEUE_H_INCLUDED_
 
 
 #include "ngx_cometa_device.h"
@@ -14,28 +14,28 @@
 
 
 /* At the start of a worker. */
-void ngx_cometa_line_start(void);
+void ngx_cometa_queue_start(void);
 
 /* What devices do, as ngx_cometa_device_handlers has it. */
-ngx_int_t ngx_cometa_line_reply(ngx_cometa_device_t *dev, u_char *data,
+ngx_int_t ngx_cometa_queue_reply(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
-ngx_uint_t ngx_cometa_line_outstanding(ngx_cometa_device_t *dev);
-void ngx_cometa_line_next(ngx_cometa_device_t *dev);
-void ngx_cometa_line_closed(ngx_cometa_device_t *dev, ngx_uint_t reason);
+ngx_uint_t ngx_cometa_queue_outstanding(ngx_cometa_device_t *dev);
+void ngx_cometa_queue_next(ngx_cometa_device_t *dev);
+void ngx_cometa_queue_closed(ngx_cometa_device_t *dev, ngx_uint_t reason);
 
 /*
  * The device has just taken over from another connection: the calls that
  * waited there arrive by way of their origins, and are given a moment to do
  * so, that they may stand in their old order.
  */
-void ngx_cometa_line_hold(ngx_cometa_device_t *dev);
+void ngx_cometa_queue_hold(ngx_cometa_device_t *dev);
 
 /* Mail to an owner: CALL, QUERY, CANCEL, EVICT, WATCH. */
-void ngx_cometa_line_deliver(ngx_cometa_mail_t *mail, u_char *body,
+void ngx_cometa_queue_deliver(ngx_cometa_mail_t *mail, u_char *body,
     size_t len);
 
 /* Workers have died: their calls are abandoned. */
-void ngx_cometa_line_deaths(void);
+void ngx_cometa_queue_deaths(void);
 
 
-#endif /* _NGX_COMETA_LINE_H_INCLUDED_ */
+#endif /* _NGX_COMETA_QUEUE_H_INCLUDED_ */

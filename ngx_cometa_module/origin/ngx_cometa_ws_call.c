@@ -4,19 +4,19 @@
  * instead, is said in the order of the messages.
  */
 
-#include "ngx_cometa_socket_io.h"
+#include "ngx_cometa_ws_io.h"
 #include "ngx_cometa_error.h"
 #include "ngx_cometa_turn.h"
 
 
-#define NGX_COMETA_SOCKET_CALLS    1024     /* outstanding on one socket */
+#define NGX_COMETA_WS_CALLS    1024     /* outstanding on one socket */
 
 
 /* A call of a socket. */
 
 typedef struct {
     ngx_queue_t                link;        /* in order of the calls */
-    ngx_cometa_socket_t       *socket;
+    ngx_cometa_ws_t       *socket;
     ngx_cometa_call_t         *call;        /* NULL: it has ended */
     u_char                    *message;     /* until it has ended */
     u_char                    *reply;       /* kept for its turn */
@@ -26,26 +26,26 @@ typedef struct {
 } ngx_cometa_request_t;
 
 
-static ngx_int_t ngx_cometa_socket_begin(ngx_cometa_socket_t *s,
+static ngx_int_t ngx_cometa_ws_begin(ngx_cometa_ws_t *s,
     ngx_cometa_request_t *q, u_char *data, size_t len);
-static void ngx_cometa_socket_done(ngx_cometa_call_t *call, ngx_uint_t error,
+static void ngx_cometa_ws_done(ngx_cometa_call_t *call, ngx_uint_t error,
     u_char *data, size_t len);
-static void ngx_cometa_socket_reply(ngx_cometa_socket_t *s, ngx_cometa_request_t
+static void ngx_cometa_ws_reply(ngx_cometa_ws_t *s, ngx_cometa_request_t
     *q, u_char *data, size_t len);
-static void ngx_cometa_socket_forget(ngx_cometa_request_t *q);
+static void ngx_cometa_ws_forget(ngx_cometa_request_t *q);
 
 
 /* Errors wait for their turn, too: who goes on after so many is cut off. */
 
 void
-ngx_cometa_socket_call(ngx_cometa_socket_t *s, u_char *data, size_t len)
+ngx_cometa_ws_call(ngx_cometa_ws_t *s, u_char *data, size_t len)
 {
     uint32_t               app;
     ngx_cometa_request_t  *q;
 
-    if (s->queued >= 2 * NGX_COMETA_SOCKET_CALLS) {
+    if (s->queued >= 2 * NGX_COMETA_WS_CALLS) {
         s->failing = 1;
-        ngx_cometa_socket_close(s, NGX_COMETA_CLOSE_AGAIN);
+        ngx_cometa_ws_close(s, NGX_COMETA_CLOSE_AGAIN);
         return;
     }
 
@@ -64,8 +64,8 @@ ngx_cometa_socket_call(ngx_cometa_socket_t *s, u_char *data, size_t len)
     if (len == 0) {
         q->error = NGX_COMETA_EMPTY_MESSAGE;
 
-    } else if (s->queued > NGX_COMETA_SOCKET_CALLS
-               || ngx_cometa_socket_begin(s, q, data, len) != NGX_OK)
+    } else if (s->queued > NGX_COMETA_WS_CALLS
+               || ngx_cometa_ws_begin(s, q, data, len) != NGX_OK)
     {
         q->error = NGX_COMETA_OVERLOADED;
     }
@@ -77,7 +77,7 @@ ngx_cometa_socket_call(ngx_cometa_socket_t *s, u_char *data, size_t len)
             ngx_cometa_stats_add(app, failed[q->error], 1);
         }
 
-        ngx_cometa_socket_reply(s, q, NULL, 0);
+        ngx_cometa_ws_reply(s, q, NULL, 0);
         return;
     }
 
@@ -85,12 +85,12 @@ ngx_cometa_socket_call(ngx_cometa_socket_t *s, u_char *data, size_t len)
 
     /* perhaps the end of it */
 
-    ngx_cometa_call_start(q->call);
+    ngx_cometa_call_begin(q->call);
 }
 
 
 static ngx_int_t
-ngx_cometa_socket_begin(ngx_cometa_socket_t *s, ngx_cometa_request_t *q,
+ngx_cometa_ws_begin(ngx_cometa_ws_t *s, ngx_cometa_request_t *q,
     u_char *data, size_t len)
 {
     ngx_cometa_call_t  *call;
@@ -116,7 +116,7 @@ ngx_cometa_socket_begin(ngx_cometa_socket_t *s, ngx_cometa_request_t *q,
     call->timeout = s->conf->send_timeout;
     call->owe = s->conf->send_timeout;
     call->queue = s->conf->queue;
-    call->handler = ngx_cometa_socket_done;
+    call->handler = ngx_cometa_ws_done;
     call->data = q;
 
     return NGX_OK;
@@ -124,10 +124,10 @@ ngx_cometa_socket_begin(ngx_cometa_socket_t *s, ngx_cometa_request_t *q,
 
 
 static void
-ngx_cometa_socket_done(ngx_cometa_call_t *call, ngx_uint_t error,
+ngx_cometa_ws_done(ngx_cometa_call_t *call, ngx_uint_t error,
     u_char *data, size_t len)
 {
-    ngx_cometa_socket_t   *s;
+    ngx_cometa_ws_t   *s;
     ngx_cometa_request_t  *q;
 
     q = call->data;
@@ -140,8 +140,8 @@ ngx_cometa_socket_done(ngx_cometa_call_t *call, ngx_uint_t error,
     ngx_free(q->message);
     q->message = NULL;
 
-    ngx_cometa_socket_log(s);
-    ngx_cometa_socket_reply(s, q, data, len);
+    ngx_cometa_ws_log(s);
+    ngx_cometa_ws_reply(s, q, data, len);
 }
 
 
@@ -151,7 +151,7 @@ ngx_cometa_socket_done(ngx_cometa_call_t *call, ngx_uint_t error,
  */
 
 static void
-ngx_cometa_socket_reply(ngx_cometa_socket_t *s, ngx_cometa_request_t *q,
+ngx_cometa_ws_reply(ngx_cometa_ws_t *s, ngx_cometa_request_t *q,
     u_char *data, size_t len)
 {
     ngx_int_t   rc;
@@ -168,7 +168,7 @@ ngx_cometa_socket_reply(ngx_cometa_socket_t *s, ngx_cometa_request_t *q,
         q->reply = ngx_alloc(len ? len : 1, ngx_cycle->log);
 
         if (q->reply == NULL) {
-            ngx_cometa_socket_end(s);
+            ngx_cometa_ws_end(s);
             return;
         }
 
@@ -191,7 +191,7 @@ ngx_cometa_socket_reply(ngx_cometa_socket_t *s, ngx_cometa_request_t *q,
             type = COMETA_WS_BINARY;
         }
 
-        rc = ngx_cometa_socket_put(s, type, data, len);
+        rc = ngx_cometa_ws_put(s, type, data, len);
 
         if (rc != NGX_OK) {
             /* closing: the requests are gone */
@@ -202,7 +202,7 @@ ngx_cometa_socket_reply(ngx_cometa_socket_t *s, ngx_cometa_request_t *q,
         s->queued--;
         s->batched++;
 
-        ngx_cometa_socket_forget(q);
+        ngx_cometa_ws_forget(q);
 
         if (ngx_queue_empty(&s->requests)) {
             break;
@@ -220,13 +220,13 @@ ngx_cometa_socket_reply(ngx_cometa_socket_t *s, ngx_cometa_request_t *q,
     }
 
     if (!s->busy) {
-        ngx_cometa_socket_settle(s);
+        ngx_cometa_ws_settle(s);
     }
 }
 
 
 static void
-ngx_cometa_socket_forget(ngx_cometa_request_t *q)
+ngx_cometa_ws_forget(ngx_cometa_request_t *q)
 {
     if (q->message) {
         ngx_free(q->message);
@@ -241,7 +241,7 @@ ngx_cometa_socket_forget(ngx_cometa_request_t *q)
 
 
 void
-ngx_cometa_socket_drop_requests(ngx_cometa_socket_t *s)
+ngx_cometa_ws_drop_requests(ngx_cometa_ws_t *s)
 {
     ngx_queue_t           *head;
     ngx_cometa_request_t  *q;
@@ -256,7 +256,7 @@ ngx_cometa_socket_drop_requests(ngx_cometa_socket_t *s)
             ngx_cometa_call_cancel(q->call);
         }
 
-        ngx_cometa_socket_forget(q);
+        ngx_cometa_ws_forget(q);
     }
 
     s->outstanding = 0;

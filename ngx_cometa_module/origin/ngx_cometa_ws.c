@@ -4,38 +4,38 @@
  * device, is pinged when nothing is heard of it, and is closed with a word.
  */
 
-#include "ngx_cometa_socket_io.h"
+#include "ngx_cometa_ws_io.h"
 #include "ngx_cometa_interest.h"
 #include "ngx_cometa_compat.h"
 
 
-#define NGX_COMETA_SOCKET_TABLE    4096     /* queues, by hash of the key */
-#define NGX_COMETA_SOCKET_LINGER   5000     /* ms, for the peer's close ... */
-#define NGX_COMETA_SOCKET_HURRY    1000     /* ... if the worker leaves */
-#define NGX_COMETA_SOCKET_EXPIRE   200      /* looked at in one go */
+#define NGX_COMETA_WS_TABLE    4096     /* queues, by hash of the key */
+#define NGX_COMETA_WS_LINGER   5000     /* ms, for the peer's close ... */
+#define NGX_COMETA_WS_HURRY    1000     /* ... if the worker leaves */
+#define NGX_COMETA_WS_EXPIRE   200      /* looked at in one go */
 
 
-static void ngx_cometa_socket_free(ngx_cometa_socket_t *s);
-static void ngx_cometa_socket_timer(ngx_event_t *ev);
-static void ngx_cometa_socket_arm(ngx_cometa_socket_conf_t *conf,
+static void ngx_cometa_ws_free(ngx_cometa_ws_t *s);
+static void ngx_cometa_ws_timer(ngx_event_t *ev);
+static void ngx_cometa_ws_arm(ngx_cometa_ws_conf_t *conf,
     ngx_msec_t wait);
-static ngx_msec_t ngx_cometa_socket_expire(ngx_cometa_socket_conf_t *conf,
+static ngx_msec_t ngx_cometa_ws_expire(ngx_cometa_ws_conf_t *conf,
     ngx_queue_t *queue, ngx_msec_t after);
-static void ngx_cometa_socket_event(ngx_cometa_mail_t *mail, u_char *body,
+static void ngx_cometa_ws_event(ngx_cometa_mail_t *mail, u_char *body,
     size_t len);
-static void ngx_cometa_socket_watch(ngx_cometa_key_t *key);
-static ngx_queue_t *ngx_cometa_socket_queue(uint64_t hash);
-static ngx_msec_t ngx_cometa_socket_linger(void);
-static u_char *ngx_cometa_socket_log_error(ngx_log_t *log, u_char *buf,
+static void ngx_cometa_ws_watch(ngx_cometa_key_t *key);
+static ngx_queue_t *ngx_cometa_ws_bucket(uint64_t hash);
+static ngx_msec_t ngx_cometa_ws_linger(void);
+static u_char *ngx_cometa_ws_log_error(ngx_log_t *log, u_char *buf,
     size_t len);
 
 
-static ngx_queue_t   ngx_cometa_sockets[NGX_COMETA_SOCKET_TABLE];
-static ngx_uint_t    ngx_cometa_sockets_n;
+static ngx_queue_t   ngx_cometa_ws_table[NGX_COMETA_WS_TABLE];
+static ngx_uint_t    ngx_cometa_ws_n;
 
 
 void
-ngx_cometa_socket_conf_init(ngx_cometa_socket_conf_t *conf, ngx_log_t *log)
+ngx_cometa_ws_conf_init(ngx_cometa_ws_conf_t *conf, ngx_log_t *log)
 {
     ngx_queue_init(&conf->life);
     ngx_queue_init(&conf->pinged);
@@ -43,41 +43,41 @@ ngx_cometa_socket_conf_init(ngx_cometa_socket_conf_t *conf, ngx_log_t *log)
 
     conf->error_log = log;
 
-    conf->timer.handler = ngx_cometa_socket_timer;
+    conf->timer.handler = ngx_cometa_ws_timer;
     conf->timer.data = conf;
     conf->timer.log = log;
 }
 
 
 ngx_int_t
-ngx_cometa_socket_start(ngx_cycle_t *cycle)
+ngx_cometa_ws_start(ngx_cycle_t *cycle)
 {
     ngx_uint_t  i;
 
-    for (i = 0; i < NGX_COMETA_SOCKET_TABLE; i++) {
-        ngx_queue_init(&ngx_cometa_sockets[i]);
+    for (i = 0; i < NGX_COMETA_WS_TABLE; i++) {
+        ngx_queue_init(&ngx_cometa_ws_table[i]);
     }
 
-    ngx_cometa_socket_output_start(cycle);
+    ngx_cometa_ws_output_start(cycle);
 
-    return ngx_cometa_socket_io_start(cycle);
+    return ngx_cometa_ws_io_start(cycle);
 }
 
 
-ngx_cometa_socket_t *
-ngx_cometa_socket_create(ngx_cometa_socket_conf_t *conf,
+ngx_cometa_ws_t *
+ngx_cometa_ws_create(ngx_cometa_ws_conf_t *conf,
     ngx_cometa_key_t *key)
 {
     u_char               *p;
-    ngx_cometa_socket_t  *s;
+    ngx_cometa_ws_t  *s;
 
-    s = ngx_calloc(sizeof(ngx_cometa_socket_t) + key->device.len,
+    s = ngx_calloc(sizeof(ngx_cometa_ws_t) + key->device.len,
                    ngx_cycle->log);
     if (s == NULL) {
         return NULL;
     }
 
-    p = (u_char *) s + sizeof(ngx_cometa_socket_t);
+    p = (u_char *) s + sizeof(ngx_cometa_ws_t);
     ngx_memcpy(p, key->device.data, key->device.len);
 
     s->conf = conf;
@@ -99,33 +99,33 @@ ngx_cometa_socket_create(ngx_cometa_socket_conf_t *conf,
     cometa_ws_init(&s->ws);
     ngx_queue_init(&s->requests);
 
-    ngx_queue_insert_tail(ngx_cometa_socket_queue(key->hash), &s->link);
-    ngx_cometa_sockets_n++;
+    ngx_queue_insert_tail(ngx_cometa_ws_bucket(key->hash), &s->link);
+    ngx_cometa_ws_n++;
 
     ngx_cometa_interest_add(key->hash);
-    ngx_cometa_socket_watch(&s->key);
+    ngx_cometa_ws_watch(&s->key);
 
     return s;
 }
 
 
 void
-ngx_cometa_socket_discard(ngx_cometa_socket_t *s)
+ngx_cometa_ws_discard(ngx_cometa_ws_t *s)
 {
-    ngx_cometa_socket_free(s);
+    ngx_cometa_ws_free(s);
 }
 
 
 static void
-ngx_cometa_socket_free(ngx_cometa_socket_t *s)
+ngx_cometa_ws_free(ngx_cometa_ws_t *s)
 {
     ngx_queue_remove(&s->link);
-    ngx_cometa_sockets_n--;
+    ngx_cometa_ws_n--;
 
     ngx_cometa_interest_remove(s->key.hash);
-    ngx_cometa_socket_watch(&s->key);
+    ngx_cometa_ws_watch(&s->key);
 
-    ngx_cometa_socket_drop_requests(s);
+    ngx_cometa_ws_drop_requests(s);
 
     if (s->life.next) {
         ngx_queue_remove(&s->life);
@@ -165,7 +165,7 @@ ngx_cometa_socket_free(ngx_cometa_socket_t *s)
 /* Closes the connection, now or when the handler of the socket returns. */
 
 void
-ngx_cometa_socket_end(ngx_cometa_socket_t *s)
+ngx_cometa_ws_end(ngx_cometa_ws_t *s)
 {
     if (s->busy) {
         s->dead = 1;
@@ -173,7 +173,7 @@ ngx_cometa_socket_end(ngx_cometa_socket_t *s)
     }
 
     ngx_cometa_connection_close(s->connection, s->output.len != 0);
-    ngx_cometa_socket_free(s);
+    ngx_cometa_ws_free(s);
 }
 
 
@@ -183,7 +183,7 @@ ngx_cometa_socket_end(ngx_cometa_socket_t *s)
  */
 
 void
-ngx_cometa_socket_close(ngx_cometa_socket_t *s, ngx_uint_t code)
+ngx_cometa_ws_close(ngx_cometa_ws_t *s, ngx_uint_t code)
 {
     u_char  frame[COMETA_WS_CLOSE_LEN];
 
@@ -191,14 +191,14 @@ ngx_cometa_socket_close(ngx_cometa_socket_t *s, ngx_uint_t code)
         return;
     }
 
-    ngx_cometa_socket_drop_requests(s);
+    ngx_cometa_ws_drop_requests(s);
 
     (void) cometa_ws_close(frame, code);
 
     if (ngx_cometa_bytes_add(&s->output, frame, COMETA_WS_CLOSE_LEN)
         != NGX_OK)
     {
-        ngx_cometa_socket_end(s);
+        ngx_cometa_ws_end(s);
         return;
     }
 
@@ -207,23 +207,23 @@ ngx_cometa_socket_close(ngx_cometa_socket_t *s, ngx_uint_t code)
 
     ngx_queue_remove(&s->life);
     ngx_queue_insert_tail(&s->conf->closing, &s->life);
-    ngx_cometa_socket_arm(s->conf, ngx_cometa_socket_linger());
+    ngx_cometa_ws_arm(s->conf, ngx_cometa_ws_linger());
 
     if (!s->busy) {
-        ngx_cometa_socket_flush(s);
+        ngx_cometa_ws_flush(s);
     }
 }
 
 
 ngx_int_t
-ngx_cometa_socket_say(ngx_cometa_socket_t *s, u_char *data, size_t len)
+ngx_cometa_ws_say(ngx_cometa_ws_t *s, u_char *data, size_t len)
 {
     return ngx_cometa_bytes_add(&s->output, data, len);
 }
 
 
 void
-ngx_cometa_socket_open(ngx_cometa_socket_t *s, ngx_connection_t *c,
+ngx_cometa_ws_open(ngx_cometa_ws_t *s, ngx_connection_t *c,
     u_char *data, size_t len)
 {
     s->connection = c;
@@ -231,28 +231,28 @@ ngx_cometa_socket_open(ngx_cometa_socket_t *s, ngx_connection_t *c,
     ngx_cometa_connection_detach(c, s, s->addr, sizeof(s->addr),
                                  &s->conf->log);
 
-    c->read->handler = ngx_cometa_socket_read_handler;
-    c->write->handler = ngx_cometa_socket_write_handler;
+    c->read->handler = ngx_cometa_ws_read_handler;
+    c->write->handler = ngx_cometa_ws_write_handler;
 
     s->heard = ngx_current_msec;
     ngx_queue_insert_tail(&s->conf->life, &s->life);
 
-    ngx_cometa_socket_arm(s->conf, s->conf->timeout / 2);
+    ngx_cometa_ws_arm(s->conf, s->conf->timeout / 2);
 
-    ngx_cometa_socket_log(s);
+    ngx_cometa_ws_log(s);
 
     s->busy = 1;
 
     if (s->output.len) {
-        ngx_cometa_socket_flush(s);
+        ngx_cometa_ws_flush(s);
     }
 
-    ngx_cometa_socket_read(s, data, len);
+    ngx_cometa_ws_read(s, data, len);
 }
 
 
 void
-ngx_cometa_socket_hear(ngx_cometa_socket_t *s)
+ngx_cometa_ws_hear(ngx_cometa_ws_t *s)
 {
     if (s->closing) {
         return;
@@ -269,30 +269,30 @@ ngx_cometa_socket_hear(ngx_cometa_socket_t *s)
 /* Not cancelable, as that of devices is not, and set only with sockets. */
 
 static void
-ngx_cometa_socket_timer(ngx_event_t *ev)
+ngx_cometa_ws_timer(ngx_event_t *ev)
 {
     ngx_msec_t                 wait, next;
-    ngx_cometa_socket_conf_t  *conf;
+    ngx_cometa_ws_conf_t  *conf;
 
     conf = ev->data;
 
-    wait = ngx_cometa_socket_expire(conf, &conf->life, conf->timeout / 2);
+    wait = ngx_cometa_ws_expire(conf, &conf->life, conf->timeout / 2);
 
-    next = ngx_cometa_socket_expire(conf, &conf->pinged, conf->timeout);
+    next = ngx_cometa_ws_expire(conf, &conf->pinged, conf->timeout);
     wait = ngx_min(wait, next);
 
-    next = ngx_cometa_socket_expire(conf, &conf->closing,
-                                    ngx_cometa_socket_linger());
+    next = ngx_cometa_ws_expire(conf, &conf->closing,
+                                    ngx_cometa_ws_linger());
     wait = ngx_min(wait, next);
 
     if (wait != NGX_TIMER_INFINITE) {
-        ngx_cometa_socket_arm(conf, wait);
+        ngx_cometa_ws_arm(conf, wait);
     }
 }
 
 
 static void
-ngx_cometa_socket_arm(ngx_cometa_socket_conf_t *conf, ngx_msec_t wait)
+ngx_cometa_ws_arm(ngx_cometa_ws_conf_t *conf, ngx_msec_t wait)
 {
     ngx_event_t  *ev;
 
@@ -318,20 +318,20 @@ ngx_cometa_socket_arm(ngx_cometa_socket_conf_t *conf, ngx_msec_t wait)
  */
 
 static ngx_msec_t
-ngx_cometa_socket_expire(ngx_cometa_socket_conf_t *conf, ngx_queue_t *queue,
+ngx_cometa_ws_expire(ngx_cometa_ws_conf_t *conf, ngx_queue_t *queue,
     ngx_msec_t after)
 {
     int32_t               left;
     ngx_uint_t            n;
-    ngx_cometa_socket_t  *s;
+    ngx_cometa_ws_t  *s;
 
-    for (n = 0; n < NGX_COMETA_SOCKET_EXPIRE; n++) {
+    for (n = 0; n < NGX_COMETA_WS_EXPIRE; n++) {
 
         if (ngx_queue_empty(queue)) {
             return NGX_TIMER_INFINITE;
         }
 
-        s = ngx_queue_data(ngx_queue_head(queue), ngx_cometa_socket_t, life);
+        s = ngx_queue_data(ngx_queue_head(queue), ngx_cometa_ws_t, life);
 
         left = after - ((uint32_t) ngx_current_msec - s->heard);
 
@@ -339,14 +339,14 @@ ngx_cometa_socket_expire(ngx_cometa_socket_conf_t *conf, ngx_queue_t *queue,
             return left;
         }
 
-        ngx_cometa_socket_log(s);
+        ngx_cometa_ws_log(s);
 
         if (queue == &conf->life) {
             ngx_queue_remove(&s->life);
             ngx_queue_insert_tail(&conf->pinged, &s->life);
 
-            if (ngx_cometa_socket_put(s, COMETA_WS_PING, NULL, 0) == NGX_OK) {
-                ngx_cometa_socket_flush(s);
+            if (ngx_cometa_ws_put(s, COMETA_WS_PING, NULL, 0) == NGX_OK) {
+                ngx_cometa_ws_flush(s);
             }
 
             continue;
@@ -355,12 +355,12 @@ ngx_cometa_socket_expire(ngx_cometa_socket_conf_t *conf, ngx_queue_t *queue,
         if (queue == &conf->pinged) {
             ngx_log_error(NGX_LOG_INFO, s->connection->log, NGX_ETIMEDOUT,
                           "nothing heard on a websocket");
-            ngx_cometa_socket_close(s, NGX_COMETA_CLOSE_AWAY);
+            ngx_cometa_ws_close(s, NGX_COMETA_CLOSE_AWAY);
             continue;
         }
 
         s->connection->error = 1;
-        ngx_cometa_socket_end(s);
+        ngx_cometa_ws_end(s);
     }
 
     return 1;
@@ -368,13 +368,13 @@ ngx_cometa_socket_expire(ngx_cometa_socket_conf_t *conf, ngx_queue_t *queue,
 
 
 void
-ngx_cometa_socket_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
+ngx_cometa_ws_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
 {
     u_char            *p;
     ngx_cometa_key_t   key;
 
     if (mail->type == NGX_COMETA_MAIL_EVENT) {
-        ngx_cometa_socket_event(mail, body, len);
+        ngx_cometa_ws_event(mail, body, len);
         return;
     }
 
@@ -391,23 +391,23 @@ ngx_cometa_socket_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
     key.device.len = body + len - (p + 1);
     ngx_cometa_key_init(&key);
 
-    ngx_cometa_socket_watch(&key);
+    ngx_cometa_ws_watch(&key);
 }
 
 
 static void
-ngx_cometa_socket_event(ngx_cometa_mail_t *mail, u_char *body, size_t len)
+ngx_cometa_ws_event(ngx_cometa_mail_t *mail, u_char *body, size_t len)
 {
     ngx_uint_t            type;
     ngx_queue_t          *q, *next, *queue;
-    ngx_cometa_socket_t  *s;
+    ngx_cometa_ws_t  *s;
 
-    queue = ngx_cometa_socket_queue(mail->time);
+    queue = ngx_cometa_ws_bucket(mail->time);
     type = 0;
 
     for (q = ngx_queue_head(queue); q != queue; q = next) {
         next = ngx_queue_next(q);
-        s = ngx_queue_data(q, ngx_cometa_socket_t, link);
+        s = ngx_queue_data(q, ngx_cometa_ws_t, link);
 
         if (s->key.hash != mail->time || s->dead) {
             continue;
@@ -418,10 +418,10 @@ ngx_cometa_socket_event(ngx_cometa_mail_t *mail, u_char *body, size_t len)
                                                 : COMETA_WS_BINARY;
         }
 
-        ngx_cometa_socket_log(s);
+        ngx_cometa_ws_log(s);
 
-        if (ngx_cometa_socket_put(s, type, body, len) == NGX_OK && !s->busy) {
-            ngx_cometa_socket_settle(s);
+        if (ngx_cometa_ws_put(s, type, body, len) == NGX_OK && !s->busy) {
+            ngx_cometa_ws_settle(s);
         }
     }
 }
@@ -430,24 +430,24 @@ ngx_cometa_socket_event(ngx_cometa_mail_t *mail, u_char *body, size_t len)
 /* Tells the owner of a device how many sockets to it there are here. */
 
 static void
-ngx_cometa_socket_watch(ngx_cometa_key_t *key)
+ngx_cometa_ws_watch(ngx_cometa_key_t *key)
 {
     ngx_str_t             body;
     ngx_uint_t            n;
     ngx_queue_t          *q, *queue;
     ngx_cometa_mail_t     mail;
     ngx_cometa_place_t    place;
-    ngx_cometa_socket_t  *s;
+    ngx_cometa_ws_t  *s;
 
     if (ngx_cometa_registry_find(key, &place) != NGX_OK) {
         return;
     }
 
-    queue = ngx_cometa_socket_queue(key->hash);
+    queue = ngx_cometa_ws_bucket(key->hash);
     n = 0;
 
     for (q = ngx_queue_head(queue); q != queue; q = ngx_queue_next(q)) {
-        s = ngx_queue_data(q, ngx_cometa_socket_t, link);
+        s = ngx_queue_data(q, ngx_cometa_ws_t, link);
         n += (s->key.hash == key->hash);
     }
 
@@ -467,62 +467,62 @@ ngx_cometa_socket_watch(ngx_cometa_key_t *key)
 
 
 static ngx_queue_t *
-ngx_cometa_socket_queue(uint64_t hash)
+ngx_cometa_ws_bucket(uint64_t hash)
 {
-    return &ngx_cometa_sockets[hash % NGX_COMETA_SOCKET_TABLE];
+    return &ngx_cometa_ws_table[hash % NGX_COMETA_WS_TABLE];
 }
 
 
 /* nginx waits for the last of them when it stops. */
 
 static ngx_msec_t
-ngx_cometa_socket_linger(void)
+ngx_cometa_ws_linger(void)
 {
-    return ngx_exiting ? NGX_COMETA_SOCKET_HURRY : NGX_COMETA_SOCKET_LINGER;
+    return ngx_exiting ? NGX_COMETA_WS_HURRY : NGX_COMETA_WS_LINGER;
 }
 
 
 ngx_uint_t
-ngx_cometa_socket_count(void)
+ngx_cometa_ws_count(void)
 {
-    return ngx_cometa_sockets_n;
+    return ngx_cometa_ws_n;
 }
 
 
 ngx_uint_t
-ngx_cometa_socket_release(ngx_uint_t max)
+ngx_cometa_ws_release(ngx_uint_t max)
 {
     ngx_uint_t            i;
     ngx_queue_t          *q, *next;
-    ngx_cometa_socket_t  *s;
+    ngx_cometa_ws_t  *s;
 
-    for (i = 0; i < NGX_COMETA_SOCKET_TABLE && max; i++) {
+    for (i = 0; i < NGX_COMETA_WS_TABLE && max; i++) {
 
-        for (q = ngx_queue_head(&ngx_cometa_sockets[i]);
-             q != ngx_queue_sentinel(&ngx_cometa_sockets[i]) && max;
+        for (q = ngx_queue_head(&ngx_cometa_ws_table[i]);
+             q != ngx_queue_sentinel(&ngx_cometa_ws_table[i]) && max;
              q = next)
         {
             next = ngx_queue_next(q);
-            s = ngx_queue_data(q, ngx_cometa_socket_t, link);
+            s = ngx_queue_data(q, ngx_cometa_ws_t, link);
 
             if (s->closing) {
                 /* it may have been given more time when there was more */
-                ngx_cometa_socket_arm(s->conf, NGX_COMETA_SOCKET_HURRY);
+                ngx_cometa_ws_arm(s->conf, NGX_COMETA_WS_HURRY);
 
             } else if (s->connection) {
-                ngx_cometa_socket_log(s);
-                ngx_cometa_socket_close(s, NGX_COMETA_CLOSE_AWAY);
+                ngx_cometa_ws_log(s);
+                ngx_cometa_ws_close(s, NGX_COMETA_CLOSE_AWAY);
                 max--;
             }
         }
     }
 
-    return ngx_cometa_sockets_n;
+    return ngx_cometa_ws_n;
 }
 
 
 void
-ngx_cometa_socket_log(ngx_cometa_socket_t *s)
+ngx_cometa_ws_log(ngx_cometa_ws_t *s)
 {
     ngx_log_t  *log;
 
@@ -530,7 +530,7 @@ ngx_cometa_socket_log(ngx_cometa_socket_t *s)
 
     *log = *s->conf->error_log;
 
-    log->handler = ngx_cometa_socket_log_error;
+    log->handler = ngx_cometa_ws_log_error;
     log->data = s;
     log->action = NULL;
     log->connection = s->connection ? s->connection->number : 0;
@@ -538,11 +538,11 @@ ngx_cometa_socket_log(ngx_cometa_socket_t *s)
 
 
 static u_char *
-ngx_cometa_socket_log_error(ngx_log_t *log, u_char *buf, size_t len)
+ngx_cometa_ws_log_error(ngx_log_t *log, u_char *buf, size_t len)
 {
     size_t                n;
     u_char                text[NGX_SOCKADDR_STRLEN];
-    ngx_cometa_socket_t  *s;
+    ngx_cometa_ws_t  *s;
 
     s = log->data;
 

@@ -10,10 +10,10 @@
  *                     `--closed--> the call fails, those that wait move
  */
 
-#include "ngx_cometa_line.h"
+#include "ngx_cometa_queue.h"
 
 
-#define NGX_COMETA_LINE_HOLD  20        /* ms, after a takeover */
+#define NGX_COMETA_QUEUE_HOLD  20        /* ms, after a takeover */
 
 
 /* A call that waits for its turn; the message follows. */
@@ -29,7 +29,7 @@ typedef struct {
 
 
 typedef struct {
-    ngx_queue_t           link;         /* in ngx_cometa_lines */
+    ngx_queue_t           link;         /* in ngx_cometa_queues */
     ngx_cometa_device_t  *device;
 
     /* of the call that was written, if busy */
@@ -44,69 +44,69 @@ typedef struct {
     ngx_uint_t            n;
     ngx_queue_t           waiting;      /* ngx_cometa_turn_t */
     ngx_event_t           timer;        /* set while held, or owed a reply */
-} ngx_cometa_line_t;
+} ngx_cometa_queue_t;
 
 
-static void ngx_cometa_line_call(ngx_cometa_mail_t *mail, u_char *body,
+static void ngx_cometa_queue_call(ngx_cometa_mail_t *mail, u_char *body,
     size_t len);
-static void ngx_cometa_line_evict(ngx_cometa_mail_t *mail, u_char *body,
+static void ngx_cometa_queue_evict(ngx_cometa_mail_t *mail, u_char *body,
     size_t len);
-static void ngx_cometa_line_query(ngx_cometa_mail_t *mail);
-static void ngx_cometa_line_cancel(ngx_cometa_mail_t *mail);
-static ngx_cometa_line_t *ngx_cometa_line_get(ngx_cometa_device_t *dev);
-static void ngx_cometa_line_free(ngx_cometa_line_t *line);
-static void ngx_cometa_line_idle(ngx_cometa_line_t *line);
-static ngx_int_t ngx_cometa_line_wait(ngx_cometa_line_t *line,
+static void ngx_cometa_queue_query(ngx_cometa_mail_t *mail);
+static void ngx_cometa_queue_cancel(ngx_cometa_mail_t *mail);
+static ngx_cometa_queue_t *ngx_cometa_queue_get(ngx_cometa_device_t *dev);
+static void ngx_cometa_queue_free(ngx_cometa_queue_t *queue);
+static void ngx_cometa_queue_idle(ngx_cometa_queue_t *queue);
+static ngx_int_t ngx_cometa_queue_wait(ngx_cometa_queue_t *queue,
     ngx_cometa_mail_t *mail, u_char *body, size_t len);
-static void ngx_cometa_line_leave(ngx_cometa_line_t *line,
+static void ngx_cometa_queue_leave(ngx_cometa_queue_t *queue,
     ngx_cometa_turn_t *turn);
-static ngx_int_t ngx_cometa_line_write(ngx_cometa_line_t *line,
+static ngx_int_t ngx_cometa_queue_write(ngx_cometa_queue_t *queue,
     ngx_cometa_ref_t *ref, uint64_t deadline, uint64_t time,
     uint32_t timeout, u_char *data, size_t len);
-static ngx_int_t ngx_cometa_line_announce(ngx_cometa_device_t *dev,
+static ngx_int_t ngx_cometa_queue_announce(ngx_cometa_device_t *dev,
     ngx_cometa_ref_t *ref);
-static ngx_uint_t ngx_cometa_line_void(ngx_cometa_turn_t *turn);
-static void ngx_cometa_line_abandon(ngx_cometa_line_t *line);
-static void ngx_cometa_line_timer(ngx_event_t *ev);
-static void ngx_cometa_line_answer(ngx_cometa_ref_t *ref, ngx_uint_t type,
+static ngx_uint_t ngx_cometa_queue_void(ngx_cometa_turn_t *turn);
+static void ngx_cometa_queue_abandon(ngx_cometa_queue_t *queue);
+static void ngx_cometa_queue_timer(ngx_event_t *ev);
+static void ngx_cometa_queue_answer(ngx_cometa_ref_t *ref, ngx_uint_t type,
     ngx_uint_t error, ngx_cometa_device_t *dev, uint64_t time, u_char *data,
     size_t len);
 
 
 
-static ngx_queue_t  ngx_cometa_lines;
-static ngx_queue_t  ngx_cometa_lines_free;
+static ngx_queue_t  ngx_cometa_queues;
+static ngx_queue_t  ngx_cometa_queues_free;
 
 
 void
-ngx_cometa_line_start(void)
+ngx_cometa_queue_start(void)
 {
-    ngx_queue_init(&ngx_cometa_lines);
-    ngx_queue_init(&ngx_cometa_lines_free);
+    ngx_queue_init(&ngx_cometa_queues);
+    ngx_queue_init(&ngx_cometa_queues_free);
 }
 
 
 void
-ngx_cometa_line_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
+ngx_cometa_queue_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
 {
     ngx_cometa_device_t  *dev;
 
     switch (mail->type) {
 
     case NGX_COMETA_MAIL_CALL:
-        ngx_cometa_line_call(mail, body, len);
+        ngx_cometa_queue_call(mail, body, len);
         return;
 
     case NGX_COMETA_MAIL_QUERY:
-        ngx_cometa_line_query(mail);
+        ngx_cometa_queue_query(mail);
         return;
 
     case NGX_COMETA_MAIL_CANCEL:
-        ngx_cometa_line_cancel(mail);
+        ngx_cometa_queue_cancel(mail);
         return;
 
     case NGX_COMETA_MAIL_EVICT:
-        ngx_cometa_line_evict(mail, body, len);
+        ngx_cometa_queue_evict(mail, body, len);
         return;
 
     case NGX_COMETA_MAIL_WATCH:
@@ -122,10 +122,10 @@ ngx_cometa_line_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
 
 
 static void
-ngx_cometa_line_call(ngx_cometa_mail_t *mail, u_char *body, size_t len)
+ngx_cometa_queue_call(ngx_cometa_mail_t *mail, u_char *body, size_t len)
 {
     ngx_uint_t            error;
-    ngx_cometa_line_t    *line;
+    ngx_cometa_queue_t    *queue;
     ngx_cometa_device_t  *dev;
 
     /* it has waited in our ring, and its caller waits no more */
@@ -140,14 +140,14 @@ ngx_cometa_line_call(ngx_cometa_mail_t *mail, u_char *body, size_t len)
         goto failed;
     }
 
-    line = ngx_cometa_line_get(dev);
-    if (line == NULL) {
+    queue = ngx_cometa_queue_get(dev);
+    if (queue == NULL) {
         error = NGX_COMETA_OVERLOADED;
         goto failed;
     }
 
-    if (!line->busy && !line->held && line->n == 0
-        && ngx_cometa_line_write(line, &mail->ref, mail->deadline, mail->time,
+    if (!queue->busy && !queue->held && queue->n == 0
+        && ngx_cometa_queue_write(queue, &mail->ref, mail->deadline, mail->time,
                                  mail->timeout, body, len)
            != NGX_AGAIN)
     {
@@ -156,33 +156,33 @@ ngx_cometa_line_call(ngx_cometa_mail_t *mail, u_char *body, size_t len)
 
     /* of a worker that has died just now, perhaps nobody has said so yet */
 
-    if (line->busy && !line->abandoned
-        && !ngx_cometa_slot_alive(line->ref.slot, line->ref.epoch))
+    if (queue->busy && !queue->abandoned
+        && !ngx_cometa_slot_alive(queue->ref.slot, queue->ref.epoch))
     {
-        ngx_cometa_line_abandon(line);
+        ngx_cometa_queue_abandon(queue);
     }
 
-    if (line->n >= mail->queue) {
+    if (queue->n >= mail->queue) {
         error = NGX_COMETA_DEVICE_BUSY;
 
-    } else if (ngx_cometa_line_wait(line, mail, body, len) == NGX_OK) {
+    } else if (ngx_cometa_queue_wait(queue, mail, body, len) == NGX_OK) {
         return;
 
     } else {
         error = NGX_COMETA_OVERLOADED;
     }
 
-    ngx_cometa_line_idle(line);
+    ngx_cometa_queue_idle(queue);
 
 failed:
 
-    ngx_cometa_line_answer(&mail->ref, NGX_COMETA_MAIL_FAIL, error, dev, 0,
+    ngx_cometa_queue_answer(&mail->ref, NGX_COMETA_MAIL_FAIL, error, dev, 0,
                            NULL, 0);
 }
 
 
 static void
-ngx_cometa_line_evict(ngx_cometa_mail_t *mail, u_char *body, size_t len)
+ngx_cometa_queue_evict(ngx_cometa_mail_t *mail, u_char *body, size_t len)
 {
     ngx_str_t             by;
     ngx_cometa_device_t  *dev;
@@ -205,7 +205,7 @@ ngx_cometa_line_evict(ngx_cometa_mail_t *mail, u_char *body, size_t len)
 
 
 static void
-ngx_cometa_line_query(ngx_cometa_mail_t *mail)
+ngx_cometa_queue_query(ngx_cometa_mail_t *mail)
 {
     u_char               *last, json[NGX_COMETA_DEVICE_JSON];
     ngx_cometa_device_t  *dev;
@@ -213,43 +213,43 @@ ngx_cometa_line_query(ngx_cometa_mail_t *mail)
     dev = ngx_cometa_device_get(mail->handle, mail->session);
 
     if (dev == NULL || dev->connection == NULL) {
-        ngx_cometa_line_answer(&mail->ref, NGX_COMETA_MAIL_FAIL,
+        ngx_cometa_queue_answer(&mail->ref, NGX_COMETA_MAIL_FAIL,
                                NGX_COMETA_DEVICE_OFFLINE, dev, 0, NULL, 0);
         return;
     }
 
     last = ngx_cometa_device_json(dev, json);
 
-    ngx_cometa_line_answer(&mail->ref, NGX_COMETA_MAIL_REPLY, 0, dev, 0,
+    ngx_cometa_queue_answer(&mail->ref, NGX_COMETA_MAIL_REPLY, 0, dev, 0,
                            json, last - json);
 }
 
 
 static void
-ngx_cometa_line_cancel(ngx_cometa_mail_t *mail)
+ngx_cometa_queue_cancel(ngx_cometa_mail_t *mail)
 {
     ngx_queue_t          *q;
     ngx_cometa_turn_t    *turn;
-    ngx_cometa_line_t    *line;
+    ngx_cometa_queue_t    *queue;
     ngx_cometa_device_t  *dev;
 
     dev = ngx_cometa_device_get(mail->handle, mail->session);
 
-    if (dev == NULL || dev->line == NULL) {
+    if (dev == NULL || dev->queue == NULL) {
         return;
     }
 
-    line = dev->line;
+    queue = dev->queue;
 
-    if (line->busy
-        && ngx_memcmp(&line->ref, &mail->ref, sizeof(ngx_cometa_ref_t)) == 0)
+    if (queue->busy
+        && ngx_memcmp(&queue->ref, &mail->ref, sizeof(ngx_cometa_ref_t)) == 0)
     {
-        ngx_cometa_line_abandon(line);
+        ngx_cometa_queue_abandon(queue);
         return;
     }
 
-    for (q = ngx_queue_head(&line->waiting);
-         q != ngx_queue_sentinel(&line->waiting);
+    for (q = ngx_queue_head(&queue->waiting);
+         q != ngx_queue_sentinel(&queue->waiting);
          q = ngx_queue_next(q))
     {
         turn = ngx_queue_data(q, ngx_cometa_turn_t, link);
@@ -257,86 +257,86 @@ ngx_cometa_line_cancel(ngx_cometa_mail_t *mail)
         if (ngx_memcmp(&turn->ref, &mail->ref, sizeof(ngx_cometa_ref_t))
             == 0)
         {
-            ngx_cometa_line_leave(line, turn);
+            ngx_cometa_queue_leave(queue, turn);
             break;
         }
     }
 
-    ngx_cometa_line_idle(line);
+    ngx_cometa_queue_idle(queue);
 }
 
 
 void
-ngx_cometa_line_hold(ngx_cometa_device_t *dev)
+ngx_cometa_queue_hold(ngx_cometa_device_t *dev)
 {
-    ngx_cometa_line_t  *line;
+    ngx_cometa_queue_t  *queue;
 
-    line = ngx_cometa_line_get(dev);
+    queue = ngx_cometa_queue_get(dev);
 
-    if (line) {
-        line->held = 1;
-        ngx_add_timer(&line->timer, NGX_COMETA_LINE_HOLD);
+    if (queue) {
+        queue->held = 1;
+        ngx_add_timer(&queue->timer, NGX_COMETA_QUEUE_HOLD);
     }
 }
 
 
-static ngx_cometa_line_t *
-ngx_cometa_line_get(ngx_cometa_device_t *dev)
+static ngx_cometa_queue_t *
+ngx_cometa_queue_get(ngx_cometa_device_t *dev)
 {
     ngx_queue_t        *q;
-    ngx_cometa_line_t  *line;
+    ngx_cometa_queue_t  *queue;
 
-    if (dev->line) {
-        return dev->line;
+    if (dev->queue) {
+        return dev->queue;
     }
 
-    if (!ngx_queue_empty(&ngx_cometa_lines_free)) {
-        q = ngx_queue_head(&ngx_cometa_lines_free);
+    if (!ngx_queue_empty(&ngx_cometa_queues_free)) {
+        q = ngx_queue_head(&ngx_cometa_queues_free);
         ngx_queue_remove(q);
-        line = ngx_queue_data(q, ngx_cometa_line_t, link);
+        queue = ngx_queue_data(q, ngx_cometa_queue_t, link);
 
     } else {
-        line = ngx_alloc(sizeof(ngx_cometa_line_t), ngx_cycle->log);
-        if (line == NULL) {
+        queue = ngx_alloc(sizeof(ngx_cometa_queue_t), ngx_cycle->log);
+        if (queue == NULL) {
             return NULL;
         }
     }
 
-    ngx_memzero(line, sizeof(ngx_cometa_line_t));
+    ngx_memzero(queue, sizeof(ngx_cometa_queue_t));
 
-    line->device = dev;
-    line->timer.handler = ngx_cometa_line_timer;
-    line->timer.data = line;
-    line->timer.log = ngx_cycle->log;
+    queue->device = dev;
+    queue->timer.handler = ngx_cometa_queue_timer;
+    queue->timer.data = queue;
+    queue->timer.log = ngx_cycle->log;
 
-    ngx_queue_init(&line->waiting);
-    ngx_queue_insert_tail(&ngx_cometa_lines, &line->link);
+    ngx_queue_init(&queue->waiting);
+    ngx_queue_insert_tail(&ngx_cometa_queues, &queue->link);
 
-    dev->line = line;
+    dev->queue = queue;
 
-    return line;
+    return queue;
 }
 
 
 static void
-ngx_cometa_line_free(ngx_cometa_line_t *line)
+ngx_cometa_queue_free(ngx_cometa_queue_t *queue)
 {
-    if (line->timer.timer_set) {
-        ngx_del_timer(&line->timer);
+    if (queue->timer.timer_set) {
+        ngx_del_timer(&queue->timer);
     }
 
-    line->device->line = NULL;
+    queue->device->queue = NULL;
 
-    ngx_queue_remove(&line->link);
-    ngx_queue_insert_head(&ngx_cometa_lines_free, &line->link);
+    ngx_queue_remove(&queue->link);
+    ngx_queue_insert_head(&ngx_cometa_queues_free, &queue->link);
 }
 
 
 static void
-ngx_cometa_line_idle(ngx_cometa_line_t *line)
+ngx_cometa_queue_idle(ngx_cometa_queue_t *queue)
 {
-    if (!line->busy && !line->held && line->n == 0) {
-        ngx_cometa_line_free(line);
+    if (!queue->busy && !queue->held && queue->n == 0) {
+        ngx_cometa_queue_free(queue);
     }
 }
 
@@ -347,7 +347,7 @@ ngx_cometa_line_idle(ngx_cometa_line_t *line)
  */
 
 static ngx_int_t
-ngx_cometa_line_wait(ngx_cometa_line_t *line, ngx_cometa_mail_t *mail,
+ngx_cometa_queue_wait(ngx_cometa_queue_t *queue, ngx_cometa_mail_t *mail,
     u_char *body, size_t len)
 {
     ngx_queue_t        *q;
@@ -365,8 +365,8 @@ ngx_cometa_line_wait(ngx_cometa_line_t *line, ngx_cometa_mail_t *mail,
     turn->len = len;
     ngx_memcpy(turn + 1, body, len);
 
-    for (q = ngx_queue_last(&line->waiting);
-         q != ngx_queue_sentinel(&line->waiting);
+    for (q = ngx_queue_last(&queue->waiting);
+         q != ngx_queue_sentinel(&queue->waiting);
          q = ngx_queue_prev(q))
     {
         prev = ngx_queue_data(q, ngx_cometa_turn_t, link);
@@ -377,24 +377,24 @@ ngx_cometa_line_wait(ngx_cometa_line_t *line, ngx_cometa_mail_t *mail,
     }
 
     ngx_queue_insert_after(q, &turn->link);
-    line->n++;
+    queue->n++;
 
-    ngx_cometa_gauge_add(line->device->app, queued, 1);
+    ngx_cometa_gauge_add(queue->device->app, queued, 1);
 
-    ngx_cometa_line_answer(&mail->ref, NGX_COMETA_MAIL_QUEUED, 0,
-                           line->device, 0, NULL, 0);
+    ngx_cometa_queue_answer(&mail->ref, NGX_COMETA_MAIL_QUEUED, 0,
+                           queue->device, 0, NULL, 0);
 
     return NGX_OK;
 }
 
 
 static void
-ngx_cometa_line_leave(ngx_cometa_line_t *line, ngx_cometa_turn_t *turn)
+ngx_cometa_queue_leave(ngx_cometa_queue_t *queue, ngx_cometa_turn_t *turn)
 {
     ngx_queue_remove(&turn->link);
-    line->n--;
+    queue->n--;
 
-    ngx_cometa_gauge_add(line->device->app, queued, -1);
+    ngx_cometa_gauge_add(queue->device->app, queued, -1);
 
     ngx_free(turn);
 }
@@ -407,23 +407,23 @@ ngx_cometa_line_leave(ngx_cometa_line_t *line, ngx_cometa_turn_t *turn)
  */
 
 static ngx_int_t
-ngx_cometa_line_write(ngx_cometa_line_t *line, ngx_cometa_ref_t *ref,
+ngx_cometa_queue_write(ngx_cometa_queue_t *queue, ngx_cometa_ref_t *ref,
     uint64_t deadline, uint64_t time, uint32_t timeout, u_char *data,
     size_t len)
 {
     ngx_int_t  rc;
 
-    line->busy = 1;
-    line->abandoned = 0;
-    line->ref = *ref;
-    line->deadline = deadline;
-    line->time = time;
-    line->timeout = timeout;
+    queue->busy = 1;
+    queue->abandoned = 0;
+    queue->ref = *ref;
+    queue->deadline = deadline;
+    queue->time = time;
+    queue->timeout = timeout;
 
-    rc = ngx_cometa_device_write(line->device, data, len);
+    rc = ngx_cometa_device_write(queue->device, data, len);
 
     if (rc == NGX_AGAIN) {
-        line->busy = 0;
+        queue->busy = 0;
     }
 
     return rc;
@@ -431,26 +431,26 @@ ngx_cometa_line_write(ngx_cometa_line_t *line, ngx_cometa_ref_t *ref,
 
 
 void
-ngx_cometa_line_next(ngx_cometa_device_t *dev)
+ngx_cometa_queue_next(ngx_cometa_device_t *dev)
 {
     ngx_int_t           rc;
     ngx_queue_t        *q;
     ngx_cometa_turn_t  *turn;
-    ngx_cometa_line_t  *line;
+    ngx_cometa_queue_t  *queue;
 
-    line = dev->line;
+    queue = dev->queue;
 
-    if (line == NULL || dev->closing) {
+    if (queue == NULL || dev->closing) {
         return;
     }
 
-    while (!line->busy && !line->held && line->n) {
+    while (!queue->busy && !queue->held && queue->n) {
 
-        q = ngx_queue_head(&line->waiting);
+        q = ngx_queue_head(&queue->waiting);
         turn = ngx_queue_data(q, ngx_cometa_turn_t, link);
 
-        if (ngx_cometa_line_void(turn)) {
-            ngx_cometa_line_leave(line, turn);
+        if (ngx_cometa_queue_void(turn)) {
+            ngx_cometa_queue_leave(queue, turn);
             continue;
         }
 
@@ -464,18 +464,18 @@ ngx_cometa_line_next(ngx_cometa_device_t *dev)
          * told now, the call is not written.
          */
 
-        if (ngx_cometa_line_announce(dev, &turn->ref) != NGX_OK) {
-            ngx_cometa_line_answer(&turn->ref, NGX_COMETA_MAIL_FAIL,
+        if (ngx_cometa_queue_announce(dev, &turn->ref) != NGX_OK) {
+            ngx_cometa_queue_answer(&turn->ref, NGX_COMETA_MAIL_FAIL,
                                    NGX_COMETA_OVERLOADED, dev, 0, NULL, 0);
-            ngx_cometa_line_leave(line, turn);
+            ngx_cometa_queue_leave(queue, turn);
             continue;
         }
 
         ngx_queue_remove(&turn->link);
-        line->n--;
+        queue->n--;
         ngx_cometa_gauge_add(dev->app, queued, -1);
 
-        rc = ngx_cometa_line_write(line, &turn->ref, turn->deadline,
+        rc = ngx_cometa_queue_write(queue, &turn->ref, turn->deadline,
                                    turn->time, turn->timeout,
                                    (u_char *) (turn + 1), turn->len);
         ngx_free(turn);
@@ -486,12 +486,12 @@ ngx_cometa_line_next(ngx_cometa_device_t *dev)
         }
     }
 
-    ngx_cometa_line_idle(line);
+    ngx_cometa_queue_idle(queue);
 }
 
 
 static ngx_int_t
-ngx_cometa_line_announce(ngx_cometa_device_t *dev, ngx_cometa_ref_t *ref)
+ngx_cometa_queue_announce(ngx_cometa_device_t *dev, ngx_cometa_ref_t *ref)
 {
     uint64_t           pos;
     ngx_str_t          body;
@@ -512,7 +512,7 @@ ngx_cometa_line_announce(ngx_cometa_device_t *dev, ngx_cometa_ref_t *ref)
 /* Its origin has given up or is gone. */
 
 static ngx_uint_t
-ngx_cometa_line_void(ngx_cometa_turn_t *turn)
+ngx_cometa_queue_void(ngx_cometa_turn_t *turn)
 {
     return turn->deadline <= ngx_current_msec
            || !ngx_cometa_slot_alive(turn->ref.slot, turn->ref.epoch);
@@ -522,45 +522,45 @@ ngx_cometa_line_void(ngx_cometa_turn_t *turn)
 /* The reply may come until the deadline, and is owed for `timeout` more. */
 
 static void
-ngx_cometa_line_abandon(ngx_cometa_line_t *line)
+ngx_cometa_queue_abandon(ngx_cometa_queue_t *queue)
 {
     ngx_msec_t  wait;
 
-    if (line->abandoned) {
+    if (queue->abandoned) {
         return;
     }
 
-    line->abandoned = 1;
+    queue->abandoned = 1;
 
-    wait = line->timeout;
+    wait = queue->timeout;
 
-    if (line->deadline > ngx_current_msec) {
-        wait += line->deadline - ngx_current_msec;
+    if (queue->deadline > ngx_current_msec) {
+        wait += queue->deadline - ngx_current_msec;
     }
 
-    ngx_add_timer(&line->timer, wait);
+    ngx_add_timer(&queue->timer, wait);
 }
 
 
 static void
-ngx_cometa_line_timer(ngx_event_t *ev)
+ngx_cometa_queue_timer(ngx_event_t *ev)
 {
-    ngx_cometa_line_t  *line;
+    ngx_cometa_queue_t  *queue;
 
-    line = ev->data;
+    queue = ev->data;
 
-    if (line->held) {
-        line->held = 0;
-        ngx_cometa_line_next(line->device);
+    if (queue->held) {
+        queue->held = 0;
+        ngx_cometa_queue_next(queue->device);
         return;
     }
 
-    ngx_cometa_device_close(line->device, NGX_COMETA_UNRESPONSIVE);
+    ngx_cometa_device_close(queue->device, NGX_COMETA_UNRESPONSIVE);
 }
 
 
 static void
-ngx_cometa_line_answer(ngx_cometa_ref_t *ref, ngx_uint_t type,
+ngx_cometa_queue_answer(ngx_cometa_ref_t *ref, ngx_uint_t type,
     ngx_uint_t error, ngx_cometa_device_t *dev, uint64_t time, u_char *data,
     size_t len)
 {
@@ -589,29 +589,29 @@ ngx_cometa_line_answer(ngx_cometa_ref_t *ref, ngx_uint_t type,
 
 
 ngx_int_t
-ngx_cometa_line_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
+ngx_cometa_queue_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
     uint64_t            latency;
     ngx_uint_t          abandoned;
     ngx_cometa_ref_t    ref;
-    ngx_cometa_line_t  *line;
+    ngx_cometa_queue_t  *queue;
 
-    line = dev->line;
+    queue = dev->queue;
 
-    if (line == NULL || !line->busy) {
+    if (queue == NULL || !queue->busy) {
         return NGX_DECLINED;
     }
 
-    latency = ngx_cometa_now() - line->time;
+    latency = ngx_cometa_now() - queue->time;
 
     dev->latency = ngx_min(latency, NGX_MAX_INT32_VALUE);
 
-    ref = line->ref;
-    abandoned = line->abandoned;
-    line->busy = 0;
+    ref = queue->ref;
+    abandoned = queue->abandoned;
+    queue->busy = 0;
 
-    if (line->timer.timer_set) {
-        ngx_del_timer(&line->timer);
+    if (queue->timer.timer_set) {
+        ngx_del_timer(&queue->timer);
     }
 
     /*
@@ -624,7 +624,7 @@ ngx_cometa_line_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
         return NGX_OK;
     }
 
-    ngx_cometa_line_answer(&ref, NGX_COMETA_MAIL_REPLY, 0, dev, latency,
+    ngx_cometa_queue_answer(&ref, NGX_COMETA_MAIL_REPLY, 0, dev, latency,
                            data, len);
 
     return NGX_OK;
@@ -632,69 +632,69 @@ ngx_cometa_line_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
 
 
 ngx_uint_t
-ngx_cometa_line_outstanding(ngx_cometa_device_t *dev)
+ngx_cometa_queue_outstanding(ngx_cometa_device_t *dev)
 {
-    ngx_cometa_line_t  *line;
+    ngx_cometa_queue_t  *queue;
 
-    line = dev->line;
+    queue = dev->queue;
 
-    return line && line->busy;
+    return queue && queue->busy;
 }
 
 
 void
-ngx_cometa_line_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
+ngx_cometa_queue_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
 {
     ngx_queue_t        *q;
     ngx_cometa_turn_t  *turn;
-    ngx_cometa_line_t  *line;
+    ngx_cometa_queue_t  *queue;
 
-    line = dev->line;
+    queue = dev->queue;
 
-    if (line == NULL) {
+    if (queue == NULL) {
         return;
     }
 
-    if (line->busy && !line->abandoned) {
-        line->busy = 0;
-        ngx_cometa_line_answer(&line->ref, NGX_COMETA_MAIL_FAIL,
+    if (queue->busy && !queue->abandoned) {
+        queue->busy = 0;
+        ngx_cometa_queue_answer(&queue->ref, NGX_COMETA_MAIL_FAIL,
                                reason == NGX_COMETA_TAKEN_OVER
                                ? NGX_COMETA_DEVICE_TAKEN_OVER
                                : NGX_COMETA_DEVICE_DISCONNECTED,
                                dev, 0, NULL, 0);
     }
 
-    while (!ngx_queue_empty(&line->waiting)) {
-        q = ngx_queue_head(&line->waiting);
+    while (!ngx_queue_empty(&queue->waiting)) {
+        q = ngx_queue_head(&queue->waiting);
         turn = ngx_queue_data(q, ngx_cometa_turn_t, link);
 
-        ngx_cometa_line_answer(&turn->ref, NGX_COMETA_MAIL_FAIL,
+        ngx_cometa_queue_answer(&turn->ref, NGX_COMETA_MAIL_FAIL,
                                NGX_COMETA_MOVED, dev, 0, NULL, 0);
-        ngx_cometa_line_leave(line, turn);
+        ngx_cometa_queue_leave(queue, turn);
     }
 
-    ngx_cometa_line_free(line);
+    ngx_cometa_queue_free(queue);
 }
 
 
 void
-ngx_cometa_line_deaths(void)
+ngx_cometa_queue_deaths(void)
 {
     ngx_queue_t        *q;
-    ngx_cometa_line_t  *line;
+    ngx_cometa_queue_t  *queue;
 
-    for (q = ngx_queue_head(&ngx_cometa_lines);
-         q != ngx_queue_sentinel(&ngx_cometa_lines);
+    for (q = ngx_queue_head(&ngx_cometa_queues);
+         q != ngx_queue_sentinel(&ngx_cometa_queues);
          q = ngx_queue_next(q))
     {
-        line = ngx_queue_data(q, ngx_cometa_line_t, link);
+        queue = ngx_queue_data(q, ngx_cometa_queue_t, link);
 
         /* those that wait are looked at when their turn comes */
 
-        if (line->busy
-            && !ngx_cometa_slot_alive(line->ref.slot, line->ref.epoch))
+        if (queue->busy
+            && !ngx_cometa_slot_alive(queue->ref.slot, queue->ref.epoch))
         {
-            ngx_cometa_line_abandon(line);
+            ngx_cometa_queue_abandon(queue);
         }
     }
 }

@@ -5,38 +5,38 @@
  * owns it. What lies in the door when a worker dies is closed.
  */
 
-#include "ngx_cometa_handover.h"
+#include "ngx_cometa_fdpass.h"
 #include "ngx_cometa_channel.h"
 #include "ngx_cometa_compat.h"
 
 #include <sys/socket.h>
 
 
-#define NGX_COMETA_HANDOVER_BATCH  32   /* parcels of one turn */
-#define NGX_COMETA_HANDOVER_CROWD  1000 /* ms, until a crowd is looked at */
+#define NGX_COMETA_FDPASS_BATCH  32   /* parcels of one turn */
+#define NGX_COMETA_FDPASS_CROWD  1000 /* ms, until a crowd is looked at */
 
 
-static void ngx_cometa_handover_event(ngx_event_t *rev);
-static ngx_int_t ngx_cometa_handover_receive(int door);
-static void ngx_cometa_handover_take(int fd, u_char *data, size_t len);
-static void ngx_cometa_handover_lost(char *limit);
-static void ngx_cometa_handover_timer(ngx_event_t *ev);
+static void ngx_cometa_fdpass_event(ngx_event_t *rev);
+static ngx_int_t ngx_cometa_fdpass_receive(int door);
+static void ngx_cometa_fdpass_take(int fd, u_char *data, size_t len);
+static void ngx_cometa_fdpass_lost(char *limit);
+static void ngx_cometa_fdpass_timer(ngx_event_t *ev);
 
 
 static ngx_connection_t        *ngx_cometa_door;
-static ngx_cometa_handover_pt   ngx_cometa_handover_handler;
+static ngx_cometa_fdpass_pt   ngx_cometa_fdpass_handler;
 static u_char                  *ngx_cometa_parcel;
 static ngx_event_t              ngx_cometa_crowd;
 
 
 ngx_int_t
-ngx_cometa_handover_open(ngx_cycle_t *cycle, ngx_cometa_handover_pt handler)
+ngx_cometa_fdpass_open(ngx_cycle_t *cycle, ngx_cometa_fdpass_pt handler)
 {
     ngx_cometa_slot_t  *slot;
 
     slot = &ngx_cometa_zone.slots[ngx_cometa_zone.slot];
 
-    ngx_cometa_handover_handler = handler;
+    ngx_cometa_fdpass_handler = handler;
 
     ngx_cometa_parcel = ngx_palloc(cycle->pool, NGX_COMETA_PARCEL_MAX);
     if (ngx_cometa_parcel == NULL) {
@@ -44,12 +44,12 @@ ngx_cometa_handover_open(ngx_cycle_t *cycle, ngx_cometa_handover_pt handler)
     }
 
     ngx_cometa_door = ngx_cometa_channel_open(slot->door[0], cycle,
-                                              ngx_cometa_handover_event);
+                                              ngx_cometa_fdpass_event);
     if (ngx_cometa_door == NULL) {
         return NGX_ERROR;
     }
 
-    ngx_cometa_crowd.handler = ngx_cometa_handover_timer;
+    ngx_cometa_crowd.handler = ngx_cometa_fdpass_timer;
     ngx_cometa_crowd.data = ngx_cometa_door;
     ngx_cometa_crowd.log = cycle->log;
     ngx_cometa_crowd.cancelable = 1;
@@ -59,7 +59,7 @@ ngx_cometa_handover_open(ngx_cycle_t *cycle, ngx_cometa_handover_pt handler)
 
 
 void
-ngx_cometa_handover_close(void)
+ngx_cometa_fdpass_close(void)
 {
     if (ngx_cometa_door) {
         ngx_cometa_channel_close(ngx_cometa_door);
@@ -69,7 +69,7 @@ ngx_cometa_handover_close(void)
 
 
 ngx_uint_t
-ngx_cometa_handover_to(uint32_t slot, uint32_t epoch)
+ngx_cometa_fdpass_to(uint32_t slot, uint32_t epoch)
 {
     ngx_cometa_slot_t  *own, *s;
 
@@ -86,7 +86,7 @@ ngx_cometa_handover_to(uint32_t slot, uint32_t epoch)
 
 
 ngx_int_t
-ngx_cometa_handover(uint32_t slot, uint32_t epoch, ngx_connection_t *c,
+ngx_cometa_fdpass(uint32_t slot, uint32_t epoch, ngx_connection_t *c,
     u_char *data, size_t len)
 {
     struct iovec        iov;
@@ -99,7 +99,7 @@ ngx_cometa_handover(uint32_t slot, uint32_t epoch, ngx_connection_t *c,
         char            space[CMSG_SPACE(sizeof(int))];
     } control;
 
-    if (len > NGX_COMETA_PARCEL_MAX || !ngx_cometa_handover_to(slot, epoch)) {
+    if (len > NGX_COMETA_PARCEL_MAX || !ngx_cometa_fdpass_to(slot, epoch)) {
         return NGX_DECLINED;
     }
 
@@ -153,7 +153,7 @@ ngx_cometa_handover(uint32_t slot, uint32_t epoch, ngx_connection_t *c,
 
 
 static void
-ngx_cometa_handover_event(ngx_event_t *rev)
+ngx_cometa_fdpass_event(ngx_event_t *rev)
 {
     ngx_int_t          rc;
     ngx_uint_t         i;
@@ -162,11 +162,11 @@ ngx_cometa_handover_event(ngx_event_t *rev)
     c = rev->data;
     rc = NGX_OK;
 
-    for (i = 0; i < NGX_COMETA_HANDOVER_BATCH && rc == NGX_OK; i++) {
-        rc = ngx_cometa_handover_receive(c->fd);
+    for (i = 0; i < NGX_COMETA_FDPASS_BATCH && rc == NGX_OK; i++) {
+        rc = ngx_cometa_fdpass_receive(c->fd);
     }
 
-    ngx_cometa_handover_crowd();
+    ngx_cometa_fdpass_crowd();
 
     if (rc == NGX_OK) {
         ngx_post_event(rev, &ngx_posted_next_events);
@@ -177,7 +177,7 @@ ngx_cometa_handover_event(ngx_event_t *rev)
 /* NGX_AGAIN: there is none. */
 
 static ngx_int_t
-ngx_cometa_handover_receive(int door)
+ngx_cometa_fdpass_receive(int door)
 {
     int              fd;
     ssize_t          n;
@@ -215,20 +215,20 @@ ngx_cometa_handover_receive(int door)
     {
         /* there was no descriptor left for it: the kernel has closed it */
 
-        ngx_cometa_handover_lost("worker_rlimit_nofile");
+        ngx_cometa_fdpass_lost("worker_rlimit_nofile");
         return NGX_OK;
     }
 
     ngx_memcpy(&fd, CMSG_DATA(cmsg), sizeof(int));
 
-    ngx_cometa_handover_take(fd, ngx_cometa_parcel, n);
+    ngx_cometa_fdpass_take(fd, ngx_cometa_parcel, n);
 
     return NGX_OK;
 }
 
 
 static void
-ngx_cometa_handover_take(int fd, u_char *data, size_t len)
+ngx_cometa_fdpass_take(int fd, u_char *data, size_t len)
 {
     ngx_connection_t  *c;
 
@@ -239,7 +239,7 @@ ngx_cometa_handover_take(int fd, u_char *data, size_t len)
     }
 
     if (c == NULL) {
-        ngx_cometa_handover_lost("worker_connections");
+        ngx_cometa_fdpass_lost("worker_connections");
         (void) close(fd);
         return;
     }
@@ -262,14 +262,14 @@ ngx_cometa_handover_take(int fd, u_char *data, size_t len)
     c->read->ready = 1;
     c->write->ready = 1;
 
-    ngx_cometa_handover_handler(c, data, len);
+    ngx_cometa_fdpass_handler(c, data, len);
 }
 
 
 /* A line a second at most, for all since the last one. */
 
 static void
-ngx_cometa_handover_lost(char *limit)
+ngx_cometa_fdpass_lost(char *limit)
 {
     static time_t      said;
     static ngx_uint_t  n;
@@ -299,7 +299,7 @@ ngx_cometa_handover_lost(char *limit)
  */
 
 void
-ngx_cometa_handover_crowd(void)
+ngx_cometa_fdpass_crowd(void)
 {
     ngx_cometa_slot_t  *slot;
 
@@ -308,13 +308,13 @@ ngx_cometa_handover_crowd(void)
     slot->crowded = ngx_cycle->free_connection_n < ngx_cycle->connection_n / 16;
 
     if (slot->crowded && !ngx_cometa_crowd.timer_set) {
-        ngx_add_timer(&ngx_cometa_crowd, NGX_COMETA_HANDOVER_CROWD);
+        ngx_add_timer(&ngx_cometa_crowd, NGX_COMETA_FDPASS_CROWD);
     }
 }
 
 
 static void
-ngx_cometa_handover_timer(ngx_event_t *ev)
+ngx_cometa_fdpass_timer(ngx_event_t *ev)
 {
-    ngx_cometa_handover_crowd();
+    ngx_cometa_fdpass_crowd();
 }

@@ -3,29 +3,29 @@
  * What happens to devices. No state.
  */
 
-#include "ngx_cometa_event.h"
+#include "ngx_cometa_notify.h"
 #include "ngx_cometa_error.h"
 #include "ngx_cometa_interest.h"
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_webhook.h"
 
 
-static void ngx_cometa_event_data(ngx_cometa_device_t *dev, u_char *data,
+static void ngx_cometa_notify_data(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
-static void ngx_cometa_event_attached(ngx_cometa_device_t *dev);
-static void ngx_cometa_event_closed(ngx_cometa_device_t *dev,
+static void ngx_cometa_notify_attached(ngx_cometa_device_t *dev);
+static void ngx_cometa_notify_closed(ngx_cometa_device_t *dev,
     ngx_uint_t reason);
 
 
 void
-ngx_cometa_event_start(void)
+ngx_cometa_notify_start(void)
 {
-    ngx_cometa_device_handlers.reply = ngx_cometa_line_reply;
-    ngx_cometa_device_handlers.outstanding = ngx_cometa_line_outstanding;
-    ngx_cometa_device_handlers.ready = ngx_cometa_line_next;
-    ngx_cometa_device_handlers.event = ngx_cometa_event_data;
-    ngx_cometa_device_handlers.opened = ngx_cometa_event_attached;
-    ngx_cometa_device_handlers.closed = ngx_cometa_event_closed;
+    ngx_cometa_device_handlers.reply = ngx_cometa_queue_reply;
+    ngx_cometa_device_handlers.outstanding = ngx_cometa_queue_outstanding;
+    ngx_cometa_device_handlers.ready = ngx_cometa_queue_next;
+    ngx_cometa_device_handlers.event = ngx_cometa_notify_data;
+    ngx_cometa_device_handlers.opened = ngx_cometa_notify_attached;
+    ngx_cometa_device_handlers.closed = ngx_cometa_notify_closed;
 }
 
 
@@ -35,7 +35,7 @@ ngx_cometa_event_start(void)
  */
 
 static void
-ngx_cometa_event_data(ngx_cometa_device_t *dev, u_char *data, size_t len)
+ngx_cometa_notify_data(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
     ngx_str_t          body;
     ngx_cometa_key_t   key;
@@ -77,7 +77,7 @@ ngx_cometa_event_data(ngx_cometa_device_t *dev, u_char *data, size_t len)
 
 
 static void
-ngx_cometa_event_attached(ngx_cometa_device_t *dev)
+ngx_cometa_notify_attached(ngx_cometa_device_t *dev)
 {
     static ngx_str_t  attached = ngx_string("attached");
 
@@ -93,7 +93,7 @@ ngx_cometa_event_attached(ngx_cometa_device_t *dev)
 
 
 static void
-ngx_cometa_event_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
+ngx_cometa_notify_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
 {
     /*
      * Only of what was announced as attached, and while its name stands in the
@@ -109,5 +109,5 @@ ngx_cometa_event_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
     /* those who look for it again, for the line sends them, do not find it */
 
     ngx_cometa_registry_detach(dev->record, dev->session);
-    ngx_cometa_line_closed(dev, reason);
+    ngx_cometa_queue_closed(dev, reason);
 }

@@ -3,48 +3,48 @@
  * What a WebSocket hears: the frames from its connection.
  */
 
-#include "ngx_cometa_socket_io.h"
+#include "ngx_cometa_ws_io.h"
 #include "ngx_cometa_compat.h"
 #include "ngx_cometa_drain.h"
 #include "ngx_cometa_turn.h"
 
 
-#define NGX_COMETA_SOCKET_READ     65536
-#define NGX_COMETA_SOCKET_PORTION  4096     /* beyond a frame that is begun */
+#define NGX_COMETA_WS_READ     65536
+#define NGX_COMETA_WS_PORTION  4096     /* beyond a frame that is begun */
 
 
-static size_t ngx_cometa_socket_portion(ngx_cometa_socket_t *s);
-static void ngx_cometa_socket_resume(ngx_cometa_socket_t *s);
-static void ngx_cometa_socket_parse(ngx_cometa_socket_t *s, u_char *data,
+static size_t ngx_cometa_ws_portion(ngx_cometa_ws_t *s);
+static void ngx_cometa_ws_resume(ngx_cometa_ws_t *s);
+static void ngx_cometa_ws_parse(ngx_cometa_ws_t *s, u_char *data,
     size_t len);
-static void ngx_cometa_socket_malformed(ngx_cometa_socket_t *s, int rc);
-static void ngx_cometa_socket_frame(ngx_cometa_socket_t *s, u_char *data, size_t
+static void ngx_cometa_ws_malformed(ngx_cometa_ws_t *s, int rc);
+static void ngx_cometa_ws_frame(ngx_cometa_ws_t *s, u_char *data, size_t
     len);
 
 
-static u_char       *ngx_cometa_socket_buffer;
+static u_char       *ngx_cometa_ws_buffer;
 
 
 ngx_int_t
-ngx_cometa_socket_io_start(ngx_cycle_t *cycle)
+ngx_cometa_ws_io_start(ngx_cycle_t *cycle)
 {
-    ngx_cometa_socket_buffer = ngx_palloc(cycle->pool,
-                                          NGX_COMETA_SOCKET_READ);
+    ngx_cometa_ws_buffer = ngx_palloc(cycle->pool,
+                                          NGX_COMETA_WS_READ);
 
-    return ngx_cometa_socket_buffer ? NGX_OK : NGX_ERROR;
+    return ngx_cometa_ws_buffer ? NGX_OK : NGX_ERROR;
 }
 
 
 void
-ngx_cometa_socket_read_handler(ngx_event_t *rev)
+ngx_cometa_ws_read_handler(ngx_event_t *rev)
 {
     ngx_connection_t     *c;
-    ngx_cometa_socket_t  *s;
+    ngx_cometa_ws_t  *s;
 
     c = rev->data;
     s = c->data;
 
-    ngx_cometa_socket_log(s);
+    ngx_cometa_ws_log(s);
 
     if (c->close) {
         /* worker_shutdown_timeout: it goes when its turn comes */
@@ -59,12 +59,12 @@ ngx_cometa_socket_read_handler(ngx_event_t *rev)
         return;
     }
 
-    ngx_cometa_socket_read(s, NULL, 0);
+    ngx_cometa_ws_read(s, NULL, 0);
 }
 
 
 void
-ngx_cometa_socket_read(ngx_cometa_socket_t *s, u_char *data, size_t len)
+ngx_cometa_ws_read(ngx_cometa_ws_t *s, u_char *data, size_t len)
 {
     ssize_t            n;
     ngx_uint_t         more;
@@ -77,16 +77,16 @@ ngx_cometa_socket_read(ngx_cometa_socket_t *s, u_char *data, size_t len)
     ngx_cometa_turn_begin();
 
     if (len) {
-        ngx_cometa_socket_parse(s, data, len);
+        ngx_cometa_ws_parse(s, data, len);
 
     } else {
-        ngx_cometa_socket_resume(s);
+        ngx_cometa_ws_resume(s);
     }
 
     while (more && !s->dead && !ngx_cometa_turn_over()) {
 
-        n = ngx_cometa_connection_recv(c, ngx_cometa_socket_buffer,
-                                       ngx_cometa_socket_portion(s));
+        n = ngx_cometa_connection_recv(c, ngx_cometa_ws_buffer,
+                                       ngx_cometa_ws_portion(s));
         if (n == NGX_AGAIN) {
             more = 0;
             break;
@@ -98,7 +98,7 @@ ngx_cometa_socket_read(ngx_cometa_socket_t *s, u_char *data, size_t len)
             break;
         }
 
-        ngx_cometa_socket_parse(s, ngx_cometa_socket_buffer, n);
+        ngx_cometa_ws_parse(s, ngx_cometa_ws_buffer, n);
         ngx_cometa_work += ngx_cometa_work_bytes(n);
 
         more = (c->read->ready || s->rest.len);
@@ -118,10 +118,10 @@ ngx_cometa_socket_read(ngx_cometa_socket_t *s, u_char *data, size_t len)
 
         if (s->output.len && !c->error) {
             /* what may still be said */
-            (void) ngx_cometa_socket_write(s);
+            (void) ngx_cometa_ws_write(s);
         }
 
-        ngx_cometa_socket_end(s);
+        ngx_cometa_ws_end(s);
         return;
     }
 
@@ -129,7 +129,7 @@ ngx_cometa_socket_read(ngx_cometa_socket_t *s, u_char *data, size_t len)
         ngx_cometa_turn_again(c->read);
     }
 
-    ngx_cometa_socket_settle(s);
+    ngx_cometa_ws_settle(s);
 }
 
 
@@ -139,17 +139,17 @@ ngx_cometa_socket_read(ngx_cometa_socket_t *s, u_char *data, size_t len)
  */
 
 static size_t
-ngx_cometa_socket_portion(ngx_cometa_socket_t *s)
+ngx_cometa_ws_portion(ngx_cometa_ws_t *s)
 {
-    return ngx_min(s->ws.rest + NGX_COMETA_SOCKET_PORTION,
-                   NGX_COMETA_SOCKET_READ);
+    return ngx_min(s->ws.rest + NGX_COMETA_WS_PORTION,
+                   NGX_COMETA_WS_READ);
 }
 
 
 /* What an earlier turn has left. */
 
 static void
-ngx_cometa_socket_resume(ngx_cometa_socket_t *s)
+ngx_cometa_ws_resume(ngx_cometa_ws_t *s)
 {
     ngx_cometa_bytes_t  rest;
 
@@ -160,14 +160,14 @@ ngx_cometa_socket_resume(ngx_cometa_socket_t *s)
     rest = s->rest;
     ngx_memzero(&s->rest, sizeof(ngx_cometa_bytes_t));
 
-    ngx_cometa_socket_parse(s, rest.data, rest.len);
+    ngx_cometa_ws_parse(s, rest.data, rest.len);
 
     ngx_cometa_bytes_free(&rest);
 }
 
 
 static void
-ngx_cometa_socket_parse(ngx_cometa_socket_t *s, u_char *data, size_t len)
+ngx_cometa_ws_parse(ngx_cometa_ws_t *s, u_char *data, size_t len)
 {
     int                  rc;
     size_t               n;
@@ -177,7 +177,7 @@ ngx_cometa_socket_parse(ngx_cometa_socket_t *s, u_char *data, size_t len)
     p = data;
     end = data + len;
 
-    ngx_cometa_socket_hear(s);
+    ngx_cometa_ws_hear(s);
 
     /* behind the peer's close frame there is nothing that counts */
 
@@ -196,7 +196,7 @@ ngx_cometa_socket_parse(ngx_cometa_socket_t *s, u_char *data, size_t len)
         }
 
         if (rc < 0) {
-            ngx_cometa_socket_malformed(s, rc);
+            ngx_cometa_ws_malformed(s, rc);
             return;
         }
 
@@ -205,7 +205,7 @@ ngx_cometa_socket_parse(ngx_cometa_socket_t *s, u_char *data, size_t len)
         b = (s->ws.type & 0x8) ? &s->control : &s->message;
 
         if (rc == COMETA_WS_DONE && b->len == 0) {
-            ngx_cometa_socket_frame(s, piece, n);
+            ngx_cometa_ws_frame(s, piece, n);
             continue;
         }
 
@@ -215,7 +215,7 @@ ngx_cometa_socket_parse(ngx_cometa_socket_t *s, u_char *data, size_t len)
         }
 
         if (rc == COMETA_WS_DONE) {
-            ngx_cometa_socket_frame(s, b->data, b->len);
+            ngx_cometa_ws_frame(s, b->data, b->len);
             ngx_cometa_bytes_free(b);
         }
     }
@@ -225,7 +225,7 @@ ngx_cometa_socket_parse(ngx_cometa_socket_t *s, u_char *data, size_t len)
 /* The rest of what it sends is malformed, too, and not worth a word. */
 
 static void
-ngx_cometa_socket_malformed(ngx_cometa_socket_t *s, int rc)
+ngx_cometa_ws_malformed(ngx_cometa_ws_t *s, int rc)
 {
     if (s->closing) {
         return;
@@ -235,12 +235,12 @@ ngx_cometa_socket_malformed(ngx_cometa_socket_t *s, int rc)
                   "malformed frame on a websocket: %s", cometa_ws_error(rc));
 
     s->failing = 1;
-    ngx_cometa_socket_close(s, cometa_ws_error_code(rc));
+    ngx_cometa_ws_close(s, cometa_ws_error_code(rc));
 }
 
 
 static void
-ngx_cometa_socket_frame(ngx_cometa_socket_t *s, u_char *data, size_t len)
+ngx_cometa_ws_frame(ngx_cometa_ws_t *s, u_char *data, size_t len)
 {
     if (s->ws.type == COMETA_WS_CLOSE) {
 
@@ -249,7 +249,7 @@ ngx_cometa_socket_frame(ngx_cometa_socket_t *s, u_char *data, size_t len)
          * when all has been written or after a while.
          */
 
-        ngx_cometa_socket_close(s, s->ws.code ? s->ws.code
+        ngx_cometa_ws_close(s, s->ws.code ? s->ws.code
                                               : NGX_COMETA_CLOSE_NORMAL);
         s->closed = 1;
         return;
@@ -262,13 +262,13 @@ ngx_cometa_socket_frame(ngx_cometa_socket_t *s, u_char *data, size_t len)
     switch (s->ws.type) {
 
     case COMETA_WS_PING:
-        (void) ngx_cometa_socket_put(s, COMETA_WS_PONG, data, len);
+        (void) ngx_cometa_ws_put(s, COMETA_WS_PONG, data, len);
         return;
 
     case COMETA_WS_PONG:
         return;
 
     default: /* COMETA_WS_TEXT, COMETA_WS_BINARY */
-        ngx_cometa_socket_call(s, data, len);
+        ngx_cometa_ws_call(s, data, len);
     }
 }

@@ -8,8 +8,8 @@
  *                                                              slot
  */
 
-#ifndef _NGX_COMETA_HANDOVER_H_INCLUDED_
-#define _NGX_COMETA_HANDOVER_H_INCLUDED_
+#ifndef _NGX_COMETA_FDPASS_H_INCLUDED_
+#define _NGX_COMETA_FDPASS_H_INCLUDED_
 
 
 #include "ngx_cometa_slot.h"
@@ -22,30 +22,30 @@
  * Takes a connection in: nothing of it is set but what nginx needs to read
  * and write a plain one. The data is valid until this returns.
  */
-typedef void (*ngx_cometa_handover_pt)(ngx_connection_t *c, u_char *data,
+typedef void (*ngx_cometa_fdpass_pt)(ngx_connection_t *c, u_char *data,
     size_t len);
 
 
 /* At the start of a worker that has a slot, and at its end. */
-ngx_int_t ngx_cometa_handover_open(ngx_cycle_t *cycle,
-    ngx_cometa_handover_pt handler);
-void ngx_cometa_handover_close(void);
+ngx_int_t ngx_cometa_fdpass_open(ngx_cycle_t *cycle,
+    ngx_cometa_fdpass_pt handler);
+void ngx_cometa_fdpass_close(void);
 
 /*
  * Whether a worker would take a connection: it has our configuration, stays,
  * and has room.
  */
-ngx_uint_t ngx_cometa_handover_to(uint32_t slot, uint32_t epoch);
+ngx_uint_t ngx_cometa_fdpass_to(uint32_t slot, uint32_t epoch);
 
 /* Others are told when this worker has no room. For one that has a slot. */
-void ngx_cometa_handover_crowd(void);
+void ngx_cometa_fdpass_crowd(void);
 
 /*
  * NGX_OK: the connection has left with the data, and is no more in this
  * process. NGX_DECLINED: it has stayed as it was.
  */
-ngx_int_t ngx_cometa_handover(uint32_t slot, uint32_t epoch,
+ngx_int_t ngx_cometa_fdpass(uint32_t slot, uint32_t epoch,
     ngx_connection_t *c, u_char *data, size_t len);
 
 
-#endif /* _NGX_COMETA_HANDOVER_H_INCLUDED_ */
+#endif /* _NGX_COMETA_FDPASS_H_INCLUDED_ */

@@ -52,20 +52,20 @@ static void ngx_cometa_text_add(ngx_cometa_text_t *t, const char *fmt, ...);
 static void ngx_cometa_text_head(ngx_cometa_text_t *t, const char *name,
     const char *type, const char *help);
 static ngx_int_t ngx_cometa_text_send(ngx_cometa_text_t *t);
-static ngx_uint_t ngx_cometa_prometheus_sums(ngx_cometa_sum_t *sums,
+static ngx_uint_t ngx_cometa_stats_prometheus_sums(ngx_cometa_sum_t *sums,
     ngx_uint_t n);
-static void ngx_cometa_prometheus_fields(ngx_cometa_text_t *t,
+static void ngx_cometa_stats_prometheus_fields(ngx_cometa_text_t *t,
     ngx_cometa_sum_t *sums, ngx_uint_t n);
-static void ngx_cometa_prometheus_arrays(ngx_cometa_text_t *t,
+static void ngx_cometa_stats_prometheus_arrays(ngx_cometa_text_t *t,
     ngx_cometa_sum_t *sums, ngx_uint_t n);
-static void ngx_cometa_prometheus_latencies(ngx_cometa_text_t *t,
+static void ngx_cometa_stats_prometheus_latencies(ngx_cometa_text_t *t,
     ngx_cometa_sum_t *sums, ngx_uint_t n);
-static uint64_t ngx_cometa_prometheus_workers(ngx_cometa_text_t *t);
-static void ngx_cometa_prometheus_overflows(ngx_cometa_text_t *t,
+static uint64_t ngx_cometa_stats_prometheus_workers(ngx_cometa_text_t *t);
+static void ngx_cometa_stats_prometheus_overflows(ngx_cometa_text_t *t,
     ngx_cometa_worker_t *w);
-static void ngx_cometa_prometheus_zone(ngx_cometa_text_t *t,
+static void ngx_cometa_stats_prometheus_zone(ngx_cometa_text_t *t,
     uint64_t devices);
-static void ngx_cometa_prometheus_server(ngx_cometa_text_t *t);
+static void ngx_cometa_stats_prometheus_server(ngx_cometa_text_t *t);
 
 
 #define ngx_cometa_field(f)  offsetof(ngx_cometa_sum_t, counters.f)
@@ -118,7 +118,7 @@ static ngx_cometa_metric_t  ngx_cometa_metrics[] = {
 
 
 ngx_int_t
-ngx_cometa_prometheus(ngx_http_request_t *r)
+ngx_cometa_stats_prometheus(ngx_http_request_t *r)
 {
     ngx_uint_t          n;
     ngx_cometa_sum_t   *sums;
@@ -139,18 +139,19 @@ ngx_cometa_prometheus(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    n = ngx_cometa_prometheus_sums(sums, n);
+    n = ngx_cometa_stats_prometheus_sums(sums, n);
 
     ngx_memzero(&t, sizeof(ngx_cometa_text_t));
 
     t.request = r;
     t.last = &t.first;
 
-    ngx_cometa_prometheus_fields(&t, sums, n);
-    ngx_cometa_prometheus_arrays(&t, sums, n);
-    ngx_cometa_prometheus_latencies(&t, sums, n);
-    ngx_cometa_prometheus_zone(&t, ngx_cometa_prometheus_workers(&t));
-    ngx_cometa_prometheus_server(&t);
+    ngx_cometa_stats_prometheus_fields(&t, sums, n);
+    ngx_cometa_stats_prometheus_arrays(&t, sums, n);
+    ngx_cometa_stats_prometheus_latencies(&t, sums, n);
+    ngx_cometa_stats_prometheus_zone(&t,
+                                     ngx_cometa_stats_prometheus_workers(&t));
+    ngx_cometa_stats_prometheus_server(&t);
 
     return ngx_cometa_text_send(&t);
 }
@@ -159,7 +160,7 @@ ngx_cometa_prometheus(ngx_http_request_t *r)
 /* Of those places that have a name; returns how many they are. */
 
 static ngx_uint_t
-ngx_cometa_prometheus_sums(ngx_cometa_sum_t *sums, ngx_uint_t n)
+ngx_cometa_stats_prometheus_sums(ngx_cometa_sum_t *sums, ngx_uint_t n)
 {
     uint32_t           app;
     ngx_cometa_sum_t  *sum;
@@ -183,7 +184,7 @@ ngx_cometa_prometheus_sums(ngx_cometa_sum_t *sums, ngx_uint_t n)
 
 
 static void
-ngx_cometa_prometheus_fields(ngx_cometa_text_t *t,
+ngx_cometa_stats_prometheus_fields(ngx_cometa_text_t *t,
     ngx_cometa_sum_t *sums, ngx_uint_t n)
 {
     uint64_t              value;
@@ -208,7 +209,7 @@ ngx_cometa_prometheus_fields(ngx_cometa_text_t *t,
 
 
 static void
-ngx_cometa_prometheus_arrays(ngx_cometa_text_t *t,
+ngx_cometa_stats_prometheus_arrays(ngx_cometa_text_t *t,
     ngx_cometa_sum_t *sums, ngx_uint_t n)
 {
     ngx_uint_t  i, k;
@@ -251,7 +252,7 @@ ngx_cometa_prometheus_arrays(ngx_cometa_text_t *t,
 
 
 static void
-ngx_cometa_prometheus_latencies(ngx_cometa_text_t *t,
+ngx_cometa_stats_prometheus_latencies(ngx_cometa_text_t *t,
     ngx_cometa_sum_t *sums, ngx_uint_t n)
 {
     uint64_t                 sum;
@@ -299,7 +300,7 @@ ngx_cometa_prometheus_latencies(ngx_cometa_text_t *t,
 /* Returns how many devices they have in all. */
 
 static uint64_t
-ngx_cometa_prometheus_workers(ngx_cometa_text_t *t)
+ngx_cometa_stats_prometheus_workers(ngx_cometa_text_t *t)
 {
     uint64_t              devices;
     ngx_uint_t            i, n;
@@ -340,7 +341,7 @@ ngx_cometa_prometheus_workers(ngx_cometa_text_t *t)
         }
     }
 
-    ngx_cometa_prometheus_overflows(t, w);
+    ngx_cometa_stats_prometheus_overflows(t, w);
 
     return devices;
 }
@@ -349,7 +350,8 @@ ngx_cometa_prometheus_workers(ngx_cometa_text_t *t)
 /* Also those of slots that nobody has: counters do not go away. */
 
 static void
-ngx_cometa_prometheus_overflows(ngx_cometa_text_t *t, ngx_cometa_worker_t *w)
+ngx_cometa_stats_prometheus_overflows(ngx_cometa_text_t *t,
+    ngx_cometa_worker_t *w)
 {
     uint64_t            sum;
     ngx_uint_t          i, k;
@@ -398,7 +400,7 @@ ngx_cometa_prometheus_overflows(ngx_cometa_text_t *t, ngx_cometa_worker_t *w)
 
 
 static void
-ngx_cometa_prometheus_zone(ngx_cometa_text_t *t, uint64_t devices)
+ngx_cometa_stats_prometheus_zone(ngx_cometa_text_t *t, uint64_t devices)
 {
     ngx_cometa_text_head(t, "cometa_zone_records_used", "gauge",
                          "Records in use, one for each device.");
@@ -424,7 +426,7 @@ ngx_cometa_prometheus_zone(ngx_cometa_text_t *t, uint64_t devices)
 /* What no application is to blame for, or known of. */
 
 static void
-ngx_cometa_prometheus_server(ngx_cometa_text_t *t)
+ngx_cometa_stats_prometheus_server(ngx_cometa_text_t *t)
 {
     uint64_t            n;
     ngx_uint_t          k;

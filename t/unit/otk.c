@@ -4,13 +4,13 @@
 
 #include "zone.h"
 
-#include "ngx_cometa_keys.c"
+#include "ngx_cometa_otk.c"
 
 
 #define ROUNDS  30000
 #define KEYS    64
 #define APPS    5
-#define HEX     (2 * NGX_COMETA_KEY_LEN)
+#define HEX     (2 * NGX_COMETA_OTK_LEN)
 
 
 u_char *
@@ -131,7 +131,7 @@ issue(uint32_t app, uint32_t life)
 
     m = &model[issued];
 
-    rc = ngx_cometa_keys_issue(app, issued, life, m->hex);
+    rc = ngx_cometa_otk_issue(app, issued, life, m->hex);
 
     if (rc == NGX_OK) {
         m->app = app;
@@ -167,7 +167,7 @@ find(int i, int take)
         m->held = 0;
     }
 
-    rc = ngx_cometa_keys_find(&hex, take, &app, &hash);
+    rc = ngx_cometa_otk_find(&hex, take, &app, &hash);
 
     return (rc == NGX_OK) == expected
            && (rc != NGX_OK || (app == m->app && hash == m->hash));
@@ -187,25 +187,25 @@ whole(void)
     head = ngx_cometa_zone.head;
     memset(seen, 0, sizeof(seen));
 
-    ngx_cometa_keys_lock();
-    ngx_cometa_unlock(&head->keys_lock);
+    ngx_cometa_otk_lock();
+    ngx_cometa_unlock(&head->otk_lock);
 
     n = 0;
 
-    for (i = head->keys_free; i; i = ngx_cometa_otk(i)->next, n++) {
-        if (i > head->keys_carved || seen[i]++) {
+    for (i = head->otk_free; i; i = ngx_cometa_otk(i)->next, n++) {
+        if (i > head->otk_carved || seen[i]++) {
             return 0;
         }
     }
 
     for (b = 0; b < head->keys; b++) {
-        for (i = ngx_cometa_zone.keys_buckets[b];
+        for (i = ngx_cometa_zone.otk_buckets[b];
              i;
              i = ngx_cometa_otk(i)->next, n++)
         {
-            if (i > head->keys_carved || seen[i]
-                || ngx_cometa_keys_bucket(ngx_cometa_otk(i)->key)
-                   != &ngx_cometa_zone.keys_buckets[b])
+            if (i > head->otk_carved || seen[i]
+                || ngx_cometa_otk_bucket(ngx_cometa_otk(i)->key)
+                   != &ngx_cometa_zone.otk_buckets[b])
             {
                 return 0;
             }
@@ -214,12 +214,12 @@ whole(void)
         }
     }
 
-    if (n != head->keys_carved) {
+    if (n != head->otk_carved) {
         return 0;
     }
 
     for (app = 0; app < head->apps; app++) {
-        a = &ngx_cometa_zone.keys_apps[app];
+        a = &ngx_cometa_zone.otk_apps[app];
         before = 0;
         n = 0;
 
@@ -329,8 +329,8 @@ test_full(void)
     }
 
     ok(bad == 0 && whole(), "the youngest of each application are good");
-    ok(ngx_cometa_keys_dropped(0) > 0, "%d of one were dropped unused",
-       (int) ngx_cometa_keys_dropped(0));
+    ok(ngx_cometa_otk_dropped(0) > 0, "%d of one were dropped unused",
+       (int) ngx_cometa_otk_dropped(0));
 
     test_us += 1000000;
 
@@ -351,13 +351,13 @@ prepare(void)
     uint64_t   hash;
     int        i;
 
-    (void) ngx_cometa_keys_issue(1, 7, 1000, last);
+    (void) ngx_cometa_otk_issue(1, 7, 1000, last);
 
     for (i = 0; i < 3; i++) {
-        (void) ngx_cometa_keys_issue(2, 7, 1000, last);
+        (void) ngx_cometa_otk_issue(2, 7, 1000, last);
     }
 
-    (void) ngx_cometa_keys_find(&hex, 0, &app, &hash);
+    (void) ngx_cometa_otk_find(&hex, 0, &app, &hash);
 }
 
 
@@ -375,7 +375,7 @@ prepare_share(void)
     int  i;
 
     for (i = 0; i < KEYS / 4; i++) {
-        (void) ngx_cometa_keys_issue(2, 7, 1000, last);
+        (void) ngx_cometa_otk_issue(2, 7, 1000, last);
     }
 }
 
@@ -385,7 +385,7 @@ operate_issue(void)
 {
     u_char  hex[HEX + 1];
 
-    (void) ngx_cometa_keys_issue(2, 7, 1000, hex);
+    (void) ngx_cometa_otk_issue(2, 7, 1000, hex);
 }
 
 
@@ -396,7 +396,7 @@ operate_take(void)
     uint32_t   app;
     uint64_t   hash;
 
-    (void) ngx_cometa_keys_find(&hex, 1, &app, &hash);
+    (void) ngx_cometa_otk_find(&hex, 1, &app, &hash);
 }
 
 
@@ -425,7 +425,7 @@ deaths(const char *name, void (*prepared)(void), void (*operation)(void))
 
         /* all keys or none: those of who died inside are void */
 
-        if (ngx_cometa_zone.head->keys_carved == 0) {
+        if (ngx_cometa_zone.head->otk_carved == 0) {
             for (i = 0; i < issued; i++) {
                 model[i].held = 0;
             }

@@ -5,11 +5,11 @@
  * worker. The client hears nothing before it has arrived: no event is missed.
  */
 
-#ifndef _NGX_COMETA_MOVE_H_INCLUDED_
-#define _NGX_COMETA_MOVE_H_INCLUDED_
+#ifndef _NGX_COMETA_WS_MOVE_H_INCLUDED_
+#define _NGX_COMETA_WS_MOVE_H_INCLUDED_
 
 
-#include "ngx_cometa_handover.h"
+#include "ngx_cometa_fdpass.h"
 #include "ngx_cometa_http.h"
 #include "ngx_cometa_registry.h"
 
@@ -18,25 +18,25 @@
  * Whether the socket that the request opens should move to that place, and
  * can.
  */
-ngx_uint_t ngx_cometa_move_wanted(ngx_http_request_t *r,
+ngx_uint_t ngx_cometa_ws_move_wanted(ngx_http_request_t *r,
     ngx_cometa_place_t *place);
 
 /* Instead of a socket for ctx->adoptee. NULL: no memory. */
-void *ngx_cometa_move_begin(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
+void *ngx_cometa_ws_move_begin(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
     ngx_cometa_place_t *place);
 
 /* From now on the answer is kept in ctx->adoptee, not written. */
-void ngx_cometa_move_keep(ngx_connection_t *c);
+void ngx_cometa_ws_move_keep(ngx_connection_t *c);
 
 /* As ngx_cometa_adopt() wants it. A socket that cannot move opens here. */
-void ngx_cometa_move_adopted(ngx_connection_t *c, void *move, u_char *rest,
+void ngx_cometa_ws_move_adopted(ngx_connection_t *c, void *move, u_char *rest,
     size_t len);
 
 /* Instead of that, if the request ends before. */
-void ngx_cometa_move_discard(void *move);
+void ngx_cometa_ws_move_discard(void *move);
 
 /* Opens a socket that was handed over to this worker. */
-void ngx_cometa_move_arrived(ngx_connection_t *c, u_char *data, size_t len);
+void ngx_cometa_ws_move_arrived(ngx_connection_t *c, u_char *data, size_t len);
 
 
-#endif /* _NGX_COMETA_MOVE_H_INCLUDED_ */
+#endif /* _NGX_COMETA_WS_MOVE_H_INCLUDED_ */

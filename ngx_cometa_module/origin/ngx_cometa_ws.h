@@ -4,15 +4,15 @@
  * calls out; replies and events in, frames out.
  */
 
-#ifndef _NGX_COMETA_SOCKET_H_INCLUDED_
-#define _NGX_COMETA_SOCKET_H_INCLUDED_
+#ifndef _NGX_COMETA_WS_H_INCLUDED_
+#define _NGX_COMETA_WS_H_INCLUDED_
 
 
 #include "ngx_cometa_call.h"
 #include "cometa_ws.h"
 
 
-typedef struct ngx_cometa_socket_s  ngx_cometa_socket_t;
+typedef struct ngx_cometa_ws_s  ngx_cometa_ws_t;
 
 
 /*
@@ -35,41 +35,41 @@ typedef struct {
     ngx_event_t           timer;
     ngx_log_t            *error_log;
     ngx_log_t             log;              /* shared by the connections */
-} ngx_cometa_socket_conf_t;
+} ngx_cometa_ws_conf_t;
 
 
 /* In the configuration phase, when the times of *conf are set. */
-void ngx_cometa_socket_conf_init(ngx_cometa_socket_conf_t *conf,
+void ngx_cometa_ws_conf_init(ngx_cometa_ws_conf_t *conf,
     ngx_log_t *log);
 
 /* At the start of a worker. */
-ngx_int_t ngx_cometa_socket_start(ngx_cycle_t *cycle);
+ngx_int_t ngx_cometa_ws_start(ngx_cycle_t *cycle);
 
 /*
  * A socket without a connection yet; the key is copied. NULL: no memory.
  * From now on it is counted and hears of its device.
  */
-ngx_cometa_socket_t *ngx_cometa_socket_create(ngx_cometa_socket_conf_t *conf,
+ngx_cometa_ws_t *ngx_cometa_ws_create(ngx_cometa_ws_conf_t *conf,
     ngx_cometa_key_t *key);
 
 /* Undoes it for a socket that will not be opened. */
-void ngx_cometa_socket_discard(ngx_cometa_socket_t *s);
+void ngx_cometa_ws_discard(ngx_cometa_ws_t *s);
 
 /* Bytes to be written first of all, once it opens. NGX_ERROR: no memory. */
-ngx_int_t ngx_cometa_socket_say(ngx_cometa_socket_t *s, u_char *data,
+ngx_int_t ngx_cometa_ws_say(ngx_cometa_ws_t *s, u_char *data,
     size_t len);
 
 /* Takes the connection over, as ngx_cometa_device_open() does. */
-void ngx_cometa_socket_open(ngx_cometa_socket_t *s, ngx_connection_t *c,
+void ngx_cometa_ws_open(ngx_cometa_ws_t *s, ngx_connection_t *c,
     u_char *data, size_t len);
 
 /* Mail to workers with an interest in a device: EVENT, ONLINE. */
-void ngx_cometa_socket_deliver(ngx_cometa_mail_t *mail, u_char *body,
+void ngx_cometa_ws_deliver(ngx_cometa_mail_t *mail, u_char *body,
     size_t len);
 
 /* Closes up to n sockets as going away; returns how many are left. */
-ngx_uint_t ngx_cometa_socket_release(ngx_uint_t n);
-ngx_uint_t ngx_cometa_socket_count(void);
+ngx_uint_t ngx_cometa_ws_release(ngx_uint_t n);
+ngx_uint_t ngx_cometa_ws_count(void);
 
 
-#endif /* _NGX_COMETA_SOCKET_H_INCLUDED_ */
+#endif /* _NGX_COMETA_WS_H_INCLUDED_ */
