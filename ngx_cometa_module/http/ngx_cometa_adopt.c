@@ -6,6 +6,7 @@
  */
 
 #include "ngx_cometa_adopt.h"
+#include "ngx_cometa_compat.h"
 #include "ngx_cometa_fdpass.h"
 
 

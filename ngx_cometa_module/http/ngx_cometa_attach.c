@@ -6,9 +6,17 @@
  * waits.
  */
 
+#include "ngx_cometa.h"
 #include "ngx_cometa_adopt.h"
-#include "ngx_cometa_interest.h"
+#include "ngx_cometa_http.h"
+#include "ngx_cometa_call.h"
+#include "ngx_cometa_device.h"
 #include "ngx_cometa_queue.h"
+#include "ngx_cometa_interest.h"
+#include "ngx_cometa_mail.h"
+#include "ngx_cometa_mailbox.h"
+#include "ngx_cometa_registry.h"
+#include "ngx_cometa_zone.h"
 
 
 #define NGX_COMETA_CONTINUE  "HTTP/1.1 100 Continue" CRLF CRLF

@@ -5,7 +5,9 @@
  */
 
 #include "ngx_cometa_http.h"
+#include "ngx_cometa.h"
 #include "ngx_cometa_error.h"
+#include "ngx_cometa_zone.h"
 #include "cometa_header.h"
 
 #include <openssl/crypto.h>

@@ -8,11 +8,12 @@
 #define _NGX_COMETA_HTTP_H_INCLUDED_
 
 
+#include "ngx_cometa.h"
+#include "ngx_cometa_compat.h"
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_device.h"
-#include "ngx_cometa_ws.h"
 #include "ngx_cometa_webhook.h"
-#include "ngx_cometa_compat.h"
+#include "ngx_cometa_ws.h"
 
 
 /* The handlers that a location may have; several may stand together. */

@@ -4,7 +4,12 @@
  * the reply of the device.
  */
 
+#include "ngx_cometa.h"
 #include "ngx_cometa_http.h"
+#include "ngx_cometa_call.h"
+#include "ngx_cometa_app.h"
+#include "ngx_cometa_stats.h"
+#include "ngx_cometa_zone.h"
 #include "cometa_header.h"
 
 

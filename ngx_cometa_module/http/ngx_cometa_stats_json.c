@@ -4,8 +4,14 @@
  * device (its owner tells) and the figures of an application.
  */
 
+#include "ngx_cometa.h"
 #include "ngx_cometa_http.h"
+#include "ngx_cometa_call.h"
+#include "ngx_cometa_app.h"
 #include "ngx_cometa_otk.h"
+#include "ngx_cometa_stats.h"
+#include "ngx_cometa_zone.h"
+#include "cometa_histogram.h"
 
 
 #define NGX_COMETA_QUERY_TIMEOUT  5000          /* ms, for an owner's answer */

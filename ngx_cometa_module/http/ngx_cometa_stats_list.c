@@ -5,7 +5,12 @@
  * read, in no order; a page of it is picked from all and sent in order.
  */
 
+#include "ngx_cometa.h"
 #include "ngx_cometa_http.h"
+#include "ngx_cometa_app.h"
+#include "ngx_cometa_registry.h"
+#include "ngx_cometa_stats.h"
+#include "ngx_cometa_zone.h"
 #include "cometa_header.h"
 
 

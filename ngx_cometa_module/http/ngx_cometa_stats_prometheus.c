@@ -4,8 +4,13 @@
  * never by device.
  */
 
+#include "ngx_cometa.h"
 #include "ngx_cometa_http.h"
+#include "ngx_cometa_app.h"
 #include "ngx_cometa_error.h"
+#include "ngx_cometa_stats.h"
+#include "ngx_cometa_zone.h"
+#include "cometa_ring.h"
 
 
 #define NGX_COMETA_LINE  192            /* bytes of a line, name and labels */

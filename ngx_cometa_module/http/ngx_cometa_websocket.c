@@ -4,9 +4,17 @@
  * that opens the socket with it.
  */
 
+#include "ngx_cometa.h"
+#include "ngx_cometa_compat.h"
 #include "ngx_cometa_adopt.h"
-#include "ngx_cometa_otk.h"
+#include "ngx_cometa_http.h"
 #include "ngx_cometa_ws_move.h"
+#include "ngx_cometa_ws.h"
+#include "ngx_cometa_app.h"
+#include "ngx_cometa_otk.h"
+#include "ngx_cometa_registry.h"
+#include "ngx_cometa_stats.h"
+#include "ngx_cometa_zone.h"
 
 #include <ngx_sha1.h>
 

@@ -7,6 +7,10 @@
  */
 
 #include "ngx_cometa_ws_move.h"
+#include "ngx_cometa.h"
+#include "ngx_cometa_compat.h"
+#include "ngx_cometa_ws.h"
+#include "ngx_cometa_zone.h"
 
 
 #define NGX_COMETA_WS_MOVE_ANSWER  512     /* bytes; grows when it is longer */

@@ -13,6 +13,7 @@
  */
 
 #include "ngx_cometa_backlog.h"
+#include "cometa_ring.h"
 
 
 #ifndef NGX_COMETA_BACKLOG_EVENTS           /* unit tests have less */

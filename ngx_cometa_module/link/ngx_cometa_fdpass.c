@@ -6,8 +6,9 @@
  */
 
 #include "ngx_cometa_fdpass.h"
-#include "ngx_cometa_channel.h"
 #include "ngx_cometa_compat.h"
+#include "ngx_cometa_channel.h"
+#include "ngx_cometa_zone.h"
 
 #include <sys/socket.h>
 

@@ -7,6 +7,8 @@
  */
 
 #include "ngx_cometa_interest.h"
+#include "ngx_cometa_mail.h"
+#include "ngx_cometa_zone.h"
 
 
 static uint64_t *ngx_cometa_interest_row(uint64_t hash);

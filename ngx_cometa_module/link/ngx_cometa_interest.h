@@ -9,6 +9,7 @@
 #define _NGX_COMETA_INTEREST_H_INCLUDED_
 
 
+#include "ngx_cometa_mail.h"
 #include "ngx_cometa_mailbox.h"
 
 

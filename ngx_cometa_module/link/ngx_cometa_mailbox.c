@@ -12,9 +12,11 @@
  */
 
 #include "ngx_cometa_mailbox.h"
+#include "ngx_cometa_turn.h"
 #include "ngx_cometa_backlog.h"
 #include "ngx_cometa_channel.h"
-#include "ngx_cometa_turn.h"
+#include "ngx_cometa_zone.h"
+#include "cometa_ring.h"
 
 
 #define NGX_COMETA_MAIL_BATCH      512          /* messages of one turn */

@@ -5,8 +5,12 @@
  */
 
 #include "ngx_cometa_conf.h"
-#include "ngx_cometa_drain.h"
 #include "ngx_cometa_check.h"
+#include "ngx_cometa_drain.h"
+#include "ngx_cometa_device.h"
+#include "ngx_cometa_webhook.h"
+#include "ngx_cometa_ws.h"
+#include "ngx_cometa_zone.h"
 
 
 static char *ngx_cometa_check_loc_conf(ngx_conf_t *cf, ngx_cometa_loc_conf_t

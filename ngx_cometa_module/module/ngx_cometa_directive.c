@@ -6,6 +6,10 @@
 
 #include "ngx_cometa_conf.h"
 #include "ngx_cometa_drain.h"
+#include "ngx_cometa_http.h"
+#include "ngx_cometa_slot.h"
+#include "ngx_cometa_zone.h"
+#include "cometa_flap.h"
 
 
 #define NGX_COMETA_ZONE_MAX  ((off_t) 1 << 40)

@@ -6,11 +6,22 @@
 
 #include "ngx_cometa_process.h"
 #include "ngx_cometa_drain.h"
-#include "ngx_cometa_notify.h"
-#include "ngx_cometa_interest.h"
-#include "ngx_cometa_ws_move.h"
-#include "ngx_cometa_webhook.h"
 #include "ngx_cometa_turn.h"
+#include "ngx_cometa_ws_move.h"
+#include "ngx_cometa_call.h"
+#include "ngx_cometa_device.h"
+#include "ngx_cometa_notify.h"
+#include "ngx_cometa_queue.h"
+#include "ngx_cometa_webhook.h"
+#include "ngx_cometa_ws.h"
+#include "ngx_cometa_fdpass.h"
+#include "ngx_cometa_interest.h"
+#include "ngx_cometa_mail.h"
+#include "ngx_cometa_mailbox.h"
+#include "ngx_cometa_app.h"
+#include "ngx_cometa_slot.h"
+#include "ngx_cometa_stats.h"
+#include "ngx_cometa_zone.h"
 
 
 #define NGX_COMETA_JOIN_WAIT    5000    /* ms, between tries for a slot */

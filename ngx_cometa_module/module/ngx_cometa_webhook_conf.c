@@ -4,6 +4,9 @@
  */
 
 #include "ngx_cometa_conf.h"
+#include "ngx_cometa_http.h"
+#include "ngx_cometa_share.h"
+#include "ngx_cometa_webhook.h"
 
 
 #define NGX_COMETA_WEBHOOK_MAX_TIME  86400000   /* ms */

@@ -14,7 +14,12 @@
  */
 
 #include "ngx_cometa_call.h"
+#include "ngx_cometa.h"
 #include "ngx_cometa_interest.h"
+#include "ngx_cometa_mail.h"
+#include "ngx_cometa_slot.h"
+#include "ngx_cometa_stats.h"
+#include "ngx_cometa_zone.h"
 
 
 #define NGX_COMETA_CALL_CHUNK  64

@@ -8,9 +8,11 @@
 #define _NGX_COMETA_CALL_H_INCLUDED_
 
 
-#include "ngx_cometa_registry.h"
+#include "ngx_cometa.h"
+#include "ngx_cometa_mail.h"
 #include "ngx_cometa_mailbox.h"
 #include "ngx_cometa_app.h"
+#include "ngx_cometa_registry.h"
 
 
 

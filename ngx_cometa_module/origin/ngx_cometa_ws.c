@@ -4,9 +4,17 @@
  * device, is pinged when nothing is heard of it, and is closed with a word.
  */
 
+#include "ngx_cometa_ws.h"
+#include "ngx_cometa.h"
+#include "ngx_cometa_compat.h"
 #include "ngx_cometa_ws_io.h"
 #include "ngx_cometa_interest.h"
-#include "ngx_cometa_compat.h"
+#include "ngx_cometa_mail.h"
+#include "ngx_cometa_mailbox.h"
+#include "ngx_cometa_app.h"
+#include "ngx_cometa_registry.h"
+#include "ngx_cometa_stats.h"
+#include "ngx_cometa_zone.h"
 
 
 #define NGX_COMETA_WS_TABLE    4096     /* queues, by hash of the key */

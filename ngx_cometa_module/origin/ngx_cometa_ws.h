@@ -8,7 +8,9 @@
 #define _NGX_COMETA_WS_H_INCLUDED_
 
 
+#include "ngx_cometa.h"
 #include "ngx_cometa_call.h"
+#include "ngx_cometa_mail.h"
 #include "cometa_ws.h"
 
 

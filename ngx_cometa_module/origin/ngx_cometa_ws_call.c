@@ -4,9 +4,16 @@
  * instead, is said in the order of the messages.
  */
 
-#include "ngx_cometa_ws_io.h"
-#include "ngx_cometa_error.h"
+#include "ngx_cometa.h"
 #include "ngx_cometa_turn.h"
+#include "ngx_cometa_call.h"
+#include "ngx_cometa_ws.h"
+#include "ngx_cometa_ws_io.h"
+#include "ngx_cometa_app.h"
+#include "ngx_cometa_error.h"
+#include "ngx_cometa_stats.h"
+#include "ngx_cometa_zone.h"
+#include "cometa_ws.h"
 
 
 #define NGX_COMETA_WS_CALLS    1024     /* outstanding on one socket */

@@ -7,6 +7,7 @@
 #include "ngx_cometa_compat.h"
 #include "ngx_cometa_drain.h"
 #include "ngx_cometa_turn.h"
+#include "cometa_ws.h"
 
 
 #define NGX_COMETA_WS_READ     65536

@@ -10,7 +10,9 @@
 #define _NGX_COMETA_WS_IO_H_INCLUDED_
 
 
+#include "ngx_cometa.h"
 #include "ngx_cometa_ws.h"
+#include "cometa_ws.h"
 
 
 #define NGX_COMETA_CLOSE_NORMAL    1000

@@ -7,9 +7,12 @@
  * the replies to half of them, for a few milliseconds at most.
  */
 
-#include "ngx_cometa_ws_io.h"
 #include "ngx_cometa_compat.h"
 #include "ngx_cometa_turn.h"
+#include "ngx_cometa_ws.h"
+#include "ngx_cometa_ws_io.h"
+#include "ngx_cometa_stats.h"
+#include "cometa_ws.h"
 
 
 #define NGX_COMETA_WS_FLUSHES  128      /* in one turn */

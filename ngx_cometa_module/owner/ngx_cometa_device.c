@@ -4,9 +4,14 @@
  * the zone that are touched here are the device's record and counters.
  */
 
+#include "ngx_cometa_device.h"
+#include "ngx_cometa.h"
+#include "ngx_cometa_compat.h"
 #include "ngx_cometa_device_io.h"
 #include "ngx_cometa_error.h"
-#include "ngx_cometa_compat.h"
+#include "ngx_cometa_slot.h"
+#include "ngx_cometa_stats.h"
+#include "ngx_cometa_zone.h"
 #include "cometa_ws.h"
 
 

@@ -10,8 +10,9 @@
 #define _NGX_COMETA_DEVICE_H_INCLUDED_
 
 
-#include "ngx_cometa_registry.h"
+#include "ngx_cometa.h"
 #include "ngx_cometa_app.h"
+#include "ngx_cometa_registry.h"
 #include "cometa_chunk.h"
 
 

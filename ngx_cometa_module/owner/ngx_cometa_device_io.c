@@ -5,9 +5,14 @@
  */
 
 #include "ngx_cometa_device_io.h"
+#include "ngx_cometa.h"
 #include "ngx_cometa_compat.h"
 #include "ngx_cometa_drain.h"
 #include "ngx_cometa_turn.h"
+#include "ngx_cometa_stats.h"
+#include "ngx_cometa_zone.h"
+#include "cometa_chunk.h"
+#include "cometa_ring.h"
 
 
 #define NGX_COMETA_READ_SIZE     65536

@@ -5,6 +5,8 @@
  * of its connection adds the client, the name of the device and its session.
  */
 
+#include "ngx_cometa.h"
+#include "ngx_cometa_device.h"
 #include "ngx_cometa_device_io.h"
 #include "ngx_cometa_error.h"
 

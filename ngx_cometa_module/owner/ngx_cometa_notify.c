@@ -4,10 +4,16 @@
  */
 
 #include "ngx_cometa_notify.h"
-#include "ngx_cometa_error.h"
-#include "ngx_cometa_interest.h"
+#include "ngx_cometa.h"
 #include "ngx_cometa_turn.h"
+#include "ngx_cometa_device.h"
 #include "ngx_cometa_webhook.h"
+#include "ngx_cometa_interest.h"
+#include "ngx_cometa_mail.h"
+#include "ngx_cometa_error.h"
+#include "ngx_cometa_registry.h"
+#include "ngx_cometa_stats.h"
+#include "ngx_cometa_zone.h"
 
 
 static void ngx_cometa_notify_data(ngx_cometa_device_t *dev, u_char *data,

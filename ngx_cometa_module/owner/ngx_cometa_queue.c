@@ -11,6 +11,11 @@
  */
 
 #include "ngx_cometa_queue.h"
+#include "ngx_cometa.h"
+#include "ngx_cometa_mail.h"
+#include "ngx_cometa_slot.h"
+#include "ngx_cometa_stats.h"
+#include "ngx_cometa_zone.h"
 
 
 #define NGX_COMETA_QUEUE_HOLD  20        /* ms, after a takeover */

@@ -20,6 +20,7 @@
 #include "ngx_cometa_webhook_queue.h"
 #include "ngx_cometa_webhook_report.h"
 #include "ngx_cometa_webhook_request.h"
+#include "ngx_cometa_stats.h"
 
 
 /*

@@ -12,7 +12,13 @@
  */
 
 #include "ngx_cometa_webhook_queue.h"
+#include "ngx_cometa.h"
+#include "ngx_cometa_device.h"
+#include "ngx_cometa_share.h"
 #include "ngx_cometa_webhook_report.h"
+#include "ngx_cometa_registry.h"
+#include "ngx_cometa_stats.h"
+#include "ngx_cometa_zone.h"
 
 
 #define NGX_COMETA_LANES_TABLE    4096

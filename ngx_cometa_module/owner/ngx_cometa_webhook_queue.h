@@ -14,6 +14,9 @@
 #define _NGX_COMETA_WEBHOOK_QUEUE_H_INCLUDED_
 
 
+#include "ngx_cometa.h"
+#include "ngx_cometa_device.h"
+#include "ngx_cometa_share.h"
 #include "ngx_cometa_webhook.h"
 
 

@@ -8,6 +8,8 @@
  */
 
 #include "ngx_cometa_webhook_report.h"
+#include "ngx_cometa_webhook.h"
+#include "ngx_cometa_stats.h"
 
 
 #define NGX_COMETA_REPORT_WAIT      1000    /* ms */

@@ -8,6 +8,7 @@
 #define _NGX_COMETA_WEBHOOK_REPORT_H_INCLUDED_
 
 
+#include "ngx_cometa_webhook.h"
 #include "ngx_cometa_webhook_queue.h"
 
 

@@ -10,6 +10,7 @@
  */
 
 #include "ngx_cometa_webhook_request.h"
+#include "ngx_cometa_webhook.h"
 #include "ngx_cometa_webhook_message.h"
 
 

@@ -18,6 +18,9 @@
  */
 
 #include "ngx_cometa_app.h"
+#include "ngx_cometa.h"
+#include "ngx_cometa_slot.h"
+#include "ngx_cometa_zone.h"
 
 
 #define NGX_COMETA_APP_LOOK  256        /* places looked at for a free one */

@@ -10,6 +10,7 @@
 
 
 #include "ngx_cometa_stats.h"
+#include "ngx_cometa_zone.h"
 
 
 /* At the start of a worker. */

@@ -6,6 +6,7 @@
  */
 
 #include "ngx_cometa_otk.h"
+#include "ngx_cometa.h"
 
 #include <openssl/crypto.h>
 #include <openssl/rand.h>

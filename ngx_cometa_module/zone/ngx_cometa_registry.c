@@ -6,7 +6,11 @@
  */
 
 #include "ngx_cometa_registry.h"
+#include "ngx_cometa.h"
 #include "ngx_cometa_app.h"
+#include "ngx_cometa_stats.h"
+#include "ngx_cometa_zone.h"
+#include "cometa_flap.h"
 
 
 #define NGX_COMETA_CARVE       32       /* records a shard takes at once */

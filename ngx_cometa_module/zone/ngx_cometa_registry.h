@@ -9,6 +9,7 @@
 #define _NGX_COMETA_REGISTRY_H_INCLUDED_
 
 
+#include "ngx_cometa.h"
 #include "ngx_cometa_slot.h"
 
 

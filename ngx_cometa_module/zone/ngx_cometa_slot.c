@@ -7,6 +7,7 @@
  */
 
 #include "ngx_cometa_slot.h"
+#include "cometa_ring.h"
 
 #include <sys/eventfd.h>
 #include <sys/mman.h>

@@ -5,6 +5,9 @@
  */
 
 #include "ngx_cometa_stats.h"
+#include "ngx_cometa.h"
+#include "ngx_cometa_zone.h"
+#include "cometa_histogram.h"
 
 #include <math.h>
 

@@ -11,6 +11,8 @@
 
 
 #include "ngx_cometa_slot.h"
+#include "ngx_cometa_zone.h"
+#include "cometa_histogram.h"
 
 
 /* Of this process, for an application by its index. */
