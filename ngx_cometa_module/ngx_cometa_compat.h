@@ -112,8 +112,9 @@ ngx_cometa_connection_recv(ngx_connection_t *c, u_char *data, size_t size)
 
 /*
  * Makes a connection that has lost its request independent of all that its
- * pool held: `data` is its owner, `addr` a place for its address, `log` one
- * that lives as long. Returns the length of the address.
+ * pool held: `data` is its owner, `addr` a place for its address (NULL: its
+ * owner has that), `log` one that lives as long. Returns the length of the
+ * address.
  */
 
 static ngx_inline socklen_t
@@ -122,14 +123,18 @@ ngx_cometa_connection_detach(ngx_connection_t *c, void *data, u_char *addr,
 {
     socklen_t  len;
 
+    static struct sockaddr  none;       /* AF_UNSPEC */
+
     /* the path of a unix socket's client is empty as a rule: not kept */
 
-    len = (c->sockaddr->sa_family == AF_UNIX)
+    len = (addr == NULL || c->sockaddr->sa_family == AF_UNIX)
           ? sizeof(sa_family_t) : ngx_min(c->socklen, (socklen_t) size);
 
-    ngx_memcpy(addr, c->sockaddr, len);
+    if (addr) {
+        ngx_memcpy(addr, c->sockaddr, len);
+    }
 
-    c->sockaddr = (struct sockaddr *) addr;
+    c->sockaddr = addr ? (struct sockaddr *) addr : &none;
     c->socklen = len;
     c->data = data;
     c->log = log;

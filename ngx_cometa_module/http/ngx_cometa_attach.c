@@ -7,10 +7,13 @@
  */
 
 #include "ngx_cometa.h"
+#include "ngx_cometa_address.h"
 #include "ngx_cometa_adopt.h"
 #include "ngx_cometa_http.h"
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_device.h"
+#include "ngx_cometa_device_card.h"
+#include "ngx_cometa_device_state.h"
 #include "ngx_cometa_queue.h"
 #include "ngx_cometa_interest.h"
 #include "ngx_cometa_mail.h"
@@ -38,8 +41,6 @@ static ngx_cometa_device_t *ngx_cometa_attach_device(ngx_http_request_t *r);
 static void ngx_cometa_attach_tell(ngx_http_request_t *r,
     ngx_cometa_place_t *old, ngx_uint_t wait);
 static void ngx_cometa_attach_full(ngx_http_request_t *r);
-static void ngx_cometa_attach_address(ngx_http_request_t *r,
-    ngx_cometa_device_t *dev);
 static ngx_int_t ngx_cometa_attach_info(ngx_http_request_t *r,
     ngx_cometa_device_t *dev);
 static ngx_int_t ngx_cometa_attach_answer(ngx_http_request_t *r);
@@ -361,9 +362,9 @@ ngx_cometa_attach_device(ngx_http_request_t *r)
         return NULL;
     }
 
-    dev->sdk = !r->headers_in.chunked;
+    dev->state.sdk = !r->headers_in.chunked;
 
-    ngx_cometa_attach_address(r, dev);
+    ngx_cometa_address_set(&dev->state.address, r->connection->sockaddr);
 
     if (ngx_cometa_attach_info(r, dev) != NGX_OK) {
         ngx_cometa_device_discard(dev);
@@ -371,27 +372,6 @@ ngx_cometa_attach_device(ngx_http_request_t *r)
     }
 
     return dev;
-}
-
-
-/*
- * The log needs it as soon as the device can be found. Of the client of a unix
- * socket the path, which is empty as a rule, is not kept.
- */
-
-static void
-ngx_cometa_attach_address(ngx_http_request_t *r, ngx_cometa_device_t *dev)
-{
-    size_t             len;
-    ngx_connection_t  *c;
-
-    c = r->connection;
-
-    len = (c->sockaddr->sa_family == AF_UNIX) ? sizeof(sa_family_t)
-                                              : (size_t) c->socklen;
-
-    dev->addr_len = ngx_min(len, sizeof(dev->addr));
-    ngx_memcpy(dev->addr, c->sockaddr, dev->addr_len);
 }
 
 
@@ -432,7 +412,7 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
         return NGX_COMETA_ZONE_FULL;
     }
 
-    ctx->session = dev->session;
+    ctx->session = dev->state.session;
     ctx->placed = 1;
 
     if (old.session) {
@@ -508,12 +488,11 @@ ngx_cometa_attach_full(ngx_http_request_t *r)
 static ngx_int_t
 ngx_cometa_attach_info(ngx_http_request_t *r, ngx_cometa_device_t *dev)
 {
-    size_t      len;
     ngx_str_t   info, *value;
 
     ngx_str_null(&info);
 
-    if (dev->sdk) {
+    if (dev->state.sdk) {
         info = ((ngx_cometa_ctx_t *)
                 ngx_http_get_module_ctx(r, ngx_http_cometa_module))->info;
 
@@ -529,24 +508,7 @@ ngx_cometa_attach_info(ngx_http_request_t *r, ngx_cometa_device_t *dev)
         }
     }
 
-    if (info.len == 0) {
-        return NGX_OK;
-    }
-
-    len = ngx_min(info.len, NGX_COMETA_INFO_MAX);
-
-    /* outside of any pool: it stays as long as the device */
-
-    dev->info = ngx_alloc(2 + len, r->connection->log);
-    if (dev->info == NULL) {
-        return NGX_ERROR;
-    }
-
-    dev->info[0] = len & 0xff;
-    dev->info[1] = len >> 8;
-    ngx_memcpy(dev->info + 2, info.data, len);
-
-    return NGX_OK;
+    return ngx_cometa_device_info(dev, &info);
 }
 
 

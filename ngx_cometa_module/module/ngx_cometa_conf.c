@@ -8,6 +8,7 @@
 #include "ngx_cometa_check.h"
 #include "ngx_cometa_drain.h"
 #include "ngx_cometa_device.h"
+#include "ngx_cometa_device_state.h"
 #include "ngx_cometa_webhook.h"
 #include "ngx_cometa_ws.h"
 #include "ngx_cometa_zone.h"

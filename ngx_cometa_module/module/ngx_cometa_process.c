@@ -10,6 +10,7 @@
 #include "ngx_cometa_ws_move.h"
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_device.h"
+#include "ngx_cometa_device_table.h"
 #include "ngx_cometa_notify.h"
 #include "ngx_cometa_queue.h"
 #include "ngx_cometa_webhook.h"

@@ -1,14 +1,14 @@
 
 /*
- * The connection of a device: reads chunks and hands messages up, writes
- * chunks and keeps what the socket does not take.
+ * Reads chunks and hands messages up, writes chunks. State: two buffers of
+ * this process, and what is kept with each device.
  */
 
 #include "ngx_cometa_device_io.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_compat.h"
-#include "ngx_cometa_drain.h"
 #include "ngx_cometa_turn.h"
+#include "ngx_cometa_device_state.h"
 #include "ngx_cometa_stats.h"
 #include "ngx_cometa_zone.h"
 #include "cometa_chunk.h"
@@ -17,33 +17,48 @@
 
 #define NGX_COMETA_READ_SIZE     65536
 #define NGX_COMETA_READ_PORTION  16384  /* beyond a chunk that is begun */
-#define NGX_COMETA_DEVICE_TURNS  1024   /* then it is spoken to all the same */
+
+
+struct ngx_cometa_unsent_s {
+    uint32_t                   pos;
+    uint32_t                   len;
+    u_char                     data[1];
+};
 
 
 static size_t ngx_cometa_device_portion(ngx_cometa_device_t *dev);
 static void ngx_cometa_device_resume(ngx_cometa_device_t *dev);
-static void ngx_cometa_device_parse(ngx_cometa_device_t *dev, u_char *data,
+static void ngx_cometa_device_decode(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
+static void ngx_cometa_device_malformed(ngx_cometa_device_t *dev, int rc);
+static ngx_cometa_unread_t *ngx_cometa_device_unread(
+    ngx_cometa_device_t *dev);
 static void ngx_cometa_device_put_off(ngx_cometa_device_t *dev,
     const u_char *data, size_t len);
+static ngx_int_t ngx_cometa_device_begin(ngx_cometa_device_t *dev);
 static ngx_int_t ngx_cometa_device_keep(ngx_cometa_device_t *dev,
     const u_char *data, size_t len);
-static void ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data,
-    size_t len);
+static void ngx_cometa_device_complete(ngx_cometa_device_t *dev);
+static void ngx_cometa_device_forget(ngx_cometa_device_t *dev);
 static ngx_int_t ngx_cometa_device_send(ngx_cometa_device_t *dev,
     u_char *data, size_t len);
 
 
 /* One of each is enough: a worker reads or writes one device at a time. */
 
-static u_char                *ngx_cometa_read_buffer;
-static u_char                *ngx_cometa_write_buffer;
+static u_char                        *ngx_cometa_read_buffer;
+static u_char                        *ngx_cometa_write_buffer;
+
+static ngx_cometa_device_message_pt   ngx_cometa_device_message_handler;
 
 
 ngx_int_t
-ngx_cometa_device_start(ngx_cycle_t *cycle)
+ngx_cometa_device_io_start(ngx_cycle_t *cycle,
+    ngx_cometa_device_message_pt message)
 {
     size_t  max;
+
+    ngx_cometa_device_message_handler = message;
 
     /* workers of a newer configuration may send longer messages than ours */
 
@@ -62,36 +77,8 @@ ngx_cometa_device_start(ngx_cycle_t *cycle)
 }
 
 
-void
-ngx_cometa_device_read_handler(ngx_event_t *rev)
-{
-    ngx_connection_t     *c;
-    ngx_cometa_device_t  *dev;
-
-    c = rev->data;
-    dev = c->data;
-
-    ngx_cometa_device_log(dev);
-
-    if (c->close) {
-        /* worker_shutdown_timeout: it goes when its turn comes */
-        c->close = 0;
-        c->error = 0;
-        ngx_cometa_drain_overdue();
-        return;
-    }
-
-    if (rev->posted) {
-        /* it stands in line for its next turn */
-        return;
-    }
-
-    ngx_cometa_device_read(dev, NULL, 0);
-}
-
-
-void
-ngx_cometa_device_read(ngx_cometa_device_t *dev, u_char *data, size_t len)
+ngx_int_t
+ngx_cometa_device_io_read(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
     ssize_t            n;
     ngx_uint_t         more;
@@ -102,10 +89,8 @@ ngx_cometa_device_read(ngx_cometa_device_t *dev, u_char *data, size_t len)
 
     ngx_cometa_turn_begin();
 
-    dev->reading = 1;
-
     if (len) {
-        ngx_cometa_device_parse(dev, data, len);
+        ngx_cometa_device_decode(dev, data, len);
 
     } else {
         ngx_cometa_device_resume(dev);
@@ -122,57 +107,37 @@ ngx_cometa_device_read(ngx_cometa_device_t *dev, u_char *data, size_t len)
 
         if (n == 0 || n == NGX_ERROR) {
             c->error = (n == NGX_ERROR);
-            ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
+            ngx_cometa_device_mark(dev, NGX_COMETA_DISCONNECTED);
             break;
         }
 
-        ngx_cometa_device_parse(dev, ngx_cometa_read_buffer, n);
+        ngx_cometa_device_decode(dev, ngx_cometa_read_buffer, n);
         ngx_cometa_work += ngx_cometa_work_bytes(n);
 
-        more = (c->read->ready || dev->rest);
+        more = (c->read->ready || (dev->unread && dev->unread->rest));
     }
 
-    dev->reading = 0;
-
     if (!dev->closing && ngx_handle_read_event(c->read, 0) != NGX_OK) {
-        ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
-        return;
+        ngx_cometa_device_mark(dev, NGX_COMETA_DISCONNECTED);
     }
 
     if (dev->closing) {
-        ngx_cometa_device_finish(dev);
-        return;
+        return NGX_ERROR;
     }
 
-    if (more) {
-        ngx_cometa_turn_again(c->read);
-
-        /* one that never stops can be called nevertheless */
-
-        if (++dev->turns < NGX_COMETA_DEVICE_TURNS) {
-            return;
-        }
-    }
-
-    dev->turns = 0;
-
-    /* all that has come was read before something is written */
-
-    if (dev->queue) {
-        ngx_cometa_device_handlers.ready(dev);
-    }
+    return more ? NGX_AGAIN : NGX_OK;
 }
 
 
 /*
- * What is read and not parsed when the turn is over has to be kept, so it is
+ * What is read and not decoded when the turn is over has to be kept, so it is
  * not much: but a large message is read in one piece.
  */
 
 static size_t
 ngx_cometa_device_portion(ngx_cometa_device_t *dev)
 {
-    return ngx_min((size_t) dev->chunk.rest + NGX_COMETA_READ_PORTION,
+    return ngx_min((size_t) dev->state.chunk.rest + NGX_COMETA_READ_PORTION,
                    NGX_COMETA_READ_SIZE);
 }
 
@@ -182,102 +147,35 @@ ngx_cometa_device_portion(ngx_cometa_device_t *dev)
 static void
 ngx_cometa_device_resume(ngx_cometa_device_t *dev)
 {
-    ngx_cometa_output_t  *rest;
+    size_t                len;
+    u_char               *rest;
+    ngx_cometa_unread_t  *unread;
 
-    rest = dev->rest;
+    unread = dev->unread;
 
-    if (rest == NULL) {
+    if (unread == NULL || unread->rest == NULL) {
         return;
     }
 
-    dev->rest = NULL;
+    rest = unread->rest;
+    len = unread->rest_len;
 
-    ngx_cometa_device_parse(dev, rest->data, rest->len);
+    unread->rest = NULL;
+    ngx_cometa_device_forget(dev);
+
+    ngx_cometa_device_decode(dev, rest, len);
 
     ngx_free(rest);
 }
 
 
 static void
-ngx_cometa_device_put_off(ngx_cometa_device_t *dev, const u_char *data,
-    size_t len)
+ngx_cometa_device_decode(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
-    ngx_cometa_output_t  *rest;
-
-    rest = ngx_alloc(sizeof(ngx_cometa_output_t) + len, dev->connection->log);
-    if (rest == NULL) {
-        ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
-        return;
-    }
-
-    rest->pos = 0;
-    rest->len = len;
-    ngx_memcpy(rest->data, data, len);
-
-    dev->rest = rest;
-}
-
-
-void
-ngx_cometa_device_write_handler(ngx_event_t *wev)
-{
-    ssize_t               n;
-    ngx_connection_t     *c;
-    ngx_cometa_device_t  *dev;
-    ngx_cometa_output_t  *out;
-
-    c = wev->data;
-    dev = c->data;
-    out = dev->output;
-
-    if (out == NULL) {
-        (void) ngx_handle_write_event(wev, 0);
-        return;
-    }
-
-    ngx_cometa_device_log(dev);
-
-    while (out->pos < out->len) {
-
-        n = ngx_cometa_connection_send(c, out->data + out->pos,
-                                       out->len - out->pos);
-
-        if (n == NGX_AGAIN) {
-            if (ngx_handle_write_event(wev, 0) != NGX_OK) {
-                ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
-            }
-
-            return;
-        }
-
-        if (n == NGX_ERROR) {
-            c->error = 1;
-            ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
-            return;
-        }
-
-        out->pos += n;
-    }
-
-    dev->output = NULL;
-    ngx_free(out);
-
-    if (ngx_handle_write_event(wev, 0) != NGX_OK) {
-        ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
-        return;
-    }
-
-    ngx_cometa_device_handlers.ready(dev);
-}
-
-
-static void
-ngx_cometa_device_parse(ngx_cometa_device_t *dev, u_char *data, size_t len)
-{
-    int                  rc;
-    size_t               n;
-    const u_char        *p, *end, *piece;
-    ngx_cometa_input_t  *in;
+    int            rc;
+    size_t         n;
+    ngx_uint_t     begun;
+    const u_char  *p, *end, *piece;
 
     p = data;
     end = data + len;
@@ -289,24 +187,22 @@ ngx_cometa_device_parse(ngx_cometa_device_t *dev, u_char *data, size_t len)
             return;
         }
 
-        rc = cometa_chunk_parse(&dev->chunk, &p, end, dev->conf->max_message,
-                                &piece, &n);
+        rc = cometa_chunk_parse(&dev->state.chunk, &p, end,
+                                dev->conf->max_message, &piece, &n);
 
         if (rc == COMETA_CHUNK_AGAIN) {
             break;
         }
 
         if (rc < 0) {
-            ngx_log_error(NGX_LOG_INFO, dev->connection->log, 0,
-                          "device sent a malformed chunk: %s",
-                          cometa_chunk_error(rc));
-            ngx_cometa_stats_add(dev->app, errors, 1);
-            ngx_cometa_device_close(dev, NGX_COMETA_PROTOCOL_ERROR);
+            ngx_cometa_device_malformed(dev, rc);
             return;
         }
 
-        if (rc == COMETA_CHUNK_DONE && dev->input == NULL) {
-            ngx_cometa_device_message(dev, (u_char *) piece, n);
+        begun = (dev->unread && dev->unread->begun);
+
+        if (rc == COMETA_CHUNK_DONE && !begun) {
+            ngx_cometa_device_message_handler(dev, (u_char *) piece, n);
             continue;
         }
 
@@ -315,18 +211,92 @@ ngx_cometa_device_parse(ngx_cometa_device_t *dev, u_char *data, size_t len)
         }
 
         if (rc == COMETA_CHUNK_DONE) {
-            in = dev->input;
-            ngx_cometa_device_message(dev, in->data, in->len);
-            ngx_cometa_device_drop_input(dev);
+            ngx_cometa_device_complete(dev);
         }
     }
 
-    if (!dev->closing
-        && dev->input == NULL
-        && cometa_chunk_begun(&dev->chunk))
-    {
-        (void) ngx_cometa_device_keep(dev, NULL, 0);
+    if (!dev->closing && cometa_chunk_begun(&dev->state.chunk)) {
+        (void) ngx_cometa_device_begin(dev);
     }
+}
+
+
+static void
+ngx_cometa_device_malformed(ngx_cometa_device_t *dev, int rc)
+{
+    ngx_log_error(NGX_LOG_INFO, dev->connection->log, 0,
+                  "device sent a malformed chunk: %s", cometa_chunk_error(rc));
+
+    ngx_cometa_stats_add(dev->state.app, errors, 1);
+    ngx_cometa_device_mark(dev, NGX_COMETA_PROTOCOL_ERROR);
+}
+
+
+/* NULL: no memory, and the device is closing. */
+
+static ngx_cometa_unread_t *
+ngx_cometa_device_unread(ngx_cometa_device_t *dev)
+{
+    if (dev->unread) {
+        return dev->unread;
+    }
+
+    dev->unread = ngx_calloc(sizeof(ngx_cometa_unread_t),
+                             dev->connection->log);
+
+    if (dev->unread == NULL) {
+        ngx_cometa_device_mark(dev, NGX_COMETA_DISCONNECTED);
+        return NULL;
+    }
+
+    dev->unread->device = dev;
+
+    return dev->unread;
+}
+
+
+static void
+ngx_cometa_device_put_off(ngx_cometa_device_t *dev, const u_char *data,
+    size_t len)
+{
+    ngx_cometa_unread_t  *unread;
+
+    unread = ngx_cometa_device_unread(dev);
+    if (unread == NULL) {
+        return;
+    }
+
+    unread->rest = ngx_alloc(len, dev->connection->log);
+
+    if (unread->rest == NULL) {
+        ngx_cometa_device_mark(dev, NGX_COMETA_DISCONNECTED);
+        return;
+    }
+
+    unread->rest_len = len;
+    ngx_memcpy(unread->rest, data, len);
+}
+
+
+/* From now on the chunk has to be complete in time. */
+
+static ngx_int_t
+ngx_cometa_device_begin(ngx_cometa_device_t *dev)
+{
+    ngx_cometa_unread_t  *unread;
+
+    unread = ngx_cometa_device_unread(dev);
+    if (unread == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (!unread->begun) {
+        unread->begun = 1;
+        unread->since = ngx_current_msec;
+        ngx_queue_insert_tail(&dev->conf->partial, &unread->link);
+    }
+
+    return NGX_OK;
 }
 
 
@@ -336,136 +306,91 @@ static ngx_int_t
 ngx_cometa_device_keep(ngx_cometa_device_t *dev, const u_char *data,
     size_t len)
 {
-    size_t               size;
-    u_char              *p;
-    ngx_cometa_input_t  *in;
+    size_t                size;
+    u_char               *p;
+    ngx_cometa_unread_t  *unread;
 
-    in = dev->input;
-
-    if (in == NULL) {
-        in = ngx_calloc(sizeof(ngx_cometa_input_t), dev->connection->log);
-        if (in == NULL) {
-            goto failed;
-        }
-
-        in->device = dev;
-        in->begun = ngx_current_msec;
-        dev->input = in;
-
-        ngx_queue_insert_tail(&dev->conf->partial, &in->link);
-        ngx_cometa_device_arm(dev->conf);
+    if (ngx_cometa_device_begin(dev) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     if (len == 0) {
         return NGX_OK;
     }
 
-    if (in->len + len > in->size) {
-        size = ngx_max(in->len + len, ngx_min(2 * in->size, dev->chunk.size));
+    unread = dev->unread;
+
+    if (unread->len + len > unread->size) {
+        size = ngx_max(unread->len + len,
+                       ngx_min(2 * unread->size, dev->state.chunk.size));
 
         p = ngx_alloc(size, dev->connection->log);
         if (p == NULL) {
-            goto failed;
+            ngx_cometa_device_mark(dev, NGX_COMETA_DISCONNECTED);
+            return NGX_ERROR;
         }
 
-        if (in->data) {
-            ngx_memcpy(p, in->data, in->len);
-            ngx_free(in->data);
+        if (unread->data) {
+            ngx_memcpy(p, unread->data, unread->len);
+            ngx_free(unread->data);
         }
 
-        in->data = p;
-        in->size = size;
+        unread->data = p;
+        unread->size = size;
     }
 
-    ngx_memcpy(in->data + in->len, data, len);
-    in->len += len;
+    ngx_memcpy(unread->data + unread->len, data, len);
+    unread->len += len;
 
     return NGX_OK;
-
-failed:
-
-    ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
-
-    return NGX_ERROR;
-}
-
-
-void
-ngx_cometa_device_drop_input(ngx_cometa_device_t *dev)
-{
-    ngx_cometa_input_t  *in;
-
-    in = dev->input;
-
-    if (in == NULL) {
-        return;
-    }
-
-    dev->input = NULL;
-
-    ngx_queue_remove(&in->link);
-
-    if (in->data) {
-        ngx_free(in->data);
-    }
-
-    ngx_free(in);
 }
 
 
 static void
-ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data, size_t len)
+ngx_cometa_device_complete(ngx_cometa_device_t *dev)
 {
-    ngx_cometa_device_touch(dev);
+    ngx_cometa_unread_t  *unread;
 
-    ngx_cometa_work += NGX_COMETA_WORK_MESSAGE;
+    unread = dev->unread;
 
-    dev->bytes_up += len;
-    dev->messages_up++;
+    ngx_cometa_device_message_handler(dev, unread->data, unread->len);
 
-    if (len == 1 && data[0] == 0x06) {
-        dev->heartbeat = ngx_time();
-        return;
+    ngx_queue_remove(&unread->link);
+
+    if (unread->data) {
+        ngx_free(unread->data);
     }
 
-    ngx_cometa_stats_add(dev->app, bytes_up, len);
+    unread->begun = 0;
+    unread->data = NULL;
+    unread->len = 0;
+    unread->size = 0;
 
-    if (len && data[0] == 0x07) {
-        ngx_cometa_stats_add(dev->app, events, 1);
-        ngx_cometa_device_handlers.event(dev, data + 1, len - 1);
-        return;
-    }
+    ngx_cometa_device_forget(dev);
+}
 
-    if (len == 0
-        && !(dev->sdk && ngx_cometa_device_handlers.outstanding(dev)))
-    {
-        ngx_cometa_device_close(dev, NGX_COMETA_DETACHED);
-        return;
-    }
 
-    if (ngx_cometa_device_handlers.reply(dev, data, len) == NGX_DECLINED) {
-        ngx_log_error(NGX_LOG_INFO, dev->connection->log, 0,
-                      "device sent %uz bytes that answer no call", len);
-        ngx_cometa_stats_add(dev->app, errors, 1);
+/* An idle device keeps nothing. */
+
+static void
+ngx_cometa_device_forget(ngx_cometa_device_t *dev)
+{
+    ngx_cometa_unread_t  *unread;
+
+    unread = dev->unread;
+
+    if (!unread->begun && unread->rest == NULL) {
+        dev->unread = NULL;
+        ngx_free(unread);
     }
 }
 
 
 ngx_int_t
-ngx_cometa_device_write(ngx_cometa_device_t *dev, u_char *data, size_t len)
+ngx_cometa_device_io_write(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
     size_t   n;
     u_char  *p;
-
-    if (dev->closing) {
-        return NGX_ERROR;
-    }
-
-    if (!ngx_cometa_device_writable(dev)) {
-        return NGX_AGAIN;
-    }
-
-    ngx_cometa_device_log(dev);
 
     /* head, data and end in one piece: one system call, one TLS record */
 
@@ -477,37 +402,16 @@ ngx_cometa_device_write(ngx_cometa_device_t *dev, u_char *data, size_t len)
     p[n++] = CR;
     p[n++] = LF;
 
-    if (ngx_cometa_device_send(dev, p, n) != NGX_OK) {
-        ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
-        return NGX_ERROR;
-    }
-
-    dev->bytes_down += len;
-    dev->messages_down++;
-    ngx_cometa_stats_add(dev->app, bytes_down, len);
-
-    return NGX_OK;
+    return ngx_cometa_device_send(dev, p, n);
 }
 
-
-ngx_uint_t
-ngx_cometa_device_writable(ngx_cometa_device_t *dev)
-{
-    /* while it is read, the next bytes may be an answer that is too many */
-
-    return dev->connection && dev->output == NULL && !dev->reading
-           && !dev->closing && dev->turns == 0;
-}
-
-
-/* What the socket does not take is kept; then no further write is taken. */
 
 static ngx_int_t
 ngx_cometa_device_send(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
     ssize_t               n;
     ngx_connection_t     *c;
-    ngx_cometa_output_t  *out;
+    ngx_cometa_unsent_t  *unsent;
 
     c = dev->connection;
 
@@ -530,16 +434,103 @@ ngx_cometa_device_send(ngx_cometa_device_t *dev, u_char *data, size_t len)
         return NGX_OK;
     }
 
-    out = ngx_alloc(sizeof(ngx_cometa_output_t) + len, c->log);
-    if (out == NULL) {
+    unsent = ngx_alloc(sizeof(ngx_cometa_unsent_t) + len, c->log);
+    if (unsent == NULL) {
         return NGX_ERROR;
     }
 
-    out->pos = 0;
-    out->len = len;
-    ngx_memcpy(out->data, data, len);
+    unsent->pos = 0;
+    unsent->len = len;
+    ngx_memcpy(unsent->data, data, len);
 
-    dev->output = out;
+    dev->unsent = unsent;
 
     return ngx_handle_write_event(c->write, 0);
+}
+
+
+ngx_int_t
+ngx_cometa_device_io_flush(ngx_cometa_device_t *dev)
+{
+    ssize_t               n;
+    ngx_connection_t     *c;
+    ngx_cometa_unsent_t  *unsent;
+
+    c = dev->connection;
+    unsent = dev->unsent;
+
+    while (unsent && unsent->pos < unsent->len) {
+
+        n = ngx_cometa_connection_send(c, unsent->data + unsent->pos,
+                                       unsent->len - unsent->pos);
+
+        if (n == NGX_AGAIN) {
+            return (ngx_handle_write_event(c->write, 0) == NGX_OK)
+                   ? NGX_AGAIN : NGX_ERROR;
+        }
+
+        if (n == NGX_ERROR) {
+            c->error = 1;
+            return NGX_ERROR;
+        }
+
+        unsent->pos += n;
+    }
+
+    if (unsent) {
+        dev->unsent = NULL;
+        ngx_free(unsent);
+    }
+
+    return ngx_handle_write_event(c->write, 0);
+}
+
+
+void
+ngx_cometa_device_io_close(ngx_cometa_device_t *dev, ngx_uint_t last)
+{
+    ngx_uint_t         quiet;
+    ngx_connection_t  *c;
+
+    c = dev->connection;
+    quiet = (dev->unsent != NULL || dev->reason == NGX_COMETA_PROTOCOL_ERROR);
+
+    if (last && !quiet && !c->error) {
+        quiet = (ngx_cometa_connection_send(c, (u_char *) "0" CRLF CRLF, 5)
+                 != 5);
+    }
+
+    ngx_cometa_connection_close(c, quiet);
+}
+
+
+void
+ngx_cometa_device_io_free(ngx_cometa_device_t *dev)
+{
+    ngx_cometa_unread_t  *unread;
+
+    unread = dev->unread;
+
+    if (unread) {
+        dev->unread = NULL;
+
+        if (unread->begun) {
+            ngx_queue_remove(&unread->link);
+        }
+
+        if (unread->data) {
+            ngx_free(unread->data);
+        }
+
+        if (unread->rest) {
+            ngx_free(unread->rest);
+        }
+
+        ngx_free(unread);
+    }
+
+    if (dev->unsent) {
+        ngx_free(dev->unsent);
+        dev->unsent = NULL;
+    }
 }

@@ -1,59 +1,71 @@
 
 /*
- * What the files of a device share: the connection's end of it is in
- * ngx_cometa_device_io.c, its life in ngx_cometa_device.c, what the log says
- * of it in ngx_cometa_device_log.c. For nobody else.
+ * The bytes of a device: chunks that its connection brings, and chunks that
+ * are written to it. Knows neither what the messages mean nor how a device
+ * begins and ends: messages go to a handler, and a connection that fails is
+ * marked as closing, for its caller to finish.
  */
 
 #ifndef _NGX_COMETA_DEVICE_IO_H_INCLUDED_
 #define _NGX_COMETA_DEVICE_IO_H_INCLUDED_
 
 
-#include "ngx_cometa_device.h"
+#include "ngx_cometa_device_state.h"
 
 
-struct ngx_cometa_input_s {
-    ngx_queue_t                link;        /* in conf->partial */
-    ngx_cometa_device_t       *device;
-    uint32_t                   begun;       /* ms */
-    uint32_t                   len;
-    uint32_t                   size;
-    u_char                    *data;
+/*
+ * What was read and could not be handed up yet: a chunk that is not complete,
+ * and what was not decoded when the turn of the device was over.
+ */
+
+struct ngx_cometa_unread_s {
+    ngx_queue_t           link;         /* in conf->partial, if `begun` */
+    ngx_cometa_device_t  *device;
+
+    uint32_t              since;        /* ms, when the chunk was begun */
+    uint32_t              len;          /* of the chunk so far */
+    uint32_t              size;
+    unsigned              begun:1;
+    u_char               *data;
+
+    uint32_t              rest_len;     /* not decoded yet */
+    u_char               *rest;
 };
 
 
-struct ngx_cometa_output_s {
-    uint32_t                   pos;
-    uint32_t                   len;
-    u_char                     data[1];
-};
+/* Gets each message, which is valid until it returns. */
+
+typedef void (*ngx_cometa_device_message_pt)(ngx_cometa_device_t *dev,
+    u_char *data, size_t len);
 
 
-/* In ngx_cometa_device_io.c */
+/* At the start of a worker. */
+ngx_int_t ngx_cometa_device_io_start(ngx_cycle_t *cycle,
+    ngx_cometa_device_message_pt message);
 
-void ngx_cometa_device_read_handler(ngx_event_t *rev);
-void ngx_cometa_device_write_handler(ngx_event_t *wev);
-
-/* A turn: reads on behind these bytes, which came with the attach. */
-void ngx_cometa_device_read(ngx_cometa_device_t *dev, u_char *data,
+/*
+ * One turn: decodes these bytes, or what an earlier turn has left, and then
+ * what the connection has. NGX_OK: all of it was read; NGX_AGAIN: the turn is
+ * over, and there may be more; NGX_ERROR: the device is closing.
+ */
+ngx_int_t ngx_cometa_device_io_read(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
 
-void ngx_cometa_device_drop_input(ngx_cometa_device_t *dev);
+/*
+ * Writes one chunk, and keeps what the socket does not take. To be called
+ * only if nothing is kept. NGX_ERROR: the device is to be closed.
+ */
+ngx_int_t ngx_cometa_device_io_write(ngx_cometa_device_t *dev, u_char *data,
+    size_t len);
 
+/* NGX_OK: nothing is kept any more; NGX_AGAIN, or NGX_ERROR as above. */
+ngx_int_t ngx_cometa_device_io_flush(ngx_cometa_device_t *dev);
 
-/* In ngx_cometa_device_log.c */
+/* The connection takes its leave: a last chunk if `last` and it is possible. */
+void ngx_cometa_device_io_close(ngx_cometa_device_t *dev, ngx_uint_t last);
 
-void ngx_cometa_device_log_attached(ngx_cometa_device_t *dev);
-void ngx_cometa_device_log_detached(ngx_cometa_device_t *dev,
-    ngx_uint_t reason);
-
-
-/* In ngx_cometa_device.c */
-
-void ngx_cometa_device_touch(ngx_cometa_device_t *dev);
-void ngx_cometa_device_arm(ngx_cometa_device_conf_t *conf);
-void ngx_cometa_device_finish(ngx_cometa_device_t *dev);
-void ngx_cometa_device_log(ngx_cometa_device_t *dev);
+/* Frees all that is kept. */
+void ngx_cometa_device_io_free(ngx_cometa_device_t *dev);
 
 
 #endif /* _NGX_COMETA_DEVICE_IO_H_INCLUDED_ */

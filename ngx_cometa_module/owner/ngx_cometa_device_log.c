@@ -1,14 +1,78 @@
 
 /*
- * What the error log says of the life of a device: one line when it has
- * attached, one when it has left, and one when others take it over. The log
- * of its connection adds the client, the name of the device and its session.
+ * The lines of the error log for the life of a device: one when it has
+ * attached, one when it has left, and one when others take it over. State:
+ * the log that stands in the configuration of the location.
  */
 
-#include "ngx_cometa.h"
-#include "ngx_cometa_device.h"
-#include "ngx_cometa_device_io.h"
+#include "ngx_cometa_device_log.h"
+#include "ngx_cometa_address.h"
+#include "ngx_cometa_device_state.h"
 #include "ngx_cometa_error.h"
+#include "ngx_cometa_registry.h"
+#include "ngx_cometa_zone.h"
+
+
+static u_char *ngx_cometa_device_log_error(ngx_log_t *log, u_char *buf,
+    size_t len);
+
+
+void
+ngx_cometa_device_log(ngx_cometa_device_t *dev)
+{
+    ngx_log_t  *log;
+
+    log = &dev->conf->log;
+
+    /* each time: where it leads is known only when all is configured */
+
+    *log = *dev->conf->error_log;
+
+    log->handler = ngx_cometa_device_log_error;
+    log->data = dev;
+    log->action = NULL;
+    log->connection = dev->connection ? dev->connection->number : 0;
+}
+
+
+void
+ngx_cometa_device_log_leave(ngx_cometa_device_t *dev)
+{
+    if (dev->conf->log.data == dev) {
+        dev->conf->log.data = NULL;
+    }
+}
+
+
+static u_char *
+ngx_cometa_device_log_error(ngx_log_t *log, u_char *buf, size_t len)
+{
+    size_t                n;
+    u_char                text[NGX_SOCKADDR_STRLEN];
+    ngx_str_t             app, device;
+    ngx_cometa_device_t  *dev;
+
+    dev = log->data;
+
+    if (dev == NULL || !dev->used || dev->state.session == 0) {
+        return buf;
+    }
+
+    n = ngx_cometa_address_text(&dev->state.address, text, 1);
+
+    /* taken over and gone again: the record may be another device's */
+
+    if (ngx_cometa_zone.records[dev->state.record].hash != dev->state.hash) {
+        return ngx_snprintf(buf, len, ", client: %*s, session: %uL",
+                            n, text, dev->state.session);
+    }
+
+    ngx_cometa_registry_name(dev->state.record, &app, &device);
+
+    return ngx_snprintf(buf, len,
+                        ", client: %*s, device: \"%V/%V\", session: %uL",
+                        n, text, &app, &device, dev->state.session);
+}
 
 
 void
@@ -16,13 +80,11 @@ ngx_cometa_device_log_attached(ngx_cometa_device_t *dev)
 {
     ngx_log_error(NGX_LOG_INFO, dev->connection->log, 0,
                   "device attached%s, heartbeat: %M s",
-                  dev->successor ? ", taken over from an earlier connection"
-                                 : "",
+                  dev->state.successor
+                  ? ", taken over from an earlier connection" : "",
                   dev->conf->heartbeat / 1000);
 }
 
-
-/* To be called before it leaves the registry, where its name stands. */
 
 void
 ngx_cometa_device_log_detached(ngx_cometa_device_t *dev, ngx_uint_t reason)
@@ -32,28 +94,24 @@ ngx_cometa_device_log_detached(ngx_cometa_device_t *dev, ngx_uint_t reason)
                   "sent: %uL messages of %uL bytes, "
                   "received: %uL messages of %uL bytes",
                   &ngx_cometa_reasons[reason],
-                  (uint32_t) ngx_time() - dev->connected,
-                  dev->messages_up, dev->bytes_up,
-                  dev->messages_down, dev->bytes_down);
+                  (uint32_t) ngx_time() - dev->state.connected,
+                  dev->state.messages_up, dev->state.bytes_up,
+                  dev->state.messages_down, dev->state.bytes_down);
 }
 
 
-/* These two may come while it is opening, and has no connection yet. */
-
 void
-ngx_cometa_device_evict(ngx_cometa_device_t *dev, ngx_str_t *by)
+ngx_cometa_device_log_taken_over(ngx_cometa_device_t *dev, ngx_str_t *by)
 {
     ngx_cometa_device_log(dev);
 
     ngx_log_error(NGX_LOG_INFO, &dev->conf->log, 0,
                   "device is taken over by client %V", by);
-
-    ngx_cometa_device_close(dev, NGX_COMETA_TAKEN_OVER);
 }
 
 
 void
-ngx_cometa_device_flaps(ngx_cometa_device_t *dev, ngx_str_t *by,
+ngx_cometa_device_log_flaps(ngx_cometa_device_t *dev, ngx_str_t *by,
     ngx_uint_t wait)
 {
     ngx_cometa_device_log(dev);

@@ -7,6 +7,7 @@
 #include "ngx_cometa.h"
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_device.h"
+#include "ngx_cometa_device_state.h"
 #include "ngx_cometa_webhook.h"
 #include "ngx_cometa_interest.h"
 #include "ngx_cometa_mail.h"
@@ -47,15 +48,15 @@ ngx_cometa_notify_data(ngx_cometa_device_t *dev, u_char *data, size_t len)
     ngx_cometa_key_t   key;
     ngx_cometa_mail_t  mail;
 
-    ngx_cometa_registry_name(dev->record, &key.app, &key.device);
+    ngx_cometa_registry_name(dev->state.record, &key.app, &key.device);
     ngx_cometa_key_init(&key);
 
     /* taken over, and its record is another device's by now */
 
-    if ((uint32_t) key.hash != dev->hash) {
+    if ((uint32_t) key.hash != dev->state.hash) {
 
         if (dev->conf->webhook) {
-            ngx_cometa_stats_add(dev->app, webhook_dropped, 1);
+            ngx_cometa_stats_add(dev->state.app, webhook_dropped, 1);
         }
 
         return;
@@ -66,8 +67,8 @@ ngx_cometa_notify_data(ngx_cometa_device_t *dev, u_char *data, size_t len)
     ngx_cometa_work += NGX_COMETA_WORK_EVENT;
 
     mail.type = NGX_COMETA_MAIL_EVENT;
-    mail.app = dev->app;
-    mail.session = dev->session;
+    mail.app = dev->state.app;
+    mail.session = dev->state.session;
     mail.time = key.hash;
 
     body.data = data;
@@ -90,7 +91,7 @@ ngx_cometa_notify_attached(ngx_cometa_device_t *dev)
     if (dev->conf->webhook) {
         ngx_cometa_webhook_push(dev->conf->webhook, dev,
                                 NGX_COMETA_EVENT_ATTACH,
-                                dev->successor
+                                dev->state.successor
                                 ? &ngx_cometa_reasons[NGX_COMETA_TAKEN_OVER]
                                 : &attached,
                                 NULL, 0);
@@ -114,6 +115,6 @@ ngx_cometa_notify_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
 
     /* those who look for it again, for the line sends them, do not find it */
 
-    ngx_cometa_registry_detach(dev->record, dev->session);
+    ngx_cometa_registry_detach(dev->state.record, dev->state.session);
     ngx_cometa_queue_closed(dev, reason);
 }

@@ -12,6 +12,10 @@
 
 #include "ngx_cometa_queue.h"
 #include "ngx_cometa.h"
+#include "ngx_cometa_device_card.h"
+#include "ngx_cometa_device_log.h"
+#include "ngx_cometa_device_state.h"
+#include "ngx_cometa_device_table.h"
 #include "ngx_cometa_mail.h"
 #include "ngx_cometa_slot.h"
 #include "ngx_cometa_stats.h"
@@ -33,7 +37,7 @@ typedef struct {
 } ngx_cometa_turn_t;
 
 
-typedef struct {
+struct ngx_cometa_queue_s {
     ngx_queue_t           link;         /* in ngx_cometa_queues */
     ngx_cometa_device_t  *device;
 
@@ -49,7 +53,7 @@ typedef struct {
     ngx_uint_t            n;
     ngx_queue_t           waiting;      /* ngx_cometa_turn_t */
     ngx_event_t           timer;        /* set while held, or owed a reply */
-} ngx_cometa_queue_t;
+};
 
 
 static void ngx_cometa_queue_call(ngx_cometa_mail_t *mail, u_char *body,
@@ -117,7 +121,7 @@ ngx_cometa_queue_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
     case NGX_COMETA_MAIL_WATCH:
         dev = ngx_cometa_device_get(mail->handle, mail->session);
         if (dev) {
-            ngx_cometa_device_watch(dev, mail->ref.slot, mail->ref.epoch,
+            ngx_cometa_device_listeners(dev, mail->ref.slot, mail->ref.epoch,
                                     mail->queue);
         }
 
@@ -201,7 +205,7 @@ ngx_cometa_queue_evict(ngx_cometa_mail_t *mail, u_char *body, size_t len)
     by.len = len;
 
     if (mail->timeout) {
-        ngx_cometa_device_flaps(dev, &by, mail->timeout);
+        ngx_cometa_device_log_flaps(dev, &by, mail->timeout);
         return;
     }
 
@@ -384,7 +388,7 @@ ngx_cometa_queue_wait(ngx_cometa_queue_t *queue, ngx_cometa_mail_t *mail,
     ngx_queue_insert_after(q, &turn->link);
     queue->n++;
 
-    ngx_cometa_gauge_add(queue->device->app, queued, 1);
+    ngx_cometa_gauge_add(queue->device->state.app, queued, 1);
 
     ngx_cometa_queue_answer(&mail->ref, NGX_COMETA_MAIL_QUEUED, 0,
                            queue->device, 0, NULL, 0);
@@ -399,7 +403,7 @@ ngx_cometa_queue_leave(ngx_cometa_queue_t *queue, ngx_cometa_turn_t *turn)
     ngx_queue_remove(&turn->link);
     queue->n--;
 
-    ngx_cometa_gauge_add(queue->device->app, queued, -1);
+    ngx_cometa_gauge_add(queue->device->state.app, queued, -1);
 
     ngx_free(turn);
 }
@@ -478,7 +482,7 @@ ngx_cometa_queue_next(ngx_cometa_device_t *dev)
 
         ngx_queue_remove(&turn->link);
         queue->n--;
-        ngx_cometa_gauge_add(dev->app, queued, -1);
+        ngx_cometa_gauge_add(dev->state.app, queued, -1);
 
         rc = ngx_cometa_queue_write(queue, &turn->ref, turn->deadline,
                                    turn->time, turn->timeout,
@@ -507,8 +511,8 @@ ngx_cometa_queue_announce(ngx_cometa_device_t *dev, ngx_cometa_ref_t *ref)
 
     mail.type = NGX_COMETA_MAIL_WRITTEN;
     mail.ref = *ref;
-    mail.app = dev->app;
-    mail.session = dev->session;
+    mail.app = dev->state.app;
+    mail.session = dev->state.session;
 
     return ngx_cometa_mailbox_ask(ref->slot, ref->epoch, &mail, &body, &pos);
 }
@@ -582,8 +586,8 @@ ngx_cometa_queue_answer(ngx_cometa_ref_t *ref, ngx_uint_t type,
     mail.app = (uint16_t) NGX_COMETA_NONE;
 
     if (dev) {
-        mail.session = dev->session;
-        mail.app = dev->app;
+        mail.session = dev->state.session;
+        mail.app = dev->state.app;
     }
 
     body.data = data;
@@ -609,7 +613,7 @@ ngx_cometa_queue_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
 
     latency = ngx_cometa_now() - queue->time;
 
-    dev->latency = ngx_min(latency, NGX_MAX_INT32_VALUE);
+    dev->state.latency = ngx_min(latency, NGX_MAX_INT32_VALUE);
 
     ref = queue->ref;
     abandoned = queue->abandoned;
@@ -625,7 +629,7 @@ ngx_cometa_queue_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
      */
 
     if (abandoned) {
-        ngx_cometa_stats_add(dev->app, late, 1);
+        ngx_cometa_stats_add(dev->state.app, late, 1);
         return NGX_OK;
     }
 

@@ -10,6 +10,7 @@
 
 
 #include "ngx_cometa_device.h"
+#include "ngx_cometa_device_state.h"
 #include "ngx_cometa_mail.h"
 #include "ngx_cometa_mailbox.h"
 

@@ -17,6 +17,7 @@
  */
 
 #include "ngx_cometa_webhook.h"
+#include "ngx_cometa_device_state.h"
 #include "ngx_cometa_webhook_queue.h"
 #include "ngx_cometa_webhook_report.h"
 #include "ngx_cometa_webhook_request.h"
@@ -88,26 +89,28 @@ ngx_cometa_webhook_push(ngx_cometa_webhook_conf_t *conf,
     }
 
     if (ngx_cometa_webhook_abandoned) {
-        ngx_cometa_stats_add(dev->app, webhook_dropped, 1);
+        ngx_cometa_stats_add(dev->state.app, webhook_dropped, 1);
         return;
     }
 
     lane = ngx_cometa_lane_get(conf, dev);
     if (lane == NULL) {
-        ngx_cometa_webhook_dropped(conf, dev->app, NULL, dev->session);
+        ngx_cometa_webhook_dropped(conf, dev->state.app, NULL,
+                                   dev->state.session);
         return;
     }
 
     e = ngx_cometa_lane_add(lane, len);
     if (e == NULL) {
-        ngx_cometa_webhook_dropped(conf, dev->app, lane, dev->session);
+        ngx_cometa_webhook_dropped(conf, dev->state.app, lane,
+                                   dev->state.session);
         ngx_cometa_lane_settle(lane);
         return;
     }
 
     e->event = event;
     e->reason = reason;
-    e->session = dev->session;
+    e->session = dev->state.session;
     ngx_memcpy(e + 1, data, len);
 
     if (!lane->running && !lane->queued && !lane->timer.timer_set) {

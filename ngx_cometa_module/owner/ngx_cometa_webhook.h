@@ -9,6 +9,7 @@
 
 
 #include "ngx_cometa_device.h"
+#include "ngx_cometa_device_state.h"
 #include "ngx_cometa_share.h"
 
 #include <ngx_http.h>

@@ -13,7 +13,9 @@
 
 #include "ngx_cometa_webhook_queue.h"
 #include "ngx_cometa.h"
+#include "ngx_cometa_address.h"
 #include "ngx_cometa_device.h"
+#include "ngx_cometa_device_state.h"
 #include "ngx_cometa_share.h"
 #include "ngx_cometa_webhook_report.h"
 #include "ngx_cometa_registry.h"
@@ -93,7 +95,7 @@ ngx_cometa_lane_get(ngx_cometa_webhook_conf_t *conf, ngx_cometa_device_t *dev)
     ngx_cometa_lane_t    *lane;
     ngx_cometa_tenant_t  *tenant;
 
-    ngx_cometa_registry_name(dev->record, &app, &device);
+    ngx_cometa_registry_name(dev->state.record, &app, &device);
 
     key.app = app;
     key.device = device;
@@ -101,7 +103,7 @@ ngx_cometa_lane_get(ngx_cometa_webhook_conf_t *conf, ngx_cometa_device_t *dev)
 
     /* taken over, and its record is another device's by now */
 
-    if ((uint32_t) key.hash != dev->hash) {
+    if ((uint32_t) key.hash != dev->state.hash) {
         return NULL;
     }
 
@@ -110,7 +112,7 @@ ngx_cometa_lane_get(ngx_cometa_webhook_conf_t *conf, ngx_cometa_device_t *dev)
         return lane;
     }
 
-    tenant = ngx_cometa_tenant_get(conf, dev->app);
+    tenant = ngx_cometa_tenant_get(conf, dev->state.app);
     if (tenant == NULL) {
         return NULL;
     }
@@ -170,8 +172,7 @@ ngx_cometa_lane_create(ngx_cometa_tenant_t *tenant, ngx_cometa_device_t *dev,
     ngx_memcpy(lane->app, key->app.data, key->app.len);
     ngx_memcpy(lane->device, key->device.data, key->device.len);
 
-    lane->socklen = dev->addr_len;
-    ngx_memcpy(lane->addr, dev->addr, dev->addr_len);
+    lane->socklen = ngx_cometa_address_get(&dev->state.address, &lane->addr);
 
     lane->tenant = tenant;
     tenant->lanes++;

@@ -16,6 +16,7 @@
 
 #include "ngx_cometa.h"
 #include "ngx_cometa_device.h"
+#include "ngx_cometa_device_state.h"
 #include "ngx_cometa_share.h"
 #include "ngx_cometa_webhook.h"
 
@@ -63,8 +64,7 @@ struct ngx_cometa_lane_s {
     u_char                      app[NGX_COMETA_ID_MAX];
     u_char                      device[NGX_COMETA_ID_MAX];
     socklen_t                   socklen;
-    u_char                      addr[sizeof(struct sockaddr_in6)]
-                                    __attribute__((aligned(4)));
+    ngx_sockaddr_t              addr;
     unsigned                    queued:1;
     unsigned                    running:1;
     unsigned                    speaks:1;   /* nginx may log its try */

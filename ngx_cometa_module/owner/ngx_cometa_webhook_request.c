@@ -169,7 +169,7 @@ ngx_cometa_webhook_open(ngx_cometa_lane_t *lane, ngx_pool_t *pool,
     c->data = hook;
     c->buffer = buffer;
     c->start_time = ngx_current_msec;
-    c->sockaddr = (struct sockaddr *) lane->addr;
+    c->sockaddr = &lane->addr.sockaddr;
     c->socklen = lane->socklen;
     c->addr_text.data = text;
     c->addr_text.len = ngx_sock_ntop(c->sockaddr, c->socklen, text,

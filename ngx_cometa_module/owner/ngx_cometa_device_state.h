@@ -1,0 +1,125 @@
+
+/*
+ * What a device is, at the worker that holds it: the part that is the same
+ * wherever it is held, and the part that is tied to this process.
+ */
+
+#ifndef _NGX_COMETA_DEVICE_STATE_H_INCLUDED_
+#define _NGX_COMETA_DEVICE_STATE_H_INCLUDED_
+
+
+#include "ngx_cometa.h"
+#include "ngx_cometa_address.h"
+#include "cometa_chunk.h"
+
+
+typedef struct ngx_cometa_device_s     ngx_cometa_device_t;
+typedef struct ngx_cometa_queue_s      ngx_cometa_queue_t;
+typedef struct ngx_cometa_unread_s     ngx_cometa_unread_t;
+typedef struct ngx_cometa_unsent_s     ngx_cometa_unsent_t;
+typedef struct ngx_cometa_card_s       ngx_cometa_card_t;
+typedef struct ngx_cometa_listeners_s  ngx_cometa_listeners_t;
+
+struct ngx_cometa_webhook_conf_s;          /* in ngx_cometa_webhook.h */
+
+
+/*
+ * What the devices of one location have in common. All have the same timeout,
+ * so the queue in order of their last sign of life is also the order in which
+ * they expire: one timer looks at its head.
+ */
+
+typedef struct {
+    ngx_msec_t            heartbeat;        /* announced */
+    ngx_msec_t            timeout;          /* without a complete chunk */
+    ngx_msec_t            body_timeout;     /* for a chunk once begun */
+    size_t                max_message;
+
+    ngx_queue_t           life;
+    ngx_queue_t           partial;          /* ngx_cometa_unread_t, by begin */
+    ngx_event_t           timer;
+    ngx_log_t            *error_log;
+    ngx_log_t             log;              /* shared by the connections */
+    struct ngx_cometa_webhook_conf_s  *webhook;         /* or NULL */
+} ngx_cometa_device_conf_t;
+
+
+/*
+ * What would go with the device to another worker, beside its connection: no
+ * pointer, nothing of this process. Times are of clocks that all processes
+ * share; those of 32 bits are milliseconds or seconds that wrap, and only
+ * their differences count.
+ */
+
+typedef struct {
+    uint64_t                   session;
+    uint64_t                   messages_up;
+    uint64_t                   messages_down;
+    uint64_t                   bytes_up;
+    uint64_t                   bytes_down;
+
+    uint32_t                   record;      /* in the registry */
+    uint32_t                   hash;        /* of its name, the low half */
+    uint32_t                   alive;       /* ms, the last complete chunk */
+    uint32_t                   connected;   /* s, since the epoch */
+    uint32_t                   heartbeat;   /* s, the last one; 0: none yet */
+    uint32_t                   latency;     /* us, of the last reply */
+
+    cometa_chunk_t             chunk;
+    uint16_t                   app;
+    uint8_t                    sdk;         /* form A */
+    uint8_t                    successor;   /* took over from another one */
+    ngx_cometa_address_t       address;
+} ngx_cometa_device_state_t;
+
+
+/* Kept apart, since a call does not look at it; text of the info follows. */
+
+struct ngx_cometa_card_s {
+    ngx_cometa_listeners_t    *listeners;   /* workers with WebSockets */
+    uint16_t                   len;         /* of the info */
+    u_char                     info[1];
+};
+
+
+/*
+ * A million of these: an idle device is this, a connection of nginx, a record
+ * in the zone, and nothing else. What a call touches stands first.
+ */
+
+struct ngx_cometa_device_s {
+    ngx_connection_t          *connection;  /* NULL while it is opening */
+    ngx_cometa_device_conf_t  *conf;
+    ngx_cometa_queue_t        *queue;       /* of calls, or NULL */
+    ngx_cometa_unsent_t       *unsent;      /* what the socket did not take */
+    ngx_cometa_unread_t       *unread;      /* read, and not handed up */
+    ngx_queue_t                life;        /* .next: the next free one */
+
+    uint32_t                   handle;
+    uint16_t                   turns;       /* it was read, not to the end */
+    uint8_t                    reason;      /* with `closing` */
+    unsigned                   used:1;
+    unsigned                   reading:1;   /* its handler is on the stack */
+    unsigned                   closing:1;
+
+    ngx_cometa_device_state_t  state;
+    ngx_cometa_card_t         *card;        /* or NULL */
+};
+
+
+/*
+ * Ends it, when those on the stack are done with it. To be used by what
+ * ngx_cometa_device_close() is built upon; others call that.
+ */
+
+static ngx_inline void
+ngx_cometa_device_mark(ngx_cometa_device_t *dev, ngx_uint_t reason)
+{
+    if (!dev->closing) {
+        dev->closing = 1;
+        dev->reason = reason;
+    }
+}
+
+
+#endif /* _NGX_COMETA_DEVICE_STATE_H_INCLUDED_ */
