@@ -15,7 +15,7 @@ endif
 SHELL     := /bin/bash
 PORT      ?= 8080
 FUZZ_TIME ?= 60
-T         ?= t
+T         ?= $(wildcard t/*.t t/browser/*.t bench/t/*.t)
 CPUS      := $(shell nproc)
 J         ?= $(shell echo $$((2 * $(CPUS))))
 
@@ -24,7 +24,7 @@ J         ?= $(shell echo $$((2 * $(CPUS))))
 unpacked := build/node/installed build/prometheus/installed \
             build/libnginx-mod-stream/installed
 
-tools := t/tools
+tools := tools
 here  := $(CURDIR)
 empty :=
 space := $(empty) $(empty)
@@ -85,7 +85,7 @@ endif
 help:
 	@echo 'make build      the module, as build/ngx_cometa_module.so'
 	@echo 'make run        nginx and a demo device on port $(PORT); Ctrl-C ends it'
-	@echo 'make test       the test suite; some of it: T="t/02-attach.t ..."'
+	@echo 'make test       the test suite; some of it: T="t/attach.t ..."'
 	@echo 'make unit       unit tests of the files that need no nginx'
 	@echo 'make fuzz       fuzzing, FUZZ_TIME=$(FUZZ_TIME) seconds in all'
 	@echo 'make test-nginx-tests LIB=DIR   with the library of nginx-tests'
@@ -283,10 +283,10 @@ bench: bench-correctness bench-websocket bench-webhook bench-memory \
        bench-relay chaos
 
 bench-%: build deps-bench build/node/installed
-	@$(bench_env) bench/$*.sh
+	@$(bench_env) bench/run/$*.sh
 
 chaos: build deps-bench
-	@$(bench_env) bench/chaos.sh
+	@$(bench_env) bench/run/chaos.sh
 
 clean:
 	rm -rf build

@@ -9,7 +9,7 @@
 set -eu
 
 tools=$(cd "$(dirname "$0")" && pwd)
-build=$(cd "$tools/../.." && pwd)/build
+build=$(cd "$tools/.." && pwd)/build
 debian=$build/debian
 
 . "$tools/apt.sh"

@@ -10,7 +10,7 @@
 set -eu
 
 tools=$(cd "$(dirname "$0")" && pwd)
-build=$(cd "$tools/../.." && pwd)/build
+build=$(cd "$tools/.." && pwd)/build
 
 . "$tools/apt.sh"
 

@@ -10,7 +10,7 @@
 set -eu
 
 tools=$(cd "$(dirname "$0")" && pwd)
-build=$(cd "$tools/../.." && pwd)/build
+build=$(cd "$tools/.." && pwd)/build
 suite=${1:?usage: nginx-suite.sh SUITE}
 dir=$build/debian-$suite
 root=$dir/root

@@ -9,7 +9,7 @@ set -euo pipefail
 nginx=$1
 module=$2
 port=$3
-root=$(cd "$(dirname "$0")/../.." && pwd)
+root=$(cd "$(dirname "$0")/.." && pwd)
 examples=$root/conf-examples
 prefix=$root/build/run
 pids=

@@ -8,7 +8,7 @@ set -eu
 
 package=$1
 tools=$(cd "$(dirname "$0")" && pwd)
-build=$(cd "$tools/../.." && pwd)/build
+build=$(cd "$tools/.." && pwd)/build
 dir=$build/$package
 
 . "$tools/apt.sh"

@@ -15,6 +15,6 @@ common="stream.c http.c util.c"
     compile cb-devices.c options.c progress.c device.c memory.c wheel.c $common
     compile cb-load.c options.c process.c load.c report.c caller.c socket.c \
         pipeline.c frame.c wheel.c histogram.c \
-        ../ngx_cometa_module/codec/cometa_histogram.c $common
+        ../../ngx_cometa_module/codec/cometa_histogram.c $common
     compile cb-upstream.c $common
 }

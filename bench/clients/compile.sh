@@ -1,10 +1,10 @@
 # shellcheck shell=sh
-# What the scripts that compile programs share: sourced by them in this
-# directory, compiles into BENCH (default: build/bench).
+# What the scripts that compile programs share: sourced by them in the directory
+# of their sources, it compiles into BENCH (default: build/bench).
 #
 #   CC, CFLAGS    compiler and its options (cc, -O2 -g)
 
-out=${BENCH:-../build/bench}
+out=${BENCH:-../../build/bench}
 warn="-std=gnu11 -Wall -Wextra -Werror"
 
 mkdir -p "$out"

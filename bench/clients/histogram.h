@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "../ngx_cometa_module/codec/cometa_histogram.h"
+#include "../../ngx_cometa_module/codec/cometa_histogram.h"
 
 typedef struct {
     uint64_t  count;

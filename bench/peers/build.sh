@@ -5,15 +5,18 @@
 
 set -eu
 
-cd "$(dirname "$0")/.."
-. ./compile.sh
+cd "$(dirname "$0")"
+. ../clients/compile.sh
 
-common="peers/client.c peers/protocol.c peers/mqtt.c peers/nats.c peers/nchan.c
-        options.c process.c stream.c wheel.c frame.c http.c util.c"
+clients=../clients
+common="client.c protocol.c mqtt.c nats.c nchan.c $clients/options.c
+        $clients/process.c $clients/stream.c $clients/wheel.c $clients/frame.c
+        $clients/http.c $clients/util.c"
 
 # shellcheck disable=SC2086 # the sources are words
 {
-    compile peers/peer-devices.c $common
-    compile peers/peer-load.c peers/callers.c load.c report.c pipeline.c \
-        histogram.c ../ngx_cometa_module/codec/cometa_histogram.c $common
+    compile peer-devices.c $common
+    compile peer-load.c callers.c $clients/load.c $clients/report.c \
+        $clients/pipeline.c $clients/histogram.c \
+        ../../ngx_cometa_module/codec/cometa_histogram.c $common
 }

@@ -2,8 +2,8 @@
  * The callers of the comparison.
  */
 
-#include "../pipeline.h"
-#include "../util.h"
+#include "../clients/pipeline.h"
+#include "../clients/util.h"
 #include "callers.h"
 #include "client.h"
 

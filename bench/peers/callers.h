@@ -6,7 +6,7 @@
 #ifndef COMETA_BENCH_CALLERS_H
 #define COMETA_BENCH_CALLERS_H
 
-#include "../load.h"
+#include "../clients/load.h"
 #include "protocol.h"
 
 /* the way of a load whose conf and net are set */

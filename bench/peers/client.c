@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "../util.h"
+#include "../clients/util.h"
 #include "client.h"
 
 /* more than one client can have to say: it has only so many calls */

@@ -6,8 +6,8 @@
 #ifndef COMETA_BENCH_CLIENT_H
 #define COMETA_BENCH_CLIENT_H
 
-#include "../stream.h"
-#include "../wheel.h"
+#include "../clients/stream.h"
+#include "../clients/wheel.h"
 #include "protocol.h"
 
 #define COMETA_CLIENT_SIZE_MAX  4096    /* of a message */

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#include "../http.h"
+#include "../clients/http.h"
 #include "protocol.h"
 
 #define MAX_PONG  125

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#include "../options.h"
-#include "../process.h"
-#include "../util.h"
+#include "../clients/options.h"
+#include "../clients/process.h"
+#include "../clients/util.h"
 #include "client.h"
 
 #define EVENTS     256              /* of epoll */

@@ -3,10 +3,10 @@
  * with. This file reads the options.
  */
 
-#include "../options.h"
-#include "../process.h"
-#include "../report.h"
-#include "../util.h"
+#include "../clients/options.h"
+#include "../clients/process.h"
+#include "../clients/report.h"
+#include "../clients/util.h"
 #include "callers.h"
 #include "client.h"
 

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "../util.h"
+#include "../clients/util.h"
 #include "protocol.h"
 
 

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "../frame.h"
+#include "../clients/frame.h"
 
 #define COMETA_PROTOCOL_SPARE  1024     /* what a message needs beside itself */
 

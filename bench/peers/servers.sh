@@ -13,8 +13,8 @@
 
 CORE=${CORE:-0}
 
-peers=$here/peers
-unpacked=$(realpath -m "$here/../build")
+peers=$root/bench/peers
+unpacked=$root/build
 modules=$unpacked/libnginx-mod-nchan/usr/lib/nginx/modules
 mosquitto=$unpacked/mosquitto/usr/sbin/mosquitto
 nats=$unpacked/nats-server/usr/sbin/nats-server
@@ -35,7 +35,7 @@ fetch() {
 
     for package in "$@"; do
         if [ ! -e "$unpacked/$package/installed" ] \
-           && ! "$here/../t/tools/unpack.sh" "$package" >&2
+           && ! "$root/tools/unpack.sh" "$package" >&2
         then
             missing[$name]="its Debian package $package cannot be fetched"
             return

@@ -15,16 +15,16 @@
 set -euo pipefail
 
 PATIENCE=${PATIENCE:-600}
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
 # nginx takes a variable of the same name for its own: it must not see it
 
 nginx_binary=${NGINX:-nginx}
 unset NGINX
 
-MODULE=$(realpath -m "${MODULE:-$here/../build/ngx_cometa_module.so}")
+MODULE=$(realpath -m "${MODULE:-$root/build/ngx_cometa_module.so}")
 export BENCH
-BENCH=$(realpath -m "${BENCH:-$here/../build/bench}")
+BENCH=$(realpath -m "${BENCH:-$root/build/bench}")
 
 dir=$(mktemp -d)
 master=
@@ -345,7 +345,7 @@ chmod 755 "$dir"
 cp "$MODULE" "$dir/module.so" || die "no module: build it first"
 
 find_ports
-"$here/build.sh"
+"$root/bench/clients/build.sh"
 
 # a command, not a function: in the background its pid has to be its own
 

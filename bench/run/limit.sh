@@ -30,7 +30,7 @@ CALLS=${CALLS:-2000}
 RATE=${RATE:-500}
 CALLERS=${CALLERS:-64}
 RESERVE=${RESERVE:-700}
-RESULTS=$(realpath -m "${RESULTS:-$here/../build/bench-results/limit}")
+RESULTS=$(realpath -m "${RESULTS:-$root/build/bench-results/limit}")
 
 # room in the zone is not what is looked for; what is not used costs nothing
 
@@ -246,7 +246,7 @@ echo "$attached devices were attached. What gave: $gave" \
 # below the names of the columns and the memory without devices
 
 if [ "$(wc -l < "$RESULTS/limit.csv")" -gt 2 ]; then
-    (cd "$RESULTS" && gnuplot "$here/limit.gp") \
+    (cd "$RESULTS" && gnuplot "$root/bench/report/limit.gp") \
         || { echo "no plot: gnuplot failed" >&2; status=1; }
 fi
 

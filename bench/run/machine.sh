@@ -132,7 +132,7 @@ size_for() {
 
 machine() {
     local root
-    root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+    root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 
     printf 'date\t%s\n' "$(date -u +%Y-%m-%dT%H:%MZ)"
     printf 'commit\t%s\n' \

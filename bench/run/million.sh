@@ -30,7 +30,7 @@ CALLERS=${CALLERS:-256}
 ROUNDS=${ROUNDS:-3}
 DURATION=${DURATION:-20}
 CALM=${CALM:-10}
-RESULTS=$(realpath -m "${RESULTS:-$here/../build/bench-results/million}")
+RESULTS=$(realpath -m "${RESULTS:-$root/build/bench-results/million}")
 
 SIZE=32
 SETTLE=5                    # s, after the attach
@@ -240,6 +240,6 @@ max_ms,calm_cores,net_us_call,gross_us_call,machine_busy" \
 beside "$FEW"
 beside "$DEVICES"
 
-"$here/million-report.pl" "$RESULTS" || status=1
+"$root/bench/report/million-report.pl" "$RESULTS" || status=1
 echo "results are in $RESULTS"
 exit "$status"

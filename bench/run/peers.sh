@@ -30,17 +30,17 @@ DURATION=${DURATION:-4}
 WARM=${WARM:-1}
 IDLE=${IDLE:-15000}
 SETTLE=${SETTLE:-6}
-RESULTS=$(realpath -m "${RESULTS:-$here/../build/bench-results}")
+RESULTS=$(realpath -m "${RESULTS:-$root/build/bench-results}")
 
 HEARTBEAT=5                 # s, of idle devices: shorter than SETTLE
 
 hz=$(getconf CLK_TCK)
 date=$(date -u '+%Y-%m-%d %H:%M:%S UTC')
 cpu_model=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
-commit=$(git -C "$here" describe --always --dirty 2>/dev/null) || commit=unknown
+commit=$(git -C "$root" describe --always --dirty 2>/dev/null) || commit=unknown
 
-. "$here/peers/servers.sh"
-. "$here/peers/report.sh"
+. "$root/bench/peers/servers.sh"
+. "$root/bench/peers/report.sh"
 
 # what is compared, and the server of each
 
@@ -235,7 +235,7 @@ others=$(nproc --all)
 others=$(seq 0 $((others - 1)) | grep -vx "$CORE" | paste -sd ,)
 taskset -cp "$others" $$ > /dev/null || die "cannot leave core $CORE"
 
-"$here/peers/build.sh"
+"$root/bench/peers/build.sh"
 fetch_all
 
 echo "$columns" > "$dir/rounds.csv"

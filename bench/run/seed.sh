@@ -18,7 +18,8 @@ own_network "$@"
 . "$(dirname "$0")/env.sh"
 
 DURATION=${DURATION:-300}
-RESULTS=$(realpath -m "${RESULTS:-$here/../build/bench-results/seed}")
+RESULTS=$(realpath -m "${RESULTS:-$root/build/bench-results/seed}")
+report=$root/bench/report
 
 WINDOW=15                   # s, of the statistics
 CALM=30                     # s without calls: what devices alone cost
@@ -146,8 +147,9 @@ calm() {
 generate() {
     local out=$1 before end
 
-    node "$here/load-generator/load-generator.js" --server_name 127.0.0.1 \
-        --server_port "$PORT" --app_id app --devices "$n" \
+    node "$root/bench/load-generator/load-generator.js" \
+        --server_name 127.0.0.1 --server_port "$PORT" \
+        --app_id app --devices "$n" \
         --applications "$sockets" --response_size "$response" \
         --duration $((DURATION + 2 * WINDOW + 10)) --json --quiet \
         > "$out/load.json" &
@@ -213,7 +215,7 @@ hz $hz" > "$out/facts"
     nginx_stop
     restore_settings
 
-    "$here/seed-report.pl" "$here/seed-2015.csv" "$out" || status=1
+    "$report/seed-report.pl" "$report/seed-2015.csv" "$out" || status=1
 }
 
 
@@ -224,8 +226,8 @@ while IFS=, read -u 3 -r case n sockets response _; do
     case $wanted in
     *" $case "*|*" all "*) run_case "$case" "$n" "$sockets" "$response" ;;
     esac
-done 3< <(tail -n +2 "$here/seed-2015.csv")
+done 3< <(tail -n +2 "$report/seed-2015.csv")
 
-"$here/seed-report.pl" --all "$here/seed-2015.csv" "$RESULTS" || status=1
+"$report/seed-report.pl" --all "$report/seed-2015.csv" "$RESULTS" || status=1
 echo "results are in $RESULTS"
 exit "$status"

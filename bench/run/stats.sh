@@ -16,7 +16,6 @@ ROUND=${ROUND:-1}
 LIMIT=1.03
 MACRO=NGX_COMETA_NO_STATS
 
-root=$(cd "$here/.." && pwd)
 status=0
 
 declare -A port worker us total
@@ -31,9 +30,8 @@ without() {
     grep -q "$MACRO" "$root"/ngx_cometa_module/zone/ngx_cometa_stats.[ch] \
         || die "nothing is compiled out: no $MACRO in ngx_cometa_stats"
 
-    mkdir -p "$copy/t"
-    cp -R "$root/config" "$root/Makefile" "$root/ngx_cometa_module" "$copy"
-    cp -R "$root/t/tools" "$copy/t"
+    mkdir "$copy"
+    cp -R "$root"/{config,Makefile,ngx_cometa_module,tools} "$copy"
 
     make -s -C "$copy" build CFLAGS="-D$MACRO" > "$dir/build.log" 2>&1 \
         || { cat "$dir/build.log" >&2; die "no module without statistics"; }

@@ -10,7 +10,7 @@ use strict;
 
 use Test::More;
 
-BEGIN { use FindBin; chdir($FindBin::Bin); }
+BEGIN { use FindBin; chdir("$FindBin::Bin/../../t"); }
 
 use lib qw/ lib node /;
 use Cwd qw/ abs_path /;
@@ -69,7 +69,7 @@ $t->write_file_expand('nginx.conf', cometa_conf(
         }
 EOC
 
-system("BENCH='$dir' CFLAGS=-O1 '$bench/build.sh'") == 0 or die "no programs\n";
+system("BENCH='$dir' CFLAGS=-O1 '$bench/clients/build.sh'") == 0 or die "no programs\n";
 $t->run();
 
 ###############################################################################

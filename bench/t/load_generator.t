@@ -10,7 +10,7 @@ use strict;
 
 use Test::More;
 
-BEGIN { use FindBin; chdir($FindBin::Bin); }
+BEGIN { use FindBin; chdir("$FindBin::Bin/../../t"); }
 
 use lib qw/ lib node /;
 use Cwd qw/ abs_path /;

@@ -12,7 +12,7 @@ use strict;
 
 use Test::More;
 
-BEGIN { use FindBin; chdir($FindBin::Bin); }
+BEGIN { use FindBin; chdir("$FindBin::Bin/.."); }
 
 use lib qw/ lib node /;
 use Cwd qw/ abs_path /;

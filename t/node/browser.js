@@ -1,6 +1,6 @@
 /*
  * The console page in headless Chromium.  What the devices do is in
- * 80-browser.t.
+ * browser/websocket.t.
  */
 
 'use strict';

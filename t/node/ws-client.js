@@ -1,6 +1,6 @@
 /*
  * A usual WebSocket client, the package "ws", talks to the device "dev1".
- * What the device does is in 81-ws-client.t.
+ * What the device does is in ws_client.t.
  */
 
 'use strict';
