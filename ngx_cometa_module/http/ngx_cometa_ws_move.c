@@ -10,6 +10,7 @@
 #include "ngx_cometa.h"
 #include "ngx_cometa_compat.h"
 #include "ngx_cometa_ws.h"
+#include "ngx_cometa_ws_read.h"
 #include "ngx_cometa_zone.h"
 
 
