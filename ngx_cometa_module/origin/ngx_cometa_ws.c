@@ -136,6 +136,7 @@ ngx_cometa_ws_connect(ngx_cometa_ws_t *s, ngx_connection_t *c,
     ngx_event_handler_pt handler)
 {
     s->io.connection = c;
+    s->debug = (c->log->log_level & NGX_LOG_DEBUG_CONNECTION) != 0;
 
     ngx_cometa_connection_detach(c, s, s->addr, sizeof(s->addr),
                                  &s->conf->log);
@@ -147,6 +148,10 @@ ngx_cometa_ws_connect(ngx_cometa_ws_t *s, ngx_connection_t *c,
     ngx_cometa_ws_time_enter(&s->conf->times, &s->time, NGX_COMETA_WS_HEARD);
 
     ngx_cometa_ws_log(s);
+
+    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, c->log, 0,
+                   "cometa ws open, device:\"%V/%V\" here:%uD",
+                   &s->group->key.app, &s->group->key.device, s->group->n);
 }
 
 
@@ -161,6 +166,11 @@ ngx_cometa_ws_end(ngx_cometa_ws_t *s)
     }
 
     c = s->io.connection;
+
+    ngx_log_debug4(NGX_LOG_DEBUG_HTTP, c->log, 0,
+                   "cometa ws end, closing:%d closed:%d error:%d unsent:%uz",
+                   s->closing, s->closed, c->error,
+                   ngx_cometa_bytes_left(s->io.output));
 
     ngx_cometa_connection_close(c, s->io.output != NULL);
     ngx_cometa_ws_free(s);
@@ -178,6 +188,9 @@ ngx_cometa_ws_close(ngx_cometa_ws_t *s, ngx_uint_t code)
     if (s->closing) {
         return;
     }
+
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, s->io.connection->log, 0,
+                   "cometa ws close sent, code:%ui", code);
 
     ngx_cometa_ws_drop(s);
 
@@ -408,6 +421,9 @@ ngx_cometa_ws_expire(ngx_cometa_ws_time_t *time, ngx_uint_t state)
     switch (state) {
 
     case NGX_COMETA_WS_HEARD:
+        ngx_log_debug0(NGX_LOG_DEBUG_HTTP, s->io.connection->log, 0,
+                       "cometa ws pinged");
+
         ngx_cometa_ws_time_enter(&s->conf->times, time, NGX_COMETA_WS_PINGED);
 
         if (ngx_cometa_ws_put(s, COMETA_WS_PING, NULL, 0) == NGX_OK) {
@@ -477,6 +493,10 @@ ngx_cometa_ws_log(ngx_cometa_ws_t *s)
     log = &s->conf->log;
 
     *log = *s->conf->error_log;
+
+    if (s->debug) {
+        log->log_level = NGX_LOG_DEBUG_CONNECTION | NGX_LOG_DEBUG_ALL;
+    }
 
     log->handler = ngx_cometa_ws_log_error;
     log->data = s;

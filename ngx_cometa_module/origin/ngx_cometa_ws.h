@@ -51,6 +51,7 @@ typedef struct {
     uint16_t                   queued;      /* requests, ended ones too */
     uint16_t                   outstanding; /* calls that have not ended */
 
+    unsigned                   debug:1;     /* by debug_connection */
     unsigned                   closing:1;   /* a close frame was sent */
     unsigned                   failing:1;   /* and no answer is waited for */
     unsigned                   closed:1;    /* the peer's has come */

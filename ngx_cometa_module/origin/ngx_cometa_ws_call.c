@@ -100,6 +100,10 @@ ngx_cometa_ws_call(ngx_cometa_ws_t *s, u_char *data, size_t len)
 
     ngx_cometa_work += NGX_COMETA_WORK_CALL;
 
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, s->io.connection->log, 0,
+                   "cometa ws call, len:%uz outstanding:%d", len,
+                   s->outstanding);
+
     /* perhaps the end of it */
 
     ngx_cometa_call_begin(q->call);
@@ -250,6 +254,10 @@ ngx_cometa_ws_answer(ngx_cometa_ws_t *s, ngx_cometa_request_t *q,
     } else if (type == COMETA_WS_TEXT && !cometa_utf8_valid(data, len)) {
         type = COMETA_WS_BINARY;
     }
+
+    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, s->io.connection->log, 0,
+                   "cometa ws answer, error:%d type:%ui len:%uz", q->error,
+                   type, len);
 
     if (ngx_cometa_ws_put(s, type, data, len) != NGX_OK) {
         return NGX_ERROR;

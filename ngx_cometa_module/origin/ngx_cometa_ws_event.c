@@ -76,6 +76,9 @@ ngx_cometa_ws_event(ngx_cometa_mail_t *mail, u_char *body, size_t len)
 
         ngx_cometa_ws_log(s);
 
+        ngx_log_debug2(NGX_LOG_DEBUG_HTTP, &s->conf->log, 0,
+                       "cometa ws event, type:%ui len:%uz", type, len);
+
         if (ngx_cometa_ws_put(s, type, body, len) == NGX_OK) {
             ngx_cometa_ws_settle(s);
         }

@@ -210,7 +210,14 @@ ngx_cometa_ws_frame(ngx_cometa_ws_t *s, ngx_str_t *frame)
 
     codec = &s->io.codec;
 
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, s->io.connection->log, 0,
+                   "cometa ws frame, type:%d len:%uz", codec->type,
+                   frame->len);
+
     if (codec->type == COMETA_WS_CLOSE) {
+
+        ngx_log_debug1(NGX_LOG_DEBUG_HTTP, s->io.connection->log, 0,
+                       "cometa ws close received, code:%d", codec->code);
 
         /*
          * The answer to ours, or one to be answered. Then we close first,
