@@ -10,6 +10,7 @@
 #include "ngx_cometa_http.h"
 #include "ngx_cometa_ws_move.h"
 #include "ngx_cometa_ws.h"
+#include "ngx_cometa_ws_read.h"
 #include "ngx_cometa_app.h"
 #include "ngx_cometa_otk.h"
 #include "ngx_cometa_registry.h"

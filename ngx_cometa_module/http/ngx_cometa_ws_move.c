@@ -9,20 +9,17 @@
 #include "ngx_cometa_ws_move.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_compat.h"
+#include "ngx_cometa_bytes.h"
 #include "ngx_cometa_ws.h"
+#include "ngx_cometa_ws_read.h"
 #include "ngx_cometa_zone.h"
-
-
-#define NGX_COMETA_WS_MOVE_ANSWER  512     /* bytes; grows when it is longer */
 
 
 typedef struct {
     ngx_cometa_ws_conf_t  *conf;
     ngx_cometa_key_t           key;
     ngx_cometa_place_t         place;
-    u_char                    *answer;
-    size_t                     len;
-    size_t                     size;
+    ngx_cometa_bytes_t        *answer;
     u_char                     app[NGX_COMETA_ID_MAX];
     u_char                     device[NGX_COMETA_ID_MAX];
 } ngx_cometa_ws_move_t;
@@ -50,10 +47,8 @@ typedef struct {
 
 static ngx_chain_t *ngx_cometa_ws_move_chain(ngx_connection_t *c,
     ngx_chain_t *in, off_t limit);
-static ngx_int_t ngx_cometa_ws_move_add(ngx_cometa_ws_move_t *move,
-    u_char *data, size_t len, ngx_log_t *log);
 static ngx_int_t ngx_cometa_ws_move_send(ngx_cometa_ws_move_t *move,
-    ngx_connection_t *c, u_char *rest, size_t len);
+    ngx_connection_t *c, ngx_str_t *answer, ngx_str_t *rest);
 static void ngx_cometa_ws_move_open(ngx_connection_t *c,
     ngx_cometa_ws_conf_t *conf, ngx_cometa_key_t *key, ngx_str_t *answer,
     ngx_str_t *rest);
@@ -111,10 +106,7 @@ ngx_cometa_ws_move_discard(void *data)
 {
     ngx_cometa_ws_move_t  *move = data;
 
-    if (move->answer) {
-        ngx_free(move->answer);
-    }
-
+    ngx_cometa_bytes_free(&move->answer);
     ngx_free(move);
 }
 
@@ -150,7 +142,7 @@ ngx_cometa_ws_move_chain(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
         n = cl->buf->last - cl->buf->pos;
 
         if (!ngx_buf_in_memory(cl->buf)
-            || ngx_cometa_ws_move_add(move, cl->buf->pos, n, c->log) != NGX_OK)
+            || ngx_cometa_bytes_add(&move->answer, cl->buf->pos, n) != NGX_OK)
         {
             return NGX_CHAIN_ERROR;
         }
@@ -160,37 +152,6 @@ ngx_cometa_ws_move_chain(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
     }
 
     return NULL;
-}
-
-
-static ngx_int_t
-ngx_cometa_ws_move_add(ngx_cometa_ws_move_t *move, u_char *data, size_t len,
-    ngx_log_t *log)
-{
-    size_t   size;
-    u_char  *p;
-
-    if (move->len + len > move->size) {
-        size = ngx_max(move->len + len, NGX_COMETA_WS_MOVE_ANSWER);
-
-        p = ngx_alloc(size, log);
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        if (move->answer) {
-            ngx_memcpy(p, move->answer, move->len);
-            ngx_free(move->answer);
-        }
-
-        move->answer = p;
-        move->size = size;
-    }
-
-    ngx_memcpy(move->answer + move->len, data, len);
-    move->len += len;
-
-    return NGX_OK;
 }
 
 
@@ -209,12 +170,17 @@ ngx_cometa_ws_move_adopted(ngx_connection_t *c, void *data, u_char *rest,
 
     (void) ngx_tcp_nodelay(c);
 
-    if (ngx_cometa_ws_move_send(move, c, rest, len) != NGX_OK) {
-        answer.data = move->answer;
-        answer.len = move->len;
-        more.data = rest;
-        more.len = len;
+    ngx_str_null(&answer);
 
+    if (move->answer) {
+        answer.data = move->answer->data;
+        answer.len = move->answer->len;
+    }
+
+    more.data = rest;
+    more.len = len;
+
+    if (ngx_cometa_ws_move_send(move, c, &answer, &more) != NGX_OK) {
         ngx_cometa_ws_move_open(c, move->conf, &move->key, &answer, &more);
     }
 
@@ -224,7 +190,7 @@ ngx_cometa_ws_move_adopted(ngx_connection_t *c, void *data, u_char *rest,
 
 static ngx_int_t
 ngx_cometa_ws_move_send(ngx_cometa_ws_move_t *move, ngx_connection_t *c,
-    u_char *rest, size_t len)
+    ngx_str_t *answer, ngx_str_t *rest)
 {
     u_char               *p;
     ngx_cometa_parcel_t   parcel;
@@ -232,7 +198,8 @@ ngx_cometa_ws_move_send(ngx_cometa_ws_move_t *move, ngx_connection_t *c,
     static u_char  data[NGX_COMETA_PARCEL_MAX];
 
     if (sizeof(ngx_cometa_parcel_t) + sizeof(struct sockaddr_in6)
-        + 2 * NGX_COMETA_ID_MAX + move->len + len > NGX_COMETA_PARCEL_MAX)
+        + 2 * NGX_COMETA_ID_MAX + answer->len + rest->len
+        > NGX_COMETA_PARCEL_MAX)
     {
         return NGX_DECLINED;
     }
@@ -244,17 +211,17 @@ ngx_cometa_ws_move_send(ngx_cometa_ws_move_t *move, ngx_connection_t *c,
     parcel.address = ngx_min(c->socklen, sizeof(struct sockaddr_in6));
     parcel.app = move->key.app.len;
     parcel.device = move->key.device.len;
-    parcel.answer = move->len;
-    parcel.rest = len;
+    parcel.answer = answer->len;
+    parcel.rest = rest->len;
 
     p = ngx_cpymem(data, &parcel, sizeof(ngx_cometa_parcel_t));
     p = ngx_cpymem(p, c->sockaddr, parcel.address);
     p = ngx_cpymem(p, move->app, parcel.app);
     p = ngx_cpymem(p, move->device, parcel.device);
-    p = ngx_cpymem(p, move->answer, parcel.answer);
+    p = ngx_cpymem(p, answer->data, parcel.answer);
 
-    if (len) {
-        p = ngx_cpymem(p, rest, len);
+    if (rest->len) {
+        p = ngx_cpymem(p, rest->data, rest->len);
     }
 
     return ngx_cometa_fdpass(move->place.slot, move->place.epoch, c, data,

@@ -15,6 +15,8 @@
 #include "ngx_cometa_queue.h"
 #include "ngx_cometa_webhook.h"
 #include "ngx_cometa_ws.h"
+#include "ngx_cometa_ws_call.h"
+#include "ngx_cometa_ws_event.h"
 #include "ngx_cometa_fdpass.h"
 #include "ngx_cometa_interest.h"
 #include "ngx_cometa_mail.h"
@@ -89,6 +91,7 @@ ngx_cometa_join(ngx_cycle_t *cycle)
     ngx_cometa_drain_init(mcf->drain_rate, ngx_cometa_drain, cycle->log);
     ngx_cometa_queue_start();
     ngx_cometa_notify_start();
+    ngx_cometa_ws_call_start();
 
     if (ngx_cometa_stats_start(cycle, mcf->stats_window) != NGX_OK
         || ngx_cometa_app_start(cycle) != NGX_OK

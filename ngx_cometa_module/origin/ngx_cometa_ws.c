@@ -1,72 +1,53 @@
 
 /*
- * The life of a WebSocket: it belongs to this worker alone, hears of its
- * device, is pinged when nothing is heard of it, and is closed with a word.
+ * The life of a WebSocket: it belongs to this worker alone, is written to, is
+ * pinged when nothing is heard of it, and is closed with a close frame.
  */
 
 #include "ngx_cometa_ws.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_compat.h"
+#include "ngx_cometa_bytes.h"
+#include "ngx_cometa_ws_batch.h"
+#include "ngx_cometa_ws_group.h"
 #include "ngx_cometa_ws_io.h"
-#include "ngx_cometa_interest.h"
-#include "ngx_cometa_mail.h"
-#include "ngx_cometa_mailbox.h"
+#include "ngx_cometa_ws_time.h"
 #include "ngx_cometa_app.h"
-#include "ngx_cometa_registry.h"
 #include "ngx_cometa_stats.h"
 #include "ngx_cometa_zone.h"
+#include "cometa_ws.h"
 
 
-#define NGX_COMETA_WS_TABLE    4096     /* queues, by hash of the key */
-#define NGX_COMETA_WS_LINGER   5000     /* ms, for the peer's close ... */
-#define NGX_COMETA_WS_HURRY    1000     /* ... if the worker leaves */
-#define NGX_COMETA_WS_EXPIRE   200      /* looked at in one go */
+#define NGX_COMETA_WS_BATCH  16384      /* bytes that wait for no more */
 
 
 static void ngx_cometa_ws_free(ngx_cometa_ws_t *s);
-static void ngx_cometa_ws_timer(ngx_event_t *ev);
-static void ngx_cometa_ws_arm(ngx_cometa_ws_conf_t *conf,
-    ngx_msec_t wait);
-static ngx_msec_t ngx_cometa_ws_expire(ngx_cometa_ws_conf_t *conf,
-    ngx_queue_t *queue, ngx_msec_t after);
-static void ngx_cometa_ws_event(ngx_cometa_mail_t *mail, u_char *body,
-    size_t len);
-static void ngx_cometa_ws_watch(ngx_cometa_key_t *key);
-static ngx_queue_t *ngx_cometa_ws_bucket(uint64_t hash);
-static ngx_msec_t ngx_cometa_ws_linger(void);
+static void ngx_cometa_ws_write_handler(ngx_event_t *wev);
+static ngx_int_t ngx_cometa_ws_room(ngx_cometa_ws_t *s, size_t len);
+static void ngx_cometa_ws_batch_handler(ngx_cometa_ws_batch_t *b);
+static void ngx_cometa_ws_expire(ngx_cometa_ws_time_t *time,
+    ngx_uint_t state);
 static u_char *ngx_cometa_ws_log_error(ngx_log_t *log, u_char *buf,
     size_t len);
 
 
-static ngx_queue_t   ngx_cometa_ws_table[NGX_COMETA_WS_TABLE];
-static ngx_uint_t    ngx_cometa_ws_n;
+ngx_cometa_ws_drop_pt  ngx_cometa_ws_drop;
 
 
 void
 ngx_cometa_ws_conf_init(ngx_cometa_ws_conf_t *conf, ngx_log_t *log)
 {
-    ngx_queue_init(&conf->life);
-    ngx_queue_init(&conf->pinged);
-    ngx_queue_init(&conf->closing);
-
     conf->error_log = log;
 
-    conf->timer.handler = ngx_cometa_ws_timer;
-    conf->timer.data = conf;
-    conf->timer.log = log;
+    ngx_cometa_ws_times_init(&conf->times, conf->timeout,
+                             ngx_cometa_ws_expire, log);
 }
 
 
 ngx_int_t
 ngx_cometa_ws_start(ngx_cycle_t *cycle)
 {
-    ngx_uint_t  i;
-
-    for (i = 0; i < NGX_COMETA_WS_TABLE; i++) {
-        ngx_queue_init(&ngx_cometa_ws_table[i]);
-    }
-
-    ngx_cometa_ws_output_start(cycle);
+    ngx_cometa_ws_batch_start(cycle, ngx_cometa_ws_batch_handler);
 
     return ngx_cometa_ws_io_start(cycle);
 }
@@ -76,42 +57,35 @@ ngx_cometa_ws_t *
 ngx_cometa_ws_create(ngx_cometa_ws_conf_t *conf,
     ngx_cometa_key_t *key)
 {
-    u_char               *p;
+    uint32_t          app;
     ngx_cometa_ws_t  *s;
 
-    s = ngx_calloc(sizeof(ngx_cometa_ws_t) + key->device.len,
-                   ngx_cycle->log);
+    s = ngx_calloc(sizeof(ngx_cometa_ws_t), ngx_cycle->log);
     if (s == NULL) {
-        return NULL;
-    }
-
-    p = (u_char *) s + sizeof(ngx_cometa_ws_t);
-    ngx_memcpy(p, key->device.data, key->device.len);
-
-    s->conf = conf;
-    s->app = ngx_cometa_app_hold(&key->app, 0, websockets);
-
-    if (s->app == NGX_COMETA_NONE) {
-        ngx_free(s);
         return NULL;
     }
 
     /* the name in the zone stays as long as the socket is counted */
 
-    s->key.app.data = ngx_cometa_zone.apps[s->app].name;
-    s->key.app.len = key->app.len;
-    s->key.device.data = p;
-    s->key.device.len = key->device.len;
-    s->key.hash = key->hash;
+    app = ngx_cometa_app_hold(&key->app, 0, websockets);
 
-    cometa_ws_init(&s->ws);
+    if (app == NGX_COMETA_NONE) {
+        ngx_free(s);
+        return NULL;
+    }
+
+    s->group = ngx_cometa_ws_group_join(key, app, &s->link);
+
+    if (s->group == NULL) {
+        ngx_cometa_gauge_add(app, websockets, -1);
+        ngx_free(s);
+        return NULL;
+    }
+
+    s->conf = conf;
+
+    ngx_cometa_ws_io_init(&s->io);
     ngx_queue_init(&s->requests);
-
-    ngx_queue_insert_tail(ngx_cometa_ws_bucket(key->hash), &s->link);
-    ngx_cometa_ws_n++;
-
-    ngx_cometa_interest_add(key->hash);
-    ngx_cometa_ws_watch(&s->key);
 
     return s;
 }
@@ -127,34 +101,19 @@ ngx_cometa_ws_discard(ngx_cometa_ws_t *s)
 static void
 ngx_cometa_ws_free(ngx_cometa_ws_t *s)
 {
-    ngx_queue_remove(&s->link);
-    ngx_cometa_ws_n--;
+    uint32_t                app;
+    ngx_cometa_ws_group_t  *group;
 
-    ngx_cometa_interest_remove(s->key.hash);
-    ngx_cometa_ws_watch(&s->key);
+    group = s->group;
+    app = group->app;
 
-    ngx_cometa_ws_drop_requests(s);
+    ngx_cometa_ws_group_leave(group, &s->link);
 
-    if (s->life.next) {
-        ngx_queue_remove(&s->life);
+    ngx_cometa_ws_drop(s);
 
-        if (s->conf->timer.timer_set
-            && ngx_queue_empty(&s->conf->life)
-            && ngx_queue_empty(&s->conf->pinged)
-            && ngx_queue_empty(&s->conf->closing))
-        {
-            ngx_del_timer(&s->conf->timer);
-        }
-    }
-
-    if (s->held.next) {
-        ngx_queue_remove(&s->held);
-    }
-
-    ngx_cometa_bytes_free(&s->message);
-    ngx_cometa_bytes_free(&s->control);
-    ngx_cometa_bytes_free(&s->output);
-    ngx_cometa_bytes_free(&s->rest);
+    ngx_cometa_ws_time_leave(&s->conf->times, &s->time);
+    ngx_cometa_ws_batch_leave(&s->batch);
+    ngx_cometa_ws_io_free(&s->io);
 
     /* whoever logs next by the log of the location is another one */
 
@@ -162,25 +121,58 @@ ngx_cometa_ws_free(ngx_cometa_ws_t *s)
         s->conf->log.data = NULL;
     }
 
+    ngx_cometa_ws_group_free_empty(group);
+
     /* last, for it keeps the name of the application */
 
-    ngx_cometa_gauge_add(s->app, websockets, -1);
+    ngx_cometa_gauge_add(app, websockets, -1);
 
     ngx_free(s);
 }
 
 
-/* Closes the connection, now or when the handler of the socket returns. */
+void
+ngx_cometa_ws_connect(ngx_cometa_ws_t *s, ngx_connection_t *c,
+    ngx_event_handler_pt handler)
+{
+    s->io.connection = c;
+    s->debug = (c->log->log_level & NGX_LOG_DEBUG_CONNECTION) != 0;
+
+    ngx_cometa_connection_detach(c, s, s->addr, sizeof(s->addr),
+                                 &s->conf->log);
+
+    c->read->handler = handler;
+    c->write->handler = ngx_cometa_ws_write_handler;
+
+    s->time.since = ngx_current_msec;
+    ngx_cometa_ws_time_enter(&s->conf->times, &s->time, NGX_COMETA_WS_HEARD);
+
+    ngx_cometa_ws_log(s);
+
+    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, c->log, 0,
+                   "cometa ws open, device:\"%V/%V\" here:%uD",
+                   &s->group->key.app, &s->group->key.device, s->group->n);
+}
+
 
 void
 ngx_cometa_ws_end(ngx_cometa_ws_t *s)
 {
+    ngx_connection_t  *c;
+
     if (s->busy) {
         s->dead = 1;
         return;
     }
 
-    ngx_cometa_connection_close(s->connection, s->output.len != 0);
+    c = s->io.connection;
+
+    ngx_log_debug4(NGX_LOG_DEBUG_HTTP, c->log, 0,
+                   "cometa ws end, closing:%d closed:%d error:%d unsent:%uz",
+                   s->closing, s->closed, c->error,
+                   ngx_cometa_bytes_left(s->io.output));
+
+    ngx_cometa_connection_close(c, s->io.output != NULL);
     ngx_cometa_ws_free(s);
 }
 
@@ -193,29 +185,25 @@ ngx_cometa_ws_end(ngx_cometa_ws_t *s)
 void
 ngx_cometa_ws_close(ngx_cometa_ws_t *s, ngx_uint_t code)
 {
-    u_char  frame[COMETA_WS_CLOSE_LEN];
-
     if (s->closing) {
         return;
     }
 
-    ngx_cometa_ws_drop_requests(s);
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, s->io.connection->log, 0,
+                   "cometa ws close sent, code:%ui", code);
 
-    (void) cometa_ws_close(frame, code);
+    ngx_cometa_ws_drop(s);
 
-    if (ngx_cometa_bytes_add(&s->output, frame, COMETA_WS_CLOSE_LEN)
-        != NGX_OK)
-    {
+    if (ngx_cometa_ws_io_add_close(&s->io, code) != NGX_OK) {
         ngx_cometa_ws_end(s);
         return;
     }
 
     s->closing = 1;
-    s->heard = ngx_current_msec;
+    s->time.since = ngx_current_msec;
 
-    ngx_queue_remove(&s->life);
-    ngx_queue_insert_tail(&s->conf->closing, &s->life);
-    ngx_cometa_ws_arm(s->conf, ngx_cometa_ws_linger());
+    ngx_cometa_ws_time_enter(&s->conf->times, &s->time,
+                             NGX_COMETA_WS_CLOSING);
 
     if (!s->busy) {
         ngx_cometa_ws_flush(s);
@@ -226,36 +214,186 @@ ngx_cometa_ws_close(ngx_cometa_ws_t *s, ngx_uint_t code)
 ngx_int_t
 ngx_cometa_ws_say(ngx_cometa_ws_t *s, u_char *data, size_t len)
 {
-    return ngx_cometa_bytes_add(&s->output, data, len);
+    return ngx_cometa_bytes_add(&s->io.output, data, len);
+}
+
+
+ngx_int_t
+ngx_cometa_ws_put(ngx_cometa_ws_t *s, ngx_uint_t type, u_char *data,
+    size_t len)
+{
+    if (s->closing) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_cometa_bytes_left(s->io.output) + len > s->conf->max_output
+        && ngx_cometa_ws_room(s, len) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_cometa_ws_io_add(&s->io, type, data, len) != NGX_OK) {
+
+        /* one that is not open yet goes without this frame */
+
+        if (s->io.connection) {
+            ngx_cometa_ws_end(s);
+        }
+
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* Too much waits to be read by the peer, if it was not just kept here. */
+
+static ngx_int_t
+ngx_cometa_ws_room(ngx_cometa_ws_t *s, size_t len)
+{
+    ngx_uint_t  busy;
+
+    if (s->busy || s->batch.soon) {
+        busy = s->busy;
+        s->busy = 1;
+
+        ngx_cometa_ws_flush(s);
+
+        s->busy = busy;
+
+        if (s->dead) {
+
+            if (!busy) {
+                ngx_cometa_ws_end(s);
+            }
+
+            return NGX_ERROR;
+        }
+
+        if (ngx_cometa_bytes_left(s->io.output) + len <= s->conf->max_output) {
+            return NGX_OK;
+        }
+    }
+
+    ngx_cometa_stats_add(s->group->app, websockets_slow, 1);
+
+    if (s->io.connection) {
+        ngx_log_error(NGX_LOG_INFO, s->io.connection->log, 0,
+                      "websocket is not read, %uz bytes wait",
+                      ngx_cometa_bytes_left(s->io.output));
+        s->failing = 1;
+        ngx_cometa_ws_close(s, NGX_COMETA_CLOSE_AGAIN);
+    }
+
+    return NGX_ERROR;
 }
 
 
 void
-ngx_cometa_ws_open(ngx_cometa_ws_t *s, ngx_connection_t *c,
-    u_char *data, size_t len)
+ngx_cometa_ws_settle(ngx_cometa_ws_t *s)
 {
-    s->connection = c;
+    size_t  waiting;
 
-    ngx_cometa_connection_detach(c, s, s->addr, sizeof(s->addr),
-                                 &s->conf->log);
+    waiting = ngx_cometa_bytes_left(s->io.output);
 
-    c->read->handler = ngx_cometa_ws_read_handler;
-    c->write->handler = ngx_cometa_ws_write_handler;
+    if (waiting == 0 || s->io.connection == NULL || s->busy) {
+        return;
+    }
 
-    s->heard = ngx_current_msec;
-    ngx_queue_insert_tail(&s->conf->life, &s->life);
+    if (waiting >= NGX_COMETA_WS_BATCH) {
 
-    ngx_cometa_ws_arm(s->conf, s->conf->timeout / 2);
+        /* otherwise the connection has to take what it was given before */
+
+        if (s->io.connection->write->ready) {
+            ngx_cometa_ws_flush(s);
+        }
+
+        return;
+    }
+
+    /* for the replies to half of the calls, or a few milliseconds */
+
+    if (s->outstanding > s->batch.replies && !s->closing) {
+        ngx_cometa_ws_batch_hold(&s->batch);
+        return;
+    }
+
+    ngx_cometa_ws_batch_soon(&s->batch);
+}
+
+
+static void
+ngx_cometa_ws_batch_handler(ngx_cometa_ws_batch_t *b)
+{
+    ngx_cometa_ws_t  *s;
+
+    s = (ngx_cometa_ws_t *) ((u_char *) b - offsetof(ngx_cometa_ws_t, batch));
+
+    ngx_cometa_ws_log(s);
+    ngx_cometa_ws_flush(s);
+}
+
+
+/*
+ * Behind the close frame to a peer that has broken the protocol or does not
+ * read, our side of the connection ends. What the peer still sends is read for
+ * a while.
+ */
+
+void
+ngx_cometa_ws_flush(ngx_cometa_ws_t *s)
+{
+    ngx_int_t          rc;
+    ngx_connection_t  *c;
+
+    c = s->io.connection;
+
+    if (c == NULL) {
+        return;
+    }
+
+    ngx_cometa_ws_batch_leave(&s->batch);
+
+    rc = ngx_cometa_ws_io_write(&s->io);
+
+    if (rc == NGX_OK && s->closed) {
+        ngx_cometa_ws_end(s);
+        return;
+    }
+
+    if (rc == NGX_OK && s->failing) {
+        rc = ngx_cometa_ws_io_shutdown(&s->io);
+
+    } else if (rc != NGX_ERROR && ngx_handle_write_event(c->write, 0) != NGX_OK)
+    {
+        rc = NGX_ERROR;
+    }
+
+    if (rc == NGX_ERROR) {
+        c->error = 1;
+        ngx_cometa_ws_end(s);
+    }
+}
+
+
+static void
+ngx_cometa_ws_write_handler(ngx_event_t *wev)
+{
+    ngx_connection_t  *c;
+    ngx_cometa_ws_t   *s;
+
+    c = wev->data;
+    s = c->data;
 
     ngx_cometa_ws_log(s);
 
-    s->busy = 1;
-
-    if (s->output.len) {
+    if (s->io.output && s->batch.link.next == NULL) {
         ngx_cometa_ws_flush(s);
+        return;
     }
 
-    ngx_cometa_ws_read(s, data, len);
+    (void) ngx_handle_write_event(wev, 0);
 }
 
 
@@ -266,258 +404,76 @@ ngx_cometa_ws_hear(ngx_cometa_ws_t *s)
         return;
     }
 
-    s->heard = ngx_current_msec;
-    s->pinged = 0;
-
-    ngx_queue_remove(&s->life);
-    ngx_queue_insert_tail(&s->conf->life, &s->life);
-}
-
-
-/* Not cancelable, as that of devices is not, and set only with sockets. */
-
-static void
-ngx_cometa_ws_timer(ngx_event_t *ev)
-{
-    ngx_msec_t                 wait, next;
-    ngx_cometa_ws_conf_t  *conf;
-
-    conf = ev->data;
-
-    wait = ngx_cometa_ws_expire(conf, &conf->life, conf->timeout / 2);
-
-    next = ngx_cometa_ws_expire(conf, &conf->pinged, conf->timeout);
-    wait = ngx_min(wait, next);
-
-    next = ngx_cometa_ws_expire(conf, &conf->closing,
-                                    ngx_cometa_ws_linger());
-    wait = ngx_min(wait, next);
-
-    if (wait != NGX_TIMER_INFINITE) {
-        ngx_cometa_ws_arm(conf, wait);
-    }
+    s->time.since = ngx_current_msec;
+    ngx_cometa_ws_time_enter(&s->conf->times, &s->time, NGX_COMETA_WS_HEARD);
 }
 
 
 static void
-ngx_cometa_ws_arm(ngx_cometa_ws_conf_t *conf, ngx_msec_t wait)
+ngx_cometa_ws_expire(ngx_cometa_ws_time_t *time, ngx_uint_t state)
 {
-    ngx_event_t  *ev;
-
-    ev = &conf->timer;
-
-    if (ev->timer_set) {
-        if ((ngx_msec_int_t) (ev->timer.key - ngx_current_msec)
-            <= (ngx_msec_int_t) wait)
-        {
-            return;
-        }
-
-        ngx_del_timer(ev);
-    }
-
-    ngx_add_timer(ev, wait);
-}
-
-
-/*
- * Does what is due to the sockets at the head of a queue; returns when the
- * next one of it is, NGX_TIMER_INFINITE if it is empty.
- */
-
-static ngx_msec_t
-ngx_cometa_ws_expire(ngx_cometa_ws_conf_t *conf, ngx_queue_t *queue,
-    ngx_msec_t after)
-{
-    int32_t               left;
-    ngx_uint_t            n;
     ngx_cometa_ws_t  *s;
 
-    for (n = 0; n < NGX_COMETA_WS_EXPIRE; n++) {
+    s = (ngx_cometa_ws_t *) ((u_char *) time - offsetof(ngx_cometa_ws_t, time));
 
-        if (ngx_queue_empty(queue)) {
-            return NGX_TIMER_INFINITE;
+    ngx_cometa_ws_log(s);
+
+    switch (state) {
+
+    case NGX_COMETA_WS_HEARD:
+        ngx_log_debug0(NGX_LOG_DEBUG_HTTP, s->io.connection->log, 0,
+                       "cometa ws pinged");
+
+        ngx_cometa_ws_time_enter(&s->conf->times, time, NGX_COMETA_WS_PINGED);
+
+        if (ngx_cometa_ws_put(s, COMETA_WS_PING, NULL, 0) == NGX_OK) {
+            ngx_cometa_ws_flush(s);
         }
 
-        s = ngx_queue_data(ngx_queue_head(queue), ngx_cometa_ws_t, life);
+        return;
 
-        left = after - ((uint32_t) ngx_current_msec - s->heard);
+    case NGX_COMETA_WS_PINGED:
+        ngx_log_error(NGX_LOG_INFO, s->io.connection->log, NGX_ETIMEDOUT,
+                      "nothing heard on a websocket");
+        ngx_cometa_ws_close(s, NGX_COMETA_CLOSE_AWAY);
+        return;
 
-        if (left > 0) {
-            return left;
-        }
-
-        ngx_cometa_ws_log(s);
-
-        if (queue == &conf->life) {
-            ngx_queue_remove(&s->life);
-            ngx_queue_insert_tail(&conf->pinged, &s->life);
-
-            if (ngx_cometa_ws_put(s, COMETA_WS_PING, NULL, 0) == NGX_OK) {
-                ngx_cometa_ws_flush(s);
-            }
-
-            continue;
-        }
-
-        if (queue == &conf->pinged) {
-            ngx_log_error(NGX_LOG_INFO, s->connection->log, NGX_ETIMEDOUT,
-                          "nothing heard on a websocket");
-            ngx_cometa_ws_close(s, NGX_COMETA_CLOSE_AWAY);
-            continue;
-        }
-
-        s->connection->error = 1;
+    default: /* NGX_COMETA_WS_CLOSING */
+        s->io.connection->error = 1;
         ngx_cometa_ws_end(s);
     }
-
-    return 1;
-}
-
-
-void
-ngx_cometa_ws_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
-{
-    u_char            *p;
-    ngx_cometa_key_t   key;
-
-    if (mail->type == NGX_COMETA_MAIL_EVENT) {
-        ngx_cometa_ws_event(mail, body, len);
-        return;
-    }
-
-    /* ONLINE: the new owner has to know of the sockets here */
-
-    p = ngx_strlchr(body, body + len, '\0');
-    if (p == NULL) {
-        return;
-    }
-
-    key.app.data = body;
-    key.app.len = p - body;
-    key.device.data = p + 1;
-    key.device.len = body + len - (p + 1);
-    ngx_cometa_key_init(&key);
-
-    ngx_cometa_ws_watch(&key);
-}
-
-
-static void
-ngx_cometa_ws_event(ngx_cometa_mail_t *mail, u_char *body, size_t len)
-{
-    ngx_uint_t            type;
-    ngx_queue_t          *q, *next, *queue;
-    ngx_cometa_ws_t  *s;
-
-    queue = ngx_cometa_ws_bucket(mail->time);
-    type = 0;
-
-    for (q = ngx_queue_head(queue); q != queue; q = next) {
-        next = ngx_queue_next(q);
-        s = ngx_queue_data(q, ngx_cometa_ws_t, link);
-
-        if (s->key.hash != mail->time || s->dead) {
-            continue;
-        }
-
-        if (type == 0) {
-            type = cometa_utf8_valid(body, len) ? COMETA_WS_TEXT
-                                                : COMETA_WS_BINARY;
-        }
-
-        ngx_cometa_ws_log(s);
-
-        if (ngx_cometa_ws_put(s, type, body, len) == NGX_OK && !s->busy) {
-            ngx_cometa_ws_settle(s);
-        }
-    }
-}
-
-
-/* Tells the owner of a device how many sockets to it there are here. */
-
-static void
-ngx_cometa_ws_watch(ngx_cometa_key_t *key)
-{
-    ngx_str_t             body;
-    ngx_uint_t            n;
-    ngx_queue_t          *q, *queue;
-    ngx_cometa_mail_t     mail;
-    ngx_cometa_place_t    place;
-    ngx_cometa_ws_t  *s;
-
-    if (ngx_cometa_registry_find(key, &place) != NGX_OK) {
-        return;
-    }
-
-    queue = ngx_cometa_ws_bucket(key->hash);
-    n = 0;
-
-    for (q = ngx_queue_head(queue); q != queue; q = ngx_queue_next(q)) {
-        s = ngx_queue_data(q, ngx_cometa_ws_t, link);
-        n += (s->key.hash == key->hash);
-    }
-
-    ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
-    ngx_str_null(&body);
-
-    mail.type = NGX_COMETA_MAIL_WATCH;
-    mail.app = place.app;
-    mail.queue = ngx_min(n, 65535);
-    mail.handle = place.handle;
-    mail.session = place.session;
-    mail.ref.slot = ngx_cometa_zone.slot;
-    mail.ref.epoch = ngx_cometa_zone.epoch;
-
-    ngx_cometa_mailbox_tell(place.slot, place.epoch, &mail, &body);
-}
-
-
-static ngx_queue_t *
-ngx_cometa_ws_bucket(uint64_t hash)
-{
-    return &ngx_cometa_ws_table[hash % NGX_COMETA_WS_TABLE];
-}
-
-
-/* nginx waits for the last of them when it stops. */
-
-static ngx_msec_t
-ngx_cometa_ws_linger(void)
-{
-    return ngx_exiting ? NGX_COMETA_WS_HURRY : NGX_COMETA_WS_LINGER;
 }
 
 
 ngx_uint_t
 ngx_cometa_ws_count(void)
 {
-    return ngx_cometa_ws_n;
+    return ngx_cometa_ws_group_total();
 }
 
 
 ngx_uint_t
 ngx_cometa_ws_release(ngx_uint_t max)
 {
-    ngx_uint_t            i;
-    ngx_queue_t          *q, *next;
-    ngx_cometa_ws_t  *s;
+    ngx_queue_t            *q, *next;
+    ngx_cometa_ws_t        *s;
+    ngx_cometa_ws_group_t  *group, *after;
 
-    for (i = 0; i < NGX_COMETA_WS_TABLE && max; i++) {
+    for (group = ngx_cometa_ws_group_next(NULL); group && max; group = after) {
 
-        for (q = ngx_queue_head(&ngx_cometa_ws_table[i]);
-             q != ngx_queue_sentinel(&ngx_cometa_ws_table[i]) && max;
+        after = ngx_cometa_ws_group_next(group);
+
+        for (q = ngx_queue_head(&group->sockets);
+             q != ngx_queue_sentinel(&group->sockets) && max;
              q = next)
         {
             next = ngx_queue_next(q);
             s = ngx_queue_data(q, ngx_cometa_ws_t, link);
 
             if (s->closing) {
-                /* it may have been given more time when there was more */
-                ngx_cometa_ws_arm(s->conf, NGX_COMETA_WS_HURRY);
+                ngx_cometa_ws_time_hurry(&s->conf->times);
 
-            } else if (s->connection) {
+            } else if (s->io.connection) {
                 ngx_cometa_ws_log(s);
                 ngx_cometa_ws_close(s, NGX_COMETA_CLOSE_AWAY);
                 max--;
@@ -525,7 +481,7 @@ ngx_cometa_ws_release(ngx_uint_t max)
         }
     }
 
-    return ngx_cometa_ws_n;
+    return ngx_cometa_ws_group_total();
 }
 
 
@@ -538,29 +494,34 @@ ngx_cometa_ws_log(ngx_cometa_ws_t *s)
 
     *log = *s->conf->error_log;
 
+    if (s->debug) {
+        log->log_level = NGX_LOG_DEBUG_CONNECTION | NGX_LOG_DEBUG_ALL;
+    }
+
     log->handler = ngx_cometa_ws_log_error;
     log->data = s;
     log->action = NULL;
-    log->connection = s->connection ? s->connection->number : 0;
+    log->connection = s->io.connection ? s->io.connection->number : 0;
 }
 
 
 static u_char *
 ngx_cometa_ws_log_error(ngx_log_t *log, u_char *buf, size_t len)
 {
-    size_t                n;
-    u_char                text[NGX_SOCKADDR_STRLEN];
-    ngx_cometa_ws_t  *s;
+    size_t             n;
+    u_char             text[NGX_SOCKADDR_STRLEN];
+    ngx_connection_t  *c;
+    ngx_cometa_ws_t   *s;
 
     s = log->data;
 
-    if (s == NULL || s->connection == NULL) {
+    if (s == NULL || s->io.connection == NULL) {
         return buf;
     }
 
-    n = ngx_sock_ntop(s->connection->sockaddr, s->connection->socklen, text,
-                      NGX_SOCKADDR_STRLEN, 0);
+    c = s->io.connection;
+    n = ngx_sock_ntop(c->sockaddr, c->socklen, text, NGX_SOCKADDR_STRLEN, 0);
 
     return ngx_snprintf(buf, len, ", client: %*s, websocket of \"%V/%V\"",
-                        n, text, &s->key.app, &s->key.device);
+                        n, text, &s->group->key.app, &s->group->key.device);
 }

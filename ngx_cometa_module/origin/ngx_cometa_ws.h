@@ -1,7 +1,7 @@
 
 /*
- * A WebSocket to a device, once the handshake request is gone: frames in,
- * calls out; replies and events in, frames out.
+ * A WebSocket to a device, once the handshake request is gone. What it hears,
+ * and what the calls of its messages are, is known to the floors above.
  */
 
 #ifndef _NGX_COMETA_WS_H_INCLUDED_
@@ -9,35 +9,64 @@
 
 
 #include "ngx_cometa.h"
-#include "ngx_cometa_call.h"
-#include "ngx_cometa_mail.h"
-#include "cometa_ws.h"
+#include "ngx_cometa_ws_batch.h"
+#include "ngx_cometa_ws_group.h"
+#include "ngx_cometa_ws_io.h"
+#include "ngx_cometa_ws_time.h"
 
 
-typedef struct ngx_cometa_ws_s  ngx_cometa_ws_t;
+#define NGX_COMETA_CLOSE_NORMAL    1000
+#define NGX_COMETA_CLOSE_AWAY      1001
+#define NGX_COMETA_CLOSE_AGAIN     1013
 
 
-/*
- * What the sockets of one location have in common. All have the same timeout:
- * each queue is in the order in which its sockets expire.
- */
+/* What the sockets of one location have in common. */
 
 typedef struct {
-    uint32_t              index;            /* in the configuration */
-    uint32_t              generation;       /* of the configuration */
-    ngx_msec_t            timeout;          /* without a frame */
-    ngx_msec_t            send_timeout;     /* of a call */
-    ngx_uint_t            queue;
-    size_t                max_message;
-    size_t                max_output;       /* bytes not read by the peer */
+    uint32_t                   index;       /* in the configuration */
+    uint32_t                   generation;  /* of the configuration */
+    ngx_msec_t                 timeout;     /* without a frame */
+    ngx_msec_t                 send_timeout;    /* of a call */
+    ngx_uint_t                 queue;
+    size_t                     max_message;
+    size_t                     max_output;  /* bytes not read by the peer */
 
-    ngx_queue_t           life;             /* heard of lately */
-    ngx_queue_t           pinged;           /* and not heard of since */
-    ngx_queue_t           closing;          /* a close frame was sent */
-    ngx_event_t           timer;
-    ngx_log_t            *error_log;
-    ngx_log_t             log;              /* shared by the connections */
+    ngx_cometa_ws_times_t      times;
+    ngx_log_t                 *error_log;
+    ngx_log_t                  log;         /* shared by the connections */
 } ngx_cometa_ws_conf_t;
+
+
+typedef struct {
+    ngx_cometa_ws_io_t         io;
+    ngx_cometa_ws_conf_t      *conf;
+    ngx_cometa_ws_group_t     *group;       /* of its device */
+    ngx_queue_t                link;        /* in the group */
+    ngx_cometa_ws_time_t       time;
+    ngx_cometa_ws_batch_t      batch;
+
+    /* of the floor above */
+
+    ngx_queue_t                requests;
+    uint16_t                   queued;      /* requests, ended ones too */
+    uint16_t                   outstanding; /* calls that have not ended */
+
+    unsigned                   debug:1;     /* by debug_connection */
+    unsigned                   closing:1;   /* a close frame was sent */
+    unsigned                   failing:1;   /* and no answer is waited for */
+    unsigned                   closed:1;    /* the peer's has come */
+    unsigned                   busy:1;      /* its handler is on the stack */
+    unsigned                   dead:1;      /* to be freed by that */
+
+    u_char                     addr[sizeof(struct sockaddr_in6)]
+                                   __attribute__((aligned(4)));
+} ngx_cometa_ws_t;
+
+
+/* The floor above gives up what is outstanding: nobody would hear of it. */
+typedef void (*ngx_cometa_ws_drop_pt)(ngx_cometa_ws_t *s);
+
+extern ngx_cometa_ws_drop_pt  ngx_cometa_ws_drop;
 
 
 /* In the configuration phase, when the times of *conf are set. */
@@ -61,13 +90,38 @@ void ngx_cometa_ws_discard(ngx_cometa_ws_t *s);
 ngx_int_t ngx_cometa_ws_say(ngx_cometa_ws_t *s, u_char *data,
     size_t len);
 
-/* Takes the connection over, as ngx_cometa_device_open() does. */
-void ngx_cometa_ws_open(ngx_cometa_ws_t *s, ngx_connection_t *c,
+/* Takes the connection over; the handler is that of its read event. */
+void ngx_cometa_ws_connect(ngx_cometa_ws_t *s, ngx_connection_t *c,
+    ngx_event_handler_pt handler);
+
+/* Something was heard. */
+void ngx_cometa_ws_hear(ngx_cometa_ws_t *s);
+
+/*
+ * Adds a frame to the output. NGX_ERROR: the peer does not read, or there is
+ * no memory; the socket is closing or gone, and what was outstanding is.
+ */
+ngx_int_t ngx_cometa_ws_put(ngx_cometa_ws_t *s, ngx_uint_t type,
     u_char *data, size_t len);
 
-/* Mail to workers with an interest in a device: EVENT, ONLINE. */
-void ngx_cometa_ws_deliver(ngx_cometa_mail_t *mail, u_char *body,
-    size_t len);
+/*
+ * Sees to it that the output is written: with all that comes to it in this
+ * turn of the event loop, or with the replies that are outstanding. While the
+ * socket is read that is done behind it.
+ */
+void ngx_cometa_ws_settle(ngx_cometa_ws_t *s);
+
+/* Writes what it can now. */
+void ngx_cometa_ws_flush(ngx_cometa_ws_t *s);
+
+/* Our side of the close handshake. */
+void ngx_cometa_ws_close(ngx_cometa_ws_t *s, ngx_uint_t code);
+
+/* Closes the connection, now or when the handler of the socket returns. */
+void ngx_cometa_ws_end(ngx_cometa_ws_t *s);
+
+/* From now on the log of its connection names this socket. */
+void ngx_cometa_ws_log(ngx_cometa_ws_t *s);
 
 /* Closes up to n sockets as going away; returns how many are left. */
 ngx_uint_t ngx_cometa_ws_release(ngx_uint_t n);

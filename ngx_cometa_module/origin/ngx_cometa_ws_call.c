@@ -1,14 +1,14 @@
 
 /*
- * The calls of a WebSocket: each message is one, and its reply, or what came
- * instead, is said in the order of the messages.
+ * The calls of a WebSocket. A reply that comes before its turn is kept.
  */
 
+#include "ngx_cometa_ws_call.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_ws.h"
-#include "ngx_cometa_ws_io.h"
+#include "ngx_cometa_ws_group.h"
 #include "ngx_cometa_app.h"
 #include "ngx_cometa_error.h"
 #include "ngx_cometa_stats.h"
@@ -23,7 +23,7 @@
 
 typedef struct {
     ngx_queue_t                link;        /* in order of the calls */
-    ngx_cometa_ws_t       *socket;
+    ngx_cometa_ws_t           *socket;
     ngx_cometa_call_t         *call;        /* NULL: it has ended */
     u_char                    *message;     /* until it has ended */
     u_char                    *reply;       /* kept for its turn */
@@ -37,17 +37,31 @@ static ngx_int_t ngx_cometa_ws_begin(ngx_cometa_ws_t *s,
     ngx_cometa_request_t *q, u_char *data, size_t len);
 static void ngx_cometa_ws_done(ngx_cometa_call_t *call, ngx_uint_t error,
     u_char *data, size_t len);
-static void ngx_cometa_ws_reply(ngx_cometa_ws_t *s, ngx_cometa_request_t
-    *q, u_char *data, size_t len);
+static void ngx_cometa_ws_reply(ngx_cometa_ws_t *s, ngx_cometa_request_t *q,
+    u_char *data, size_t len);
+static ngx_int_t ngx_cometa_ws_keep(ngx_cometa_request_t *q, u_char *data,
+    size_t len);
+static ngx_int_t ngx_cometa_ws_answer(ngx_cometa_ws_t *s,
+    ngx_cometa_request_t *q, u_char *data, size_t len);
 static void ngx_cometa_ws_forget(ngx_cometa_request_t *q);
+static void ngx_cometa_ws_drop_requests(ngx_cometa_ws_t *s);
 
 
-/* Errors wait for their turn, too: who goes on after so many is cut off. */
+void
+ngx_cometa_ws_call_start(void)
+{
+    ngx_cometa_ws_drop = ngx_cometa_ws_drop_requests;
+}
+
+
+/*
+ * Errors wait for their turn, too: a client that goes on after so many of them
+ * is disconnected.
+ */
 
 void
 ngx_cometa_ws_call(ngx_cometa_ws_t *s, u_char *data, size_t len)
 {
-    uint32_t               app;
     ngx_cometa_request_t  *q;
 
     if (s->queued >= 2 * NGX_COMETA_WS_CALLS) {
@@ -63,7 +77,7 @@ ngx_cometa_ws_call(ngx_cometa_ws_t *s, u_char *data, size_t len)
     }
 
     q->socket = s;
-    q->type = s->ws.type;
+    q->type = s->io.codec.type;
 
     ngx_queue_insert_tail(&s->requests, &q->link);
     s->queued++;
@@ -78,17 +92,17 @@ ngx_cometa_ws_call(ngx_cometa_ws_t *s, u_char *data, size_t len)
     }
 
     if (q->error) {
-        app = ngx_cometa_app(&s->key.app, 0);
-
-        if (app != NGX_COMETA_NONE) {
-            ngx_cometa_stats_add(app, failed[q->error], 1);
-        }
+        ngx_cometa_stats_add(s->group->app, failed[q->error], 1);
 
         ngx_cometa_ws_reply(s, q, NULL, 0);
         return;
     }
 
     ngx_cometa_work += NGX_COMETA_WORK_CALL;
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, s->io.connection->log, 0,
+                   "cometa ws call, len:%uz outstanding:%d", len,
+                   s->outstanding);
 
     /* perhaps the end of it */
 
@@ -117,7 +131,7 @@ ngx_cometa_ws_begin(ngx_cometa_ws_t *s, ngx_cometa_request_t *q,
     q->call = call;
     s->outstanding++;
 
-    call->key = s->key;
+    call->key = s->group->key;
     call->message.data = q->message;
     call->message.len = len;
     call->timeout = s->conf->send_timeout;
@@ -134,7 +148,7 @@ static void
 ngx_cometa_ws_done(ngx_cometa_call_t *call, ngx_uint_t error,
     u_char *data, size_t len)
 {
-    ngx_cometa_ws_t   *s;
+    ngx_cometa_ws_t       *s;
     ngx_cometa_request_t  *q;
 
     q = call->data;
@@ -154,62 +168,28 @@ ngx_cometa_ws_done(ngx_cometa_call_t *call, ngx_uint_t error,
 
 /*
  * The end of one request. If it is the oldest it is answered, and after it
- * those that ended before their turn. Of an error nothing is kept but itself.
+ * those that ended before their turn.
  */
 
 static void
 ngx_cometa_ws_reply(ngx_cometa_ws_t *s, ngx_cometa_request_t *q,
     u_char *data, size_t len)
 {
-    ngx_int_t   rc;
-    ngx_uint_t  type;
-    u_char      text[256];
-
     if (ngx_queue_head(&s->requests) != &q->link) {
 
-        if (q->error) {
-            return;
-        }
-
-        q->len = len;
-        q->reply = ngx_alloc(len ? len : 1, ngx_cycle->log);
-
-        if (q->reply == NULL) {
+        if (ngx_cometa_ws_keep(q, data, len) != NGX_OK) {
             ngx_cometa_ws_end(s);
-            return;
         }
 
-        ngx_memcpy(q->reply, data, len);
         return;
     }
 
     for ( ;; ) {
-        type = q->type;
 
-        if (q->error) {
-            type = COMETA_WS_TEXT;
-            data = text;
-            len = ngx_sprintf(text, "{\"msg\":\"%V\",\"error\":\"%V\"}",
-                              &ngx_cometa_errors[q->error].line,
-                              &ngx_cometa_errors[q->error].word)
-                  - text;
-
-        } else if (type == COMETA_WS_TEXT && !cometa_utf8_valid(data, len)) {
-            type = COMETA_WS_BINARY;
-        }
-
-        rc = ngx_cometa_ws_put(s, type, data, len);
-
-        if (rc != NGX_OK) {
+        if (ngx_cometa_ws_answer(s, q, data, len) != NGX_OK) {
             /* closing: the requests are gone */
             return;
         }
-
-        ngx_queue_remove(&q->link);
-        s->queued--;
-        s->batched++;
-
-        ngx_cometa_ws_forget(q);
 
         if (ngx_queue_empty(&s->requests)) {
             break;
@@ -226,9 +206,70 @@ ngx_cometa_ws_reply(ngx_cometa_ws_t *s, ngx_cometa_request_t *q,
         len = q->len;
     }
 
-    if (!s->busy) {
-        ngx_cometa_ws_settle(s);
+    ngx_cometa_ws_settle(s);
+}
+
+
+/* Until its turn has come. Of an error only the code is kept. */
+
+static ngx_int_t
+ngx_cometa_ws_keep(ngx_cometa_request_t *q, u_char *data, size_t len)
+{
+    if (q->error) {
+        return NGX_OK;
     }
+
+    q->len = len;
+    q->reply = ngx_alloc(len ? len : 1, ngx_cycle->log);
+
+    if (q->reply == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(q->reply, data, len);
+
+    return NGX_OK;
+}
+
+
+/* Adds the answer to the oldest request to the output, and frees it. */
+
+static ngx_int_t
+ngx_cometa_ws_answer(ngx_cometa_ws_t *s, ngx_cometa_request_t *q,
+    u_char *data, size_t len)
+{
+    u_char      text[256];
+    ngx_uint_t  type;
+
+    type = q->type;
+
+    if (q->error) {
+        type = COMETA_WS_TEXT;
+        data = text;
+        len = ngx_sprintf(text, "{\"msg\":\"%V\",\"error\":\"%V\"}",
+                          &ngx_cometa_errors[q->error].line,
+                          &ngx_cometa_errors[q->error].word)
+              - text;
+
+    } else if (type == COMETA_WS_TEXT && !cometa_utf8_valid(data, len)) {
+        type = COMETA_WS_BINARY;
+    }
+
+    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, s->io.connection->log, 0,
+                   "cometa ws answer, error:%d type:%ui len:%uz", q->error,
+                   type, len);
+
+    if (ngx_cometa_ws_put(s, type, data, len) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_queue_remove(&q->link);
+    s->queued--;
+    s->batch.replies++;
+
+    ngx_cometa_ws_forget(q);
+
+    return NGX_OK;
 }
 
 
@@ -247,7 +288,7 @@ ngx_cometa_ws_forget(ngx_cometa_request_t *q)
 }
 
 
-void
+static void
 ngx_cometa_ws_drop_requests(ngx_cometa_ws_t *s)
 {
     ngx_queue_t           *head;

@@ -1,11 +1,11 @@
 
 /*
- * What a WebSocket hears: the frames from its connection.
+ * The bytes of a WebSocket: receiving and parsing, framing and writing.
  */
 
 #include "ngx_cometa_ws_io.h"
 #include "ngx_cometa_compat.h"
-#include "ngx_cometa_drain.h"
+#include "ngx_cometa_bytes.h"
 #include "ngx_cometa_turn.h"
 #include "cometa_ws.h"
 
@@ -14,262 +14,265 @@
 #define NGX_COMETA_WS_PORTION  4096     /* beyond a frame that is begun */
 
 
-static size_t ngx_cometa_ws_portion(ngx_cometa_ws_t *s);
-static void ngx_cometa_ws_resume(ngx_cometa_ws_t *s);
-static void ngx_cometa_ws_parse(ngx_cometa_ws_t *s, u_char *data,
-    size_t len);
-static void ngx_cometa_ws_malformed(ngx_cometa_ws_t *s, int rc);
-static void ngx_cometa_ws_frame(ngx_cometa_ws_t *s, u_char *data, size_t
-    len);
+static size_t ngx_cometa_ws_io_portion(ngx_cometa_ws_io_t *io);
+static ngx_int_t ngx_cometa_ws_io_put_off(ngx_cometa_ws_io_t *io,
+    ngx_str_t *in);
+static ngx_cometa_bytes_t **ngx_cometa_ws_io_pieces(ngx_cometa_ws_io_t *io);
 
 
-static u_char       *ngx_cometa_ws_buffer;
+/* One is enough: a worker reads one connection at a time. */
+
+static u_char  *ngx_cometa_ws_buffer;
 
 
 ngx_int_t
 ngx_cometa_ws_io_start(ngx_cycle_t *cycle)
 {
-    ngx_cometa_ws_buffer = ngx_palloc(cycle->pool,
-                                          NGX_COMETA_WS_READ);
+    ngx_cometa_ws_buffer = ngx_palloc(cycle->pool, NGX_COMETA_WS_READ);
 
     return ngx_cometa_ws_buffer ? NGX_OK : NGX_ERROR;
 }
 
 
 void
-ngx_cometa_ws_read_handler(ngx_event_t *rev)
+ngx_cometa_ws_io_init(ngx_cometa_ws_io_t *io)
 {
-    ngx_connection_t     *c;
-    ngx_cometa_ws_t  *s;
-
-    c = rev->data;
-    s = c->data;
-
-    ngx_cometa_ws_log(s);
-
-    if (c->close) {
-        /* worker_shutdown_timeout: it goes when its turn comes */
-        c->close = 0;
-        c->error = 0;
-        ngx_cometa_drain_overdue();
-        return;
-    }
-
-    if (rev->posted) {
-        /* it stands in line for its next turn */
-        return;
-    }
-
-    ngx_cometa_ws_read(s, NULL, 0);
+    ngx_memzero(io, sizeof(ngx_cometa_ws_io_t));
+    cometa_ws_init(&io->codec);
 }
 
 
 void
-ngx_cometa_ws_read(ngx_cometa_ws_t *s, u_char *data, size_t len)
+ngx_cometa_ws_io_free(ngx_cometa_ws_io_t *io)
 {
-    ssize_t            n;
-    ngx_uint_t         more;
-    ngx_connection_t  *c;
+    ngx_cometa_bytes_free(&io->message);
+    ngx_cometa_bytes_free(&io->control);
+    ngx_cometa_bytes_free(&io->rest);
+    ngx_cometa_bytes_free(&io->output);
+}
 
-    c = s->connection;
-    s->busy = 1;
-    more = 1;
 
-    ngx_cometa_turn_begin();
+ngx_int_t
+ngx_cometa_ws_io_recv(ngx_cometa_ws_io_t *io, ngx_str_t *in)
+{
+    ssize_t  n;
 
-    if (len) {
-        ngx_cometa_ws_parse(s, data, len);
-
-    } else {
-        ngx_cometa_ws_resume(s);
+    if (io->rest) {
+        in->data = io->rest->data + io->rest->pos;
+        in->len = ngx_cometa_bytes_left(io->rest);
+        return NGX_OK;
     }
 
-    while (more && !s->dead && !ngx_cometa_turn_over()) {
+    n = ngx_cometa_connection_recv(io->connection, ngx_cometa_ws_buffer,
+                                   ngx_cometa_ws_io_portion(io));
 
-        n = ngx_cometa_connection_recv(c, ngx_cometa_ws_buffer,
-                                       ngx_cometa_ws_portion(s));
-        if (n == NGX_AGAIN) {
-            more = 0;
-            break;
-        }
-
-        if (n == 0 || n == NGX_ERROR) {
-            c->error = (n == NGX_ERROR);
-            s->dead = 1;
-            break;
-        }
-
-        ngx_cometa_ws_parse(s, ngx_cometa_ws_buffer, n);
-        ngx_cometa_work += ngx_cometa_work_bytes(n);
-
-        more = (c->read->ready || s->rest.len);
+    if (n == 0) {
+        return NGX_DONE;
     }
 
-    s->busy = 0;
-
-    if (!s->dead && ngx_handle_read_event(c->read, 0) != NGX_OK) {
-        s->dead = 1;
+    if (n < 0) {
+        return n;
     }
 
-    if (s->closed && s->output.len == 0) {
-        s->dead = 1;
-    }
+    ngx_cometa_work += ngx_cometa_work_bytes(n);
 
-    if (s->dead) {
+    in->data = ngx_cometa_ws_buffer;
+    in->len = n;
 
-        if (s->output.len && !c->error) {
-            /* what may still be said */
-            (void) ngx_cometa_ws_write(s);
-        }
-
-        ngx_cometa_ws_end(s);
-        return;
-    }
-
-    if (more) {
-        ngx_cometa_turn_again(c->read);
-    }
-
-    ngx_cometa_ws_settle(s);
+    return NGX_OK;
 }
 
 
 /*
- * What is read and not parsed when the turn is over has to be kept, so it is
- * not much: but a large frame is read in one piece.
+ * What is received and not parsed when the turn is over has to be kept, so it
+ * is not much: but a large frame is received in one piece.
  */
 
 static size_t
-ngx_cometa_ws_portion(ngx_cometa_ws_t *s)
+ngx_cometa_ws_io_portion(ngx_cometa_ws_io_t *io)
 {
-    return ngx_min(s->ws.rest + NGX_COMETA_WS_PORTION,
+    return ngx_min(io->codec.rest + NGX_COMETA_WS_PORTION,
                    NGX_COMETA_WS_READ);
 }
 
 
-/* What an earlier turn has left. */
-
-static void
-ngx_cometa_ws_resume(ngx_cometa_ws_t *s)
+ngx_uint_t
+ngx_cometa_ws_io_more(ngx_cometa_ws_io_t *io)
 {
-    ngx_cometa_bytes_t  rest;
-
-    if (s->rest.len == 0) {
-        return;
-    }
-
-    rest = s->rest;
-    ngx_memzero(&s->rest, sizeof(ngx_cometa_bytes_t));
-
-    ngx_cometa_ws_parse(s, rest.data, rest.len);
-
-    ngx_cometa_bytes_free(&rest);
+    return io->rest != NULL || io->connection->read->ready;
 }
 
 
-static void
-ngx_cometa_ws_parse(ngx_cometa_ws_t *s, u_char *data, size_t len)
+ngx_int_t
+ngx_cometa_ws_io_parse(ngx_cometa_ws_io_t *io, ngx_str_t *in,
+    uint32_t max_message, ngx_str_t *frame)
 {
-    int                  rc;
-    size_t               n;
-    u_char              *p, *end, *piece;
-    ngx_cometa_bytes_t  *b;
+    int                   rc;
+    size_t                n;
+    u_char               *p, *end, *piece;
+    ngx_cometa_bytes_t  **pieces;
 
-    p = data;
-    end = data + len;
+    end = in->data + in->len;
 
-    ngx_cometa_ws_hear(s);
+    for ( ;; ) {
 
-    /* behind the peer's close frame there is nothing that counts */
-
-    while (!s->dead && !s->closed) {
-
-        if (p < end && ngx_cometa_turn_over()) {
-            s->dead = (ngx_cometa_bytes_add(&s->rest, p, end - p) != NGX_OK);
-            return;
+        if (in->len && ngx_cometa_turn_over()) {
+            return ngx_cometa_ws_io_put_off(io, in);
         }
 
-        rc = cometa_ws_parse(&s->ws, &p, end, s->conf->max_message, &piece,
-                             &n);
+        p = in->data;
+
+        rc = cometa_ws_parse(&io->codec, &p, end, max_message, &piece, &n);
+
+        in->data = p;
+        in->len = end - p;
 
         if (rc == COMETA_WS_AGAIN) {
-            return;
+            ngx_cometa_bytes_free(&io->rest);
+            return NGX_AGAIN;
         }
 
         if (rc < 0) {
-            ngx_cometa_ws_malformed(s, rc);
-            return;
+            return NGX_DECLINED;
         }
 
         ngx_cometa_work += NGX_COMETA_WORK_MESSAGE;
 
-        b = (s->ws.type & 0x8) ? &s->control : &s->message;
+        pieces = ngx_cometa_ws_io_pieces(io);
 
-        if (rc == COMETA_WS_DONE && b->len == 0) {
-            ngx_cometa_ws_frame(s, piece, n);
-            continue;
+        if (rc == COMETA_WS_DONE && *pieces == NULL) {
+            frame->data = piece;
+            frame->len = n;
+            return NGX_OK;
         }
 
-        if (ngx_cometa_bytes_add(b, piece, n) != NGX_OK) {
-            s->dead = 1;
-            return;
+        if (ngx_cometa_bytes_add(pieces, piece, n) != NGX_OK) {
+            return NGX_ERROR;
         }
 
         if (rc == COMETA_WS_DONE) {
-            ngx_cometa_ws_frame(s, b->data, b->len);
-            ngx_cometa_bytes_free(b);
+            frame->data = (*pieces)->data;
+            frame->len = (*pieces)->len;
+            return NGX_OK;
         }
     }
 }
 
 
-/* The rest of what it sends is malformed, too, and not worth a word. */
+/* What was put off before is not copied once more. */
 
-static void
-ngx_cometa_ws_malformed(ngx_cometa_ws_t *s, int rc)
+static ngx_int_t
+ngx_cometa_ws_io_put_off(ngx_cometa_ws_io_t *io, ngx_str_t *in)
 {
-    if (s->closing) {
-        return;
+    if (io->rest) {
+        io->rest->pos = io->rest->len - in->len;
+        return NGX_AGAIN;
     }
 
-    ngx_log_error(NGX_LOG_INFO, s->connection->log, 0,
-                  "malformed frame on a websocket: %s", cometa_ws_error(rc));
-
-    s->failing = 1;
-    ngx_cometa_ws_close(s, cometa_ws_error_code(rc));
+    return ngx_cometa_bytes_add(&io->rest, in->data, in->len) == NGX_OK
+           ? NGX_AGAIN : NGX_ERROR;
 }
 
 
-static void
-ngx_cometa_ws_frame(ngx_cometa_ws_t *s, u_char *data, size_t len)
+static ngx_cometa_bytes_t **
+ngx_cometa_ws_io_pieces(ngx_cometa_ws_io_t *io)
 {
-    if (s->ws.type == COMETA_WS_CLOSE) {
+    return (io->codec.type & 0x8) ? &io->control : &io->message;
+}
 
-        /*
-         * The answer to ours, or one to be answered. Then we close first,
-         * when all has been written or after a while.
-         */
 
-        ngx_cometa_ws_close(s, s->ws.code ? s->ws.code
-                                              : NGX_COMETA_CLOSE_NORMAL);
-        s->closed = 1;
-        return;
+void
+ngx_cometa_ws_io_done(ngx_cometa_ws_io_t *io)
+{
+    ngx_cometa_bytes_free(ngx_cometa_ws_io_pieces(io));
+}
+
+
+void
+ngx_cometa_ws_io_discard(ngx_cometa_ws_io_t *io, ngx_str_t *in)
+{
+    ngx_cometa_bytes_free(&io->rest);
+    in->len = 0;
+}
+
+
+ngx_int_t
+ngx_cometa_ws_io_add(ngx_cometa_ws_io_t *io, ngx_uint_t type, u_char *data,
+    size_t len)
+{
+    size_t  n, before;
+    u_char  head[COMETA_WS_HEAD_MAX];
+
+    ngx_cometa_work += NGX_COMETA_WORK_FRAME + ngx_cometa_work_bytes(len);
+
+    n = cometa_ws_head(head, type, len);
+    before = ngx_cometa_bytes_left(io->output);
+
+    if (ngx_cometa_bytes_add(&io->output, head, n) != NGX_OK) {
+        return NGX_ERROR;
     }
 
-    if (s->closing) {
-        return;
+    if (ngx_cometa_bytes_add(&io->output, data, len) != NGX_OK) {
+        /* no head without its payload */
+        io->output->len = io->output->pos + before;
+        return NGX_ERROR;
     }
 
-    switch (s->ws.type) {
+    return NGX_OK;
+}
 
-    case COMETA_WS_PING:
-        (void) ngx_cometa_ws_put(s, COMETA_WS_PONG, data, len);
-        return;
 
-    case COMETA_WS_PONG:
-        return;
+ngx_int_t
+ngx_cometa_ws_io_add_close(ngx_cometa_ws_io_t *io, ngx_uint_t code)
+{
+    u_char  frame[COMETA_WS_CLOSE_LEN];
 
-    default: /* COMETA_WS_TEXT, COMETA_WS_BINARY */
-        ngx_cometa_ws_call(s, data, len);
+    return ngx_cometa_bytes_add(&io->output, frame,
+                                cometa_ws_close(frame, code));
+}
+
+
+ngx_int_t
+ngx_cometa_ws_io_write(ngx_cometa_ws_io_t *io)
+{
+    ssize_t              n;
+    ngx_cometa_bytes_t  *out;
+
+    out = io->output;
+
+    while (ngx_cometa_bytes_left(out)) {
+
+        n = ngx_cometa_connection_send(io->connection, out->data + out->pos,
+                                       ngx_cometa_bytes_left(out));
+        if (n < 0) {
+            return n;
+        }
+
+        out->pos += n;
+        ngx_cometa_work += NGX_COMETA_WORK_WRITE + ngx_cometa_work_bytes(n);
     }
+
+    ngx_cometa_bytes_free(&io->output);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_cometa_ws_io_shutdown(ngx_cometa_ws_io_t *io)
+{
+    ngx_connection_t  *c;
+
+    c = io->connection;
+
+#if (NGX_SSL)
+    if (c->ssl) {
+        /* nothing can be written any more, no alert either */
+        c->ssl->no_send_shutdown = 1;
+        c->ssl->no_wait_shutdown = 1;
+    }
+#endif
+
+    return ngx_shutdown_socket(c->fd, NGX_WRITE_SHUTDOWN) == -1 ? NGX_ERROR
+                                                                : NGX_OK;
 }

@@ -1,123 +1,76 @@
 
 /*
- * What the four files of a WebSocket share: its life is in
- * ngx_cometa_ws.c, what it hears in ngx_cometa_ws_io.c, what it says
- * in ngx_cometa_ws_output.c, its calls in ngx_cometa_ws_call.c. For
- * nobody else.
+ * The bytes of a WebSocket: frames from its connection, and frames to it. This
+ * file knows neither calls nor when a socket ends: what it finds out it
+ * returns.
  */
 
 #ifndef _NGX_COMETA_WS_IO_H_INCLUDED_
 #define _NGX_COMETA_WS_IO_H_INCLUDED_
 
 
-#include "ngx_cometa.h"
-#include "ngx_cometa_ws.h"
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+#include "ngx_cometa_bytes.h"
 #include "cometa_ws.h"
 
 
-#define NGX_COMETA_CLOSE_NORMAL    1000
-#define NGX_COMETA_CLOSE_AWAY      1001
-#define NGX_COMETA_CLOSE_AGAIN     1013
-
-
-/* Bytes that grow: a message not complete, or output not written. */
-
 typedef struct {
-    u_char                    *data;
-    uint32_t                   pos;
-    uint32_t                   len;
-    uint32_t                   size;
-} ngx_cometa_bytes_t;
+    ngx_connection_t     *connection;   /* NULL: not open yet */
+    cometa_ws_t           codec;        /* of what is received */
+    ngx_cometa_bytes_t   *message;      /* its first pieces */
+    ngx_cometa_bytes_t   *control;      /* those of a control frame */
+    ngx_cometa_bytes_t   *rest;         /* received and not parsed yet */
+    ngx_cometa_bytes_t   *output;       /* not written yet */
+} ngx_cometa_ws_io_t;
 
 
-struct ngx_cometa_ws_s {
-    ngx_connection_t          *connection;  /* NULL: not open yet */
-    ngx_cometa_ws_conf_t  *conf;
-    ngx_queue_t                link;        /* in the table */
-    ngx_queue_t                life;        /* in a queue of conf */
-    ngx_queue_t                held;        /* to be flushed soon, or later */
-    ngx_queue_t                requests;
-    ngx_cometa_key_t           key;
-    cometa_ws_t                ws;
-
-    ngx_cometa_bytes_t         message;
-    ngx_cometa_bytes_t         control;
-    ngx_cometa_bytes_t         output;
-    ngx_cometa_bytes_t         rest;        /* what was not parsed yet */
-
-    uint32_t                   heard;       /* ms */
-    uint32_t                   app;
-    uint16_t                   outstanding; /* calls that have not ended */
-    uint16_t                   queued;      /* requests, ended ones too */
-    uint16_t                   batched;     /* replies in the output */
-
-    unsigned                   pinged:1;
-    unsigned                   closing:1;   /* a close frame was sent */
-    unsigned                   failing:1;   /* and no answer is waited for */
-    unsigned                   closed:1;    /* the peer's has come */
-    unsigned                   soon:1;      /* held for this turn only */
-    unsigned                   busy:1;      /* its handler is on the stack */
-    unsigned                   dead:1;      /* to be freed by that */
-
-    u_char                     addr[sizeof(struct sockaddr_in6)]
-                                   __attribute__((aligned(4)));
-};
-
-
-/* In ngx_cometa_ws_io.c */
-
+/* At the start of a worker. */
 ngx_int_t ngx_cometa_ws_io_start(ngx_cycle_t *cycle);
-void ngx_cometa_ws_read_handler(ngx_event_t *rev);
 
-/* A turn: reads on behind these bytes, which came with the handshake. */
-void ngx_cometa_ws_read(ngx_cometa_ws_t *s, u_char *data, size_t len);
-
-
-/* In ngx_cometa_ws_output.c */
-
-void ngx_cometa_ws_output_start(ngx_cycle_t *cycle);
-void ngx_cometa_ws_write_handler(ngx_event_t *wev);
-
-/* Writes what it can. NGX_AGAIN: the socket has not taken all of it. */
-ngx_int_t ngx_cometa_ws_write(ngx_cometa_ws_t *s);
+void ngx_cometa_ws_io_init(ngx_cometa_ws_io_t *io);
+void ngx_cometa_ws_io_free(ngx_cometa_ws_io_t *io);
 
 /*
- * Sees to it that the output is written: with all that comes to it in this
- * turn of the event loop, or with the replies that are outstanding. Or now.
+ * Bytes to be parsed: those that were put off to this turn, or new ones. They
+ * are valid until the next call. NGX_AGAIN: there are none; NGX_DONE: the peer
+ * has ended the connection; NGX_ERROR: it has failed.
  */
-void ngx_cometa_ws_settle(ngx_cometa_ws_t *s);
-void ngx_cometa_ws_flush(ngx_cometa_ws_t *s);
+ngx_int_t ngx_cometa_ws_io_recv(ngx_cometa_ws_io_t *io, ngx_str_t *in);
+
+/* Whether ngx_cometa_ws_io_recv() may have more. */
+ngx_uint_t ngx_cometa_ws_io_more(ngx_cometa_ws_io_t *io);
 
 /*
- * Adds a frame to the output. NGX_ERROR: the peer does not read, or there is
- * no memory; the socket is closing or gone, and its requests are.
+ * Takes bytes from `in` until a message or a control frame is complete, then
+ * returns NGX_OK: io->codec.type says what it is, and it is valid until
+ * ngx_cometa_ws_io_done(), which must follow. NGX_AGAIN: the bytes are used
+ * up, or the turn is over and the rest is put off; NGX_DECLINED: the peer
+ * breaks the protocol, as io->codec.error says; NGX_ERROR: no memory.
  */
-ngx_int_t ngx_cometa_ws_put(ngx_cometa_ws_t *s, ngx_uint_t type,
+ngx_int_t ngx_cometa_ws_io_parse(ngx_cometa_ws_io_t *io, ngx_str_t *in,
+    uint32_t max_message, ngx_str_t *frame);
+void ngx_cometa_ws_io_done(ngx_cometa_ws_io_t *io);
+
+/* Bytes that are not to be parsed any more. */
+void ngx_cometa_ws_io_discard(ngx_cometa_ws_io_t *io, ngx_str_t *in);
+
+/* Adds a frame to the output. NGX_ERROR: no memory, nothing was added. */
+ngx_int_t ngx_cometa_ws_io_add(ngx_cometa_ws_io_t *io, ngx_uint_t type,
     u_char *data, size_t len);
+ngx_int_t ngx_cometa_ws_io_add_close(ngx_cometa_ws_io_t *io,
+    ngx_uint_t code);
 
-ngx_int_t ngx_cometa_bytes_add(ngx_cometa_bytes_t *b, u_char *data,
-    size_t len);
-void ngx_cometa_bytes_free(ngx_cometa_bytes_t *b);
+/* Writes what it can. NGX_AGAIN: the connection has not taken all of it. */
+ngx_int_t ngx_cometa_ws_io_write(ngx_cometa_ws_io_t *io);
 
-
-/* In ngx_cometa_ws_call.c */
-
-/* Begins the call of a message, which is copied. */
-void ngx_cometa_ws_call(ngx_cometa_ws_t *s, u_char *data, size_t len);
-
-void ngx_cometa_ws_drop_requests(ngx_cometa_ws_t *s);
-
-
-/* In ngx_cometa_ws.c */
-
-/* Closes the connection, now or when the handler of the socket returns. */
-void ngx_cometa_ws_end(ngx_cometa_ws_t *s);
-
-/* Our side of the close handshake. */
-void ngx_cometa_ws_close(ngx_cometa_ws_t *s, ngx_uint_t code);
-
-void ngx_cometa_ws_hear(ngx_cometa_ws_t *s);
-void ngx_cometa_ws_log(ngx_cometa_ws_t *s);
+/*
+ * Ends the writing side of the connection, so that what the peer still sends
+ * can be read: a reset would overtake the close frame.
+ */
+ngx_int_t ngx_cometa_ws_io_shutdown(ngx_cometa_ws_io_t *io);
 
 
 #endif /* _NGX_COMETA_WS_IO_H_INCLUDED_ */

@@ -1,0 +1,220 @@
+
+/*
+ * The WebSockets of this worker by device: a hash table of groups. The worker
+ * is interested in a device as long as it has a group.
+ */
+
+#include "ngx_cometa_ws_group.h"
+#include "ngx_cometa.h"
+#include "ngx_cometa_interest.h"
+#include "ngx_cometa_mail.h"
+#include "ngx_cometa_mailbox.h"
+#include "ngx_cometa_registry.h"
+#include "ngx_cometa_zone.h"
+
+
+#define NGX_COMETA_WS_TABLE  4096       /* chains, by hash of the key */
+
+
+static ngx_cometa_ws_group_t *ngx_cometa_ws_group_create(
+    ngx_cometa_key_t *key, uint32_t app);
+static ngx_uint_t ngx_cometa_ws_group_same(ngx_cometa_ws_group_t *group,
+    ngx_cometa_key_t *key, uint32_t app);
+static ngx_cometa_ws_group_t **ngx_cometa_ws_group_chain(uint64_t hash);
+
+
+static ngx_cometa_ws_group_t  *ngx_cometa_ws_groups[NGX_COMETA_WS_TABLE];
+static ngx_uint_t              ngx_cometa_ws_total;
+
+
+ngx_cometa_ws_group_t *
+ngx_cometa_ws_group_join(ngx_cometa_key_t *key, uint32_t app,
+    ngx_queue_t *socket)
+{
+    ngx_cometa_ws_group_t  *group;
+
+    group = *ngx_cometa_ws_group_chain(key->hash);
+
+    while (group && !ngx_cometa_ws_group_same(group, key, app)) {
+        group = group->next;
+    }
+
+    if (group == NULL) {
+        group = ngx_cometa_ws_group_create(key, app);
+        if (group == NULL) {
+            return NULL;
+        }
+    }
+
+    ngx_queue_insert_tail(&group->sockets, socket);
+    group->n++;
+    ngx_cometa_ws_total++;
+
+    ngx_cometa_interest_add(key->hash);
+    ngx_cometa_ws_watch(key);
+
+    return group;
+}
+
+
+static ngx_cometa_ws_group_t *
+ngx_cometa_ws_group_create(ngx_cometa_key_t *key, uint32_t app)
+{
+    u_char                  *name;
+    ngx_cometa_ws_group_t   *group, **chain;
+
+    group = ngx_calloc(sizeof(ngx_cometa_ws_group_t) + key->device.len,
+                       ngx_cycle->log);
+    if (group == NULL) {
+        return NULL;
+    }
+
+    name = (u_char *) group + sizeof(ngx_cometa_ws_group_t);
+    ngx_memcpy(name, key->device.data, key->device.len);
+
+    group->app = app;
+    group->key.app.data = ngx_cometa_zone.apps[app].name;
+    group->key.app.len = key->app.len;
+    group->key.device.data = name;
+    group->key.device.len = key->device.len;
+    group->key.hash = key->hash;
+
+    ngx_queue_init(&group->sockets);
+
+    chain = ngx_cometa_ws_group_chain(key->hash);
+    group->next = *chain;
+    *chain = group;
+
+    return group;
+}
+
+
+/* Two names of the same hash must not get each other's calls. */
+
+static ngx_uint_t
+ngx_cometa_ws_group_same(ngx_cometa_ws_group_t *group, ngx_cometa_key_t *key,
+    uint32_t app)
+{
+    return group->key.hash == key->hash
+           && group->app == app
+           && group->key.device.len == key->device.len
+           && ngx_memcmp(group->key.device.data, key->device.data,
+                         key->device.len)
+              == 0;
+}
+
+
+void
+ngx_cometa_ws_group_leave(ngx_cometa_ws_group_t *group, ngx_queue_t *socket)
+{
+    ngx_queue_remove(socket);
+    group->n--;
+    ngx_cometa_ws_total--;
+
+    ngx_cometa_interest_remove(group->key.hash);
+    ngx_cometa_ws_watch(&group->key);
+}
+
+
+void
+ngx_cometa_ws_group_free_empty(ngx_cometa_ws_group_t *group)
+{
+    ngx_cometa_ws_group_t  **place;
+
+    if (group->n) {
+        return;
+    }
+
+    place = ngx_cometa_ws_group_chain(group->key.hash);
+
+    while (*place != group) {
+        place = &(*place)->next;
+    }
+
+    *place = group->next;
+
+    ngx_free(group);
+}
+
+
+void
+ngx_cometa_ws_watch(ngx_cometa_key_t *key)
+{
+    ngx_str_t               body;
+    ngx_cometa_mail_t       mail;
+    ngx_cometa_place_t      place;
+    ngx_cometa_ws_group_t  *group;
+
+    if (ngx_cometa_registry_find(key, &place) != NGX_OK) {
+        return;
+    }
+
+    group = ngx_cometa_ws_group_find(key->hash);
+
+    ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
+    ngx_str_null(&body);
+
+    mail.type = NGX_COMETA_MAIL_WATCH;
+    mail.app = place.app;
+    mail.queue = group ? ngx_min(group->n, 65535) : 0;
+    mail.handle = place.handle;
+    mail.session = place.session;
+    mail.ref.slot = ngx_cometa_zone.slot;
+    mail.ref.epoch = ngx_cometa_zone.epoch;
+
+    ngx_cometa_mailbox_tell(place.slot, place.epoch, &mail, &body);
+}
+
+
+ngx_cometa_ws_group_t *
+ngx_cometa_ws_group_find(uint64_t hash)
+{
+    ngx_cometa_ws_group_t  *group;
+
+    group = *ngx_cometa_ws_group_chain(hash);
+
+    while (group && group->key.hash != hash) {
+        group = group->next;
+    }
+
+    return group;
+}
+
+
+ngx_cometa_ws_group_t *
+ngx_cometa_ws_group_next(ngx_cometa_ws_group_t *group)
+{
+    ngx_cometa_ws_group_t  **chain;
+
+    if (group && group->next) {
+        return group->next;
+    }
+
+    chain = group ? ngx_cometa_ws_group_chain(group->key.hash) + 1
+                  : ngx_cometa_ws_groups;
+
+    while (chain < ngx_cometa_ws_groups + NGX_COMETA_WS_TABLE) {
+
+        if (*chain) {
+            return *chain;
+        }
+
+        chain++;
+    }
+
+    return NULL;
+}
+
+
+ngx_uint_t
+ngx_cometa_ws_group_total(void)
+{
+    return ngx_cometa_ws_total;
+}
+
+
+static ngx_cometa_ws_group_t **
+ngx_cometa_ws_group_chain(uint64_t hash)
+{
+    return &ngx_cometa_ws_groups[hash % NGX_COMETA_WS_TABLE];
+}

@@ -1,0 +1,249 @@
+
+/*
+ * What a WebSocket hears: its connection is read in turns, and each message is
+ * a call.
+ */
+
+#include "ngx_cometa_ws_read.h"
+#include "ngx_cometa_drain.h"
+#include "ngx_cometa_turn.h"
+#include "ngx_cometa_ws.h"
+#include "ngx_cometa_ws_call.h"
+#include "ngx_cometa_ws_io.h"
+#include "cometa_ws.h"
+
+
+static void ngx_cometa_ws_read_handler(ngx_event_t *rev);
+static void ngx_cometa_ws_read(ngx_cometa_ws_t *s, u_char *data, size_t len);
+static void ngx_cometa_ws_read_done(ngx_cometa_ws_t *s, ngx_uint_t more);
+static void ngx_cometa_ws_parse(ngx_cometa_ws_t *s, ngx_str_t *in);
+static void ngx_cometa_ws_malformed(ngx_cometa_ws_t *s);
+static void ngx_cometa_ws_frame(ngx_cometa_ws_t *s, ngx_str_t *frame);
+
+
+void
+ngx_cometa_ws_open(ngx_cometa_ws_t *s, ngx_connection_t *c, u_char *data,
+    size_t len)
+{
+    ngx_cometa_ws_connect(s, c, ngx_cometa_ws_read_handler);
+
+    s->busy = 1;
+
+    if (s->io.output) {
+        ngx_cometa_ws_flush(s);
+    }
+
+    ngx_cometa_ws_read(s, data, len);
+}
+
+
+static void
+ngx_cometa_ws_read_handler(ngx_event_t *rev)
+{
+    ngx_connection_t  *c;
+    ngx_cometa_ws_t   *s;
+
+    c = rev->data;
+    s = c->data;
+
+    ngx_cometa_ws_log(s);
+
+    if (c->close) {
+        /* worker_shutdown_timeout: it goes when its turn comes */
+        c->close = 0;
+        c->error = 0;
+        ngx_cometa_drain_overdue();
+        return;
+    }
+
+    if (rev->posted) {
+        /* it stands in line for its next turn */
+        return;
+    }
+
+    ngx_cometa_ws_read(s, NULL, 0);
+}
+
+
+/* A turn: reads on behind these bytes, which came with the handshake. */
+
+static void
+ngx_cometa_ws_read(ngx_cometa_ws_t *s, u_char *data, size_t len)
+{
+    ngx_int_t   rc;
+    ngx_str_t   in;
+    ngx_uint_t  more;
+
+    s->busy = 1;
+    more = 1;
+
+    ngx_cometa_turn_begin();
+
+    if (len) {
+        in.data = data;
+        in.len = len;
+        ngx_cometa_ws_parse(s, &in);
+    }
+
+    while (more && !s->dead && !ngx_cometa_turn_over()) {
+
+        rc = ngx_cometa_ws_io_recv(&s->io, &in);
+
+        if (rc == NGX_AGAIN) {
+            more = 0;
+            break;
+        }
+
+        if (rc != NGX_OK) {
+            s->io.connection->error = (rc == NGX_ERROR);
+            s->dead = 1;
+            break;
+        }
+
+        ngx_cometa_ws_parse(s, &in);
+
+        more = ngx_cometa_ws_io_more(&s->io);
+    }
+
+    s->busy = 0;
+
+    ngx_cometa_ws_read_done(s, more);
+}
+
+
+static void
+ngx_cometa_ws_read_done(ngx_cometa_ws_t *s, ngx_uint_t more)
+{
+    ngx_connection_t  *c;
+
+    c = s->io.connection;
+
+    if (!s->dead && ngx_handle_read_event(c->read, 0) != NGX_OK) {
+        s->dead = 1;
+    }
+
+    if (s->closed && s->io.output == NULL) {
+        s->dead = 1;
+    }
+
+    if (s->dead) {
+
+        if (s->io.output && !c->error) {
+            /* what may still be said */
+            (void) ngx_cometa_ws_io_write(&s->io);
+        }
+
+        ngx_cometa_ws_end(s);
+        return;
+    }
+
+    if (more) {
+        ngx_cometa_turn_again(c->read);
+    }
+
+    ngx_cometa_ws_settle(s);
+}
+
+
+static void
+ngx_cometa_ws_parse(ngx_cometa_ws_t *s, ngx_str_t *in)
+{
+    ngx_int_t  rc;
+    ngx_str_t  frame;
+
+    ngx_cometa_ws_hear(s);
+
+    /* behind the peer's close frame there is nothing that counts */
+
+    while (!s->dead && !s->closed) {
+
+        rc = ngx_cometa_ws_io_parse(&s->io, in, s->conf->max_message, &frame);
+
+        if (rc == NGX_AGAIN) {
+            return;
+        }
+
+        if (rc == NGX_ERROR) {
+            s->dead = 1;
+            break;
+        }
+
+        if (rc == NGX_DECLINED) {
+            ngx_cometa_ws_malformed(s);
+            break;
+        }
+
+        ngx_cometa_ws_frame(s, &frame);
+        ngx_cometa_ws_io_done(&s->io);
+    }
+
+    ngx_cometa_ws_io_discard(&s->io, in);
+}
+
+
+/* The rest of what it sends is malformed, too: only the first is logged. */
+
+static void
+ngx_cometa_ws_malformed(ngx_cometa_ws_t *s)
+{
+    int  error;
+
+    if (s->closing) {
+        return;
+    }
+
+    error = s->io.codec.error;
+
+    ngx_log_error(NGX_LOG_INFO, s->io.connection->log, 0,
+                  "malformed frame on a websocket: %s",
+                  cometa_ws_error(error));
+
+    s->failing = 1;
+    ngx_cometa_ws_close(s, cometa_ws_error_code(error));
+}
+
+
+static void
+ngx_cometa_ws_frame(ngx_cometa_ws_t *s, ngx_str_t *frame)
+{
+    cometa_ws_t  *codec;
+
+    codec = &s->io.codec;
+
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, s->io.connection->log, 0,
+                   "cometa ws frame, type:%d len:%uz", codec->type,
+                   frame->len);
+
+    if (codec->type == COMETA_WS_CLOSE) {
+
+        ngx_log_debug1(NGX_LOG_DEBUG_HTTP, s->io.connection->log, 0,
+                       "cometa ws close received, code:%d", codec->code);
+
+        /*
+         * The answer to ours, or one to be answered. Then we close first,
+         * when all has been written or after a while.
+         */
+
+        ngx_cometa_ws_close(s, codec->code ? codec->code
+                                           : NGX_COMETA_CLOSE_NORMAL);
+        s->closed = 1;
+        return;
+    }
+
+    if (s->closing) {
+        return;
+    }
+
+    switch (codec->type) {
+
+    case COMETA_WS_PING:
+        (void) ngx_cometa_ws_put(s, COMETA_WS_PONG, frame->data, frame->len);
+        return;
+
+    case COMETA_WS_PONG:
+        return;
+
+    default: /* COMETA_WS_TEXT, COMETA_WS_BINARY */
+        ngx_cometa_ws_call(s, frame->data, frame->len);
+    }
+}

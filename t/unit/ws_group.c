@@ -1,0 +1,284 @@
+/*
+ * WebSockets by device, against a model: what is told to the owner, and who is
+ * touched by it.
+ */
+
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
+#include "ngx_cometa_ws_group.c"
+#include "tap.h"
+
+
+#define DEVICES  500
+#define SOCKETS  3000
+#define STEPS    200000
+
+
+volatile ngx_cycle_t         *ngx_cycle;
+ngx_cometa_zone_t             ngx_cometa_zone;
+
+static ngx_cycle_t            cycle;
+static ngx_cometa_app_t       apps[2];
+
+static ngx_int_t              interests;
+static ngx_uint_t             letters;
+static ngx_uint_t             told;     /* the last count */
+static uint32_t               told_to;  /* and whose owner heard it */
+
+
+void *
+ngx_calloc(size_t size, ngx_log_t *log)
+{
+    return calloc(1, size);
+}
+
+
+void
+ngx_cometa_interest_add(uint64_t hash)
+{
+    interests++;
+}
+
+
+void
+ngx_cometa_interest_remove(uint64_t hash)
+{
+    interests--;
+}
+
+
+ngx_int_t
+ngx_cometa_registry_find(ngx_cometa_key_t *key, ngx_cometa_place_t *place)
+{
+    char  name[8] = "";
+
+    memcpy(name, key->device.data, key->device.len);
+    memset(place, 0, sizeof(ngx_cometa_place_t));
+    place->handle = atoi(name);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_cometa_mailbox_tell(uint32_t slot, uint32_t epoch,
+    ngx_cometa_mail_t *mail, ngx_str_t *body)
+{
+    letters++;
+    told = mail->queue;
+    told_to = mail->handle;
+}
+
+
+/* Some devices have the same place in the table, two the same hash. */
+
+typedef struct {
+    ngx_queue_t             link;
+    ngx_cometa_ws_group_t  *group;
+    ngx_uint_t              device;
+} model_socket_t;
+
+static model_socket_t  sockets[SOCKETS];
+static ngx_uint_t      counts[DEVICES];
+static char            names[DEVICES][8];
+
+
+static ngx_cometa_key_t
+key_of(ngx_uint_t device)
+{
+    ngx_cometa_key_t  key;
+
+    key.app.data = apps[device % 2].name;
+    key.app.len = 4;
+    key.device.data = (u_char *) names[device];
+    key.device.len = strlen(names[device]);
+    key.hash = (device < 2) ? 7 : (uint64_t) device / 3 * NGX_COMETA_WS_TABLE
+                                  + device % 3 + (uint64_t) device * 4096;
+
+    return key;
+}
+
+
+static int
+join(model_socket_t *s, ngx_uint_t device)
+{
+    ngx_cometa_key_t  key;
+
+    key = key_of(device);
+
+    s->device = device;
+    s->group = ngx_cometa_ws_group_join(&key, device % 2, &s->link);
+    counts[device]++;
+
+    return s->group != NULL
+           && s->group->n == counts[device]
+           && s->group->app == device % 2
+           && s->group->key.device.len == key.device.len
+           && memcmp(s->group->key.device.data, key.device.data,
+                     key.device.len) == 0;
+}
+
+
+static int
+leave(model_socket_t *s)
+{
+    counts[s->device]--;
+
+    ngx_cometa_ws_group_leave(s->group, &s->link);
+
+    if (s->group->n != counts[s->device]) {
+        return 0;
+    }
+
+    ngx_cometa_ws_group_free_empty(s->group);
+    s->group = NULL;
+
+    return 1;
+}
+
+
+static int
+heard(ngx_uint_t device)
+{
+    /* of two with the same hash the owner may hear of the other */
+
+    return device < 2 || (told == counts[device] && told_to == device);
+}
+
+
+/* All that is in the table, by walking over it. */
+
+static int
+complete(ngx_uint_t total)
+{
+    ngx_queue_t            *q;
+    ngx_uint_t              groups, n, expected, i;
+    ngx_cometa_ws_group_t  *group;
+
+    groups = 0;
+    n = 0;
+    expected = 0;
+
+    for (group = ngx_cometa_ws_group_next(NULL);
+         group;
+         group = ngx_cometa_ws_group_next(group))
+    {
+        groups++;
+
+        for (q = ngx_queue_head(&group->sockets);
+             q != ngx_queue_sentinel(&group->sockets);
+             q = ngx_queue_next(q))
+        {
+            n++;
+        }
+    }
+
+    for (i = 0; i < DEVICES; i++) {
+        expected += (counts[i] != 0);
+    }
+
+    return groups == expected && n == total
+           && ngx_cometa_ws_group_total() == total
+           && interests == (ngx_int_t) total;
+}
+
+
+static void
+random_steps(void)
+{
+    int                wrong;
+    ngx_uint_t         step, device, total;
+    model_socket_t    *s;
+    ngx_cometa_key_t   key;
+
+    wrong = 0;
+    total = 0;
+
+    for (step = 0; step < STEPS; step++) {
+        s = &sockets[rand() % SOCKETS];
+
+        if (s->group == NULL) {
+            /* most of them to few devices */
+            device = rand() % (rand() % 2 ? DEVICES : 4);
+            wrong += !join(s, device);
+            total++;
+
+        } else {
+            device = s->device;
+            wrong += !leave(s);
+            total--;
+        }
+
+        wrong += !heard(device);
+        key = key_of(device);
+        wrong += (device >= 2
+                  && (ngx_cometa_ws_group_find(key.hash) != NULL)
+                     != (counts[device] != 0));
+
+        if (step % 1000 == 0) {
+            wrong += !complete(total);
+        }
+    }
+
+    ok(wrong == 0, "%d random steps are those of the model", STEPS);
+    ok(letters == STEPS, "each is told to the owner: %d", (int) letters);
+
+    for (s = sockets; s < sockets + SOCKETS; s++) {
+        wrong += s->group && !leave(s);
+    }
+
+    ok(wrong == 0 && complete(0), "and all is gone at the end");
+}
+
+
+/* To count them does not take a look at them: they may be anything. */
+
+static void
+untouched(void)
+{
+    ngx_uint_t        i;
+    ngx_cometa_key_t  key;
+
+    for (i = 0; i < SOCKETS; i++) {
+        (void) join(&sockets[i], 5);
+    }
+
+    key = key_of(5);
+
+    sockets[1000].group->sockets.next = NULL;
+
+    ngx_cometa_ws_watch(&key);
+
+    ok(told == SOCKETS, "%d sockets are counted and not looked at",
+       (int) told);
+
+    counts[6] = 0;
+    key = key_of(6);
+    ngx_cometa_ws_watch(&key);
+
+    ok(told == 0 && told_to == 6, "and none of another device");
+}
+
+
+int
+main(void)
+{
+    ngx_uint_t  i;
+
+    ngx_cycle = &cycle;
+    ngx_cometa_zone.apps = apps;
+
+    memcpy(apps[0].name, "app0", 4);
+    memcpy(apps[1].name, "app1", 4);
+
+    for (i = 0; i < DEVICES; i++) {
+        sprintf(names[i], "%d", (int) i);
+    }
+
+    srand(1);
+
+    random_steps();
+    untouched();
+
+    return done_testing();
+}
