@@ -5,6 +5,7 @@
  */
 
 #include "ngx_cometa.h"
+#include "ngx_cometa_trace.h"
 #include "ngx_cometa_http.h"
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_app.h"
@@ -178,6 +179,7 @@ ngx_cometa_send_call(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
     call->queue = lcf->queue;
     call->handler = ngx_cometa_send_done;
     call->data = r;
+    call->debug = ngx_cometa_traced(r->connection);
 
     ctx->call = call;
 

@@ -10,7 +10,6 @@
 
 #include "ngx_cometa.h"
 #include "ngx_cometa_mail.h"
-#include "ngx_cometa_mailbox.h"
 #include "ngx_cometa_app.h"
 #include "ngx_cometa_registry.h"
 
@@ -39,6 +38,7 @@ struct ngx_cometa_call_s {
     ngx_cometa_call_pt    handler;
     void                 *data;
     unsigned              query:1;      /* for the device's figures */
+    unsigned              debug:1;      /* see ngx_cometa_trace.h */
 
     /* set at the end, for logs */
 
@@ -74,12 +74,15 @@ void ngx_cometa_call_begin(ngx_cometa_call_t *call);
 /* The caller is gone: ends it without a word. */
 void ngx_cometa_call_cancel(ngx_cometa_call_t *call);
 
-/* A device was entered here: calls that wait for it go on, on all workers. */
-void ngx_cometa_call_online(ngx_cometa_key_t *key);
-
-/* Mail to an origin: REPLY, FAIL, QUEUED, WRITTEN, ONLINE. */
-void ngx_cometa_call_deliver(ngx_cometa_mail_t *mail, u_char *body,
+/* Mail from the owner of a device. */
+void ngx_cometa_call_reply(ngx_cometa_mail_reply_t *mail, u_char *data,
     size_t len);
+void ngx_cometa_call_fail(ngx_cometa_mail_fail_t *mail);
+void ngx_cometa_call_queued(ngx_cometa_mail_queued_t *mail);
+void ngx_cometa_call_written(ngx_cometa_mail_written_t *mail);
+
+/* A device has attached, on any worker: the calls that wait for it go on. */
+void ngx_cometa_call_attached(ngx_cometa_key_t *key);
 
 /* Workers have died: calls written to their devices are lost. */
 void ngx_cometa_call_deaths(void);

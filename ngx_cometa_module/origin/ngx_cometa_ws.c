@@ -29,9 +29,6 @@ static void ngx_cometa_ws_arm(ngx_cometa_ws_conf_t *conf,
     ngx_msec_t wait);
 static ngx_msec_t ngx_cometa_ws_expire(ngx_cometa_ws_conf_t *conf,
     ngx_queue_t *queue, ngx_msec_t after);
-static void ngx_cometa_ws_event(ngx_cometa_mail_t *mail, u_char *body,
-    size_t len);
-static void ngx_cometa_ws_watch(ngx_cometa_key_t *key);
 static ngx_queue_t *ngx_cometa_ws_bucket(uint64_t hash);
 static ngx_msec_t ngx_cometa_ws_linger(void);
 static u_char *ngx_cometa_ws_log_error(ngx_log_t *log, u_char *buf,
@@ -111,7 +108,7 @@ ngx_cometa_ws_create(ngx_cometa_ws_conf_t *conf,
     ngx_cometa_ws_n++;
 
     ngx_cometa_interest_add(key->hash);
-    ngx_cometa_ws_watch(&s->key);
+    ngx_cometa_ws_listeners(&s->key);
 
     return s;
 }
@@ -131,7 +128,7 @@ ngx_cometa_ws_free(ngx_cometa_ws_t *s)
     ngx_cometa_ws_n--;
 
     ngx_cometa_interest_remove(s->key.hash);
-    ngx_cometa_ws_watch(&s->key);
+    ngx_cometa_ws_listeners(&s->key);
 
     ngx_cometa_ws_drop_requests(s);
 
@@ -376,76 +373,44 @@ ngx_cometa_ws_expire(ngx_cometa_ws_conf_t *conf, ngx_queue_t *queue,
 
 
 void
-ngx_cometa_ws_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
-{
-    u_char            *p;
-    ngx_cometa_key_t   key;
-
-    if (mail->type == NGX_COMETA_MAIL_EVENT) {
-        ngx_cometa_ws_event(mail, body, len);
-        return;
-    }
-
-    /* ONLINE: the new owner has to know of the sockets here */
-
-    p = ngx_strlchr(body, body + len, '\0');
-    if (p == NULL) {
-        return;
-    }
-
-    key.app.data = body;
-    key.app.len = p - body;
-    key.device.data = p + 1;
-    key.device.len = body + len - (p + 1);
-    ngx_cometa_key_init(&key);
-
-    ngx_cometa_ws_watch(&key);
-}
-
-
-static void
-ngx_cometa_ws_event(ngx_cometa_mail_t *mail, u_char *body, size_t len)
+ngx_cometa_ws_event(ngx_cometa_mail_event_t *mail, u_char *data, size_t len)
 {
     ngx_uint_t            type;
     ngx_queue_t          *q, *next, *queue;
     ngx_cometa_ws_t  *s;
 
-    queue = ngx_cometa_ws_bucket(mail->time);
+    queue = ngx_cometa_ws_bucket(mail->hash);
     type = 0;
 
     for (q = ngx_queue_head(queue); q != queue; q = next) {
         next = ngx_queue_next(q);
         s = ngx_queue_data(q, ngx_cometa_ws_t, link);
 
-        if (s->key.hash != mail->time || s->dead) {
+        if (s->key.hash != mail->hash || s->dead) {
             continue;
         }
 
         if (type == 0) {
-            type = cometa_utf8_valid(body, len) ? COMETA_WS_TEXT
+            type = cometa_utf8_valid(data, len) ? COMETA_WS_TEXT
                                                 : COMETA_WS_BINARY;
         }
 
         ngx_cometa_ws_log(s);
 
-        if (ngx_cometa_ws_put(s, type, body, len) == NGX_OK && !s->busy) {
+        if (ngx_cometa_ws_put(s, type, data, len) == NGX_OK && !s->busy) {
             ngx_cometa_ws_settle(s);
         }
     }
 }
 
 
-/* Tells the owner of a device how many sockets to it there are here. */
-
-static void
-ngx_cometa_ws_watch(ngx_cometa_key_t *key)
+void
+ngx_cometa_ws_listeners(ngx_cometa_key_t *key)
 {
-    ngx_str_t             body;
-    ngx_uint_t            n;
-    ngx_queue_t          *q, *queue;
-    ngx_cometa_mail_t     mail;
-    ngx_cometa_place_t    place;
-    ngx_cometa_ws_t  *s;
+    ngx_uint_t           n;
+    ngx_queue_t         *q, *queue;
+    ngx_cometa_ws_t     *s;
+    ngx_cometa_place_t   place;
 
     if (ngx_cometa_registry_find(key, &place) != NGX_OK) {
         return;
@@ -459,18 +424,7 @@ ngx_cometa_ws_watch(ngx_cometa_key_t *key)
         n += (s->key.hash == key->hash);
     }
 
-    ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
-    ngx_str_null(&body);
-
-    mail.type = NGX_COMETA_MAIL_WATCH;
-    mail.app = place.app;
-    mail.queue = ngx_min(n, 65535);
-    mail.handle = place.handle;
-    mail.session = place.session;
-    mail.ref.slot = ngx_cometa_zone.slot;
-    mail.ref.epoch = ngx_cometa_zone.epoch;
-
-    ngx_cometa_mailbox_tell(place.slot, place.epoch, &mail, &body);
+    ngx_cometa_mail_listeners(&place, n);
 }
 
 

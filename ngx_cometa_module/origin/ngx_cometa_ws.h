@@ -65,9 +65,12 @@ ngx_int_t ngx_cometa_ws_say(ngx_cometa_ws_t *s, u_char *data,
 void ngx_cometa_ws_open(ngx_cometa_ws_t *s, ngx_connection_t *c,
     u_char *data, size_t len);
 
-/* Mail to workers with an interest in a device: EVENT, ONLINE. */
-void ngx_cometa_ws_deliver(ngx_cometa_mail_t *mail, u_char *body,
+/* A device that WebSockets here are open to has said something. */
+void ngx_cometa_ws_event(ngx_cometa_mail_event_t *mail, u_char *data,
     size_t len);
+
+/* Tells the owner of a device how many WebSockets to it there are here. */
+void ngx_cometa_ws_listeners(ngx_cometa_key_t *key);
 
 /* Closes up to n sockets as going away; returns how many are left. */
 ngx_uint_t ngx_cometa_ws_release(ngx_uint_t n);

@@ -107,7 +107,7 @@ ngx_cometa_device_enter(ngx_cometa_device_t *dev, ngx_cometa_key_t *key,
     dev->record = place.record;
     dev->session = place.session;
     dev->app = place.app;
-    dev->hash = (uint32_t) key->hash;
+    dev->hash = key->hash;
     dev->successor = (old->session != 0);
 
     ngx_cometa_stats_add(dev->app, attached, 1);
@@ -551,7 +551,7 @@ ngx_cometa_device_log_error(ngx_log_t *log, u_char *buf, size_t len)
 
     /* taken over and gone again: the record may be another device's */
 
-    if (ngx_cometa_zone.records[dev->record].hash != dev->hash) {
+    if (!ngx_cometa_registry_named(dev->record, dev->hash)) {
         return ngx_snprintf(buf, len, ", client: %*s, session: %uL",
                             n, text, dev->session);
     }
@@ -598,7 +598,7 @@ ngx_cometa_device_json(ngx_cometa_device_t *dev, u_char *dst)
 
 
 void
-ngx_cometa_device_watch(ngx_cometa_device_t *dev, uint32_t slot,
+ngx_cometa_device_listeners(ngx_cometa_device_t *dev, uint32_t slot,
     uint32_t epoch, ngx_uint_t n)
 {
     ngx_uint_t              i, known;

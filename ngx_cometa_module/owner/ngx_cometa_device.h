@@ -62,6 +62,7 @@ struct ngx_cometa_device_s {
     ngx_cometa_watchers_t     *watchers;    /* who holds WebSockets, or NULL */
 
     uint64_t                   session;
+    uint64_t                   hash;        /* of its key */
     uint64_t                   messages_up;
     uint64_t                   messages_down;
     uint64_t                   bytes_up;
@@ -73,7 +74,6 @@ struct ngx_cometa_device_s {
     uint32_t                   connected;   /* s, since the epoch */
     uint32_t                   heartbeat;   /* s, the last one; 0: none yet */
     uint32_t                   latency;     /* us, of the last reply */
-    uint32_t                   hash;        /* of its name, the low half */
 
     cometa_chunk_t             chunk;
     u_char                     addr[sizeof(struct sockaddr_in6)]
@@ -166,7 +166,7 @@ ngx_int_t ngx_cometa_device_write(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
 
 /* A worker holds n WebSockets to it. */
-void ngx_cometa_device_watch(ngx_cometa_device_t *dev, uint32_t slot,
+void ngx_cometa_device_listeners(ngx_cometa_device_t *dev, uint32_t slot,
     uint32_t epoch, ngx_uint_t n);
 
 /* Whether a write would be taken now. */
