@@ -8,6 +8,7 @@
 #include "ngx_cometa.h"
 #include "ngx_cometa_interest.h"
 #include "ngx_cometa_mailbox.h"
+#include "ngx_cometa_post.h"
 #include "ngx_cometa_registry.h"
 #include "ngx_cometa_trace.h"
 #include "ngx_cometa_zone.h"

@@ -14,7 +14,7 @@
 #include "ngx_cometa_slot.h"
 
 
-/* Gets every letter, as 8-byte aligned bytes that are valid until it returns. */
+/* Gets every letter: 8-byte aligned bytes, valid until it returns. */
 
 typedef void (*ngx_cometa_deliver_pt)(u_char *data, size_t len);
 

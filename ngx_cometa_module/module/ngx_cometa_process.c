@@ -5,6 +5,7 @@
  */
 
 #include "ngx_cometa_process.h"
+#include "ngx_cometa.h"
 #include "ngx_cometa_drain.h"
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_ws_move.h"
@@ -178,7 +179,7 @@ ngx_cometa_handlers(void)
 }
 
 
-/* Calls may wait for the device, and its new owner has to know of WebSockets. */
+/* Calls wait for the device; and its owner has to know of WebSockets. */
 
 static void
 ngx_cometa_online(ngx_cometa_mail_online_t *mail, ngx_cometa_key_t *key)
