@@ -11,6 +11,7 @@
 #include "ngx_cometa_http.h"
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_device.h"
+#include "ngx_cometa_owner.h"
 #include "ngx_cometa_queue.h"
 #include "ngx_cometa_interest.h"
 #include "ngx_cometa_mail.h"
@@ -443,11 +444,7 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
     if (ngx_cometa_interest_any(ctx->key.hash)) {
         ngx_cometa_queue_hold(dev);
-
-        from.app = dev->app;
-        from.handle = dev->handle;
-        from.session = dev->session;
-
+        ngx_cometa_owner_head(dev, &from);
         ngx_cometa_mail_online(&ctx->key, &from);
     }
 

@@ -8,6 +8,7 @@
 #include "ngx_cometa_trace.h"
 #include "ngx_cometa_http.h"
 #include "ngx_cometa_call.h"
+#include "ngx_cometa_call_table.h"
 #include "ngx_cometa_app.h"
 #include "ngx_cometa_otk.h"
 #include "ngx_cometa_stats.h"

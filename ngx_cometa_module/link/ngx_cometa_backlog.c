@@ -172,10 +172,12 @@ ngx_cometa_backlog_cost(size_t len)
 static ngx_uint_t
 ngx_cometa_backlog_room(uint32_t slot, ngx_cometa_post_t *post, size_t len)
 {
-    size_t      cost, left;
-    ngx_uint_t  kind;
+    size_t                cost, left;
+    ngx_uint_t            kind;
+    ngx_cometa_sender_t  *sender;
 
     kind = ngx_cometa_post_kind(post->class);
+    sender = ngx_cometa_backlog_sender(post->app);
     cost = ngx_cometa_backlog_cost(len);
     left = ngx_cometa_backlog_max[kind] - ngx_cometa_backlog_used[kind];
 
@@ -184,7 +186,7 @@ ngx_cometa_backlog_room(uint32_t slot, ngx_cometa_post_t *post, size_t len)
     }
 
     return cost <= left
-           && ngx_cometa_backlog_sender(post->app)->size[kind] + cost <= left / 2
+           && sender->size[kind] + cost <= left / 2
            && ngx_cometa_addressees[slot].size[kind] + cost <= left * 2;
 }
 

@@ -67,6 +67,16 @@ typedef struct {
 } ngx_cometa_ref_t;
 
 
+static ngx_inline ngx_uint_t
+ngx_cometa_ref_same(ngx_cometa_ref_t *ref, ngx_cometa_ref_t *other)
+{
+    return ref->index == other->index
+           && ref->generation == other->generation
+           && ref->slot == other->slot
+           && ref->epoch == other->epoch;
+}
+
+
 typedef struct {
     uint8_t                 type;
     uint8_t                 debug;      /* see ngx_cometa_trace.h */

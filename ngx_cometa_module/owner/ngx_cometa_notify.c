@@ -8,6 +8,7 @@
 #include "ngx_cometa_probe.h"
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_device.h"
+#include "ngx_cometa_owner.h"
 #include "ngx_cometa_webhook.h"
 #include "ngx_cometa_mail.h"
 #include "ngx_cometa_error.h"
@@ -60,10 +61,7 @@ ngx_cometa_notify_data(ngx_cometa_device_t *dev, u_char *data, size_t len)
 
     ngx_cometa_probe_event(dev->app, dev->hash, ngx_cometa_zone.slot, len);
 
-    from.app = dev->app;
-    from.handle = dev->handle;
-    from.session = dev->session;
-
+    ngx_cometa_owner_head(dev, &from);
     ngx_cometa_mail_event(dev->hash, &from, data, len);
 
     if (dev->conf->webhook) {

@@ -10,6 +10,15 @@
 
 
 void
+ngx_cometa_owner_head(ngx_cometa_device_t *dev, ngx_cometa_mail_head_t *head)
+{
+    head->app = dev->app;
+    head->handle = dev->handle;
+    head->session = dev->session;
+}
+
+
+void
 ngx_cometa_owner_evict(ngx_cometa_mail_evict_t *mail, ngx_str_t *addr)
 {
     ngx_cometa_device_t  *dev;

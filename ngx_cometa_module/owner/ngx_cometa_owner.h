@@ -8,8 +8,14 @@
 #define _NGX_COMETA_OWNER_H_INCLUDED_
 
 
+#include "ngx_cometa.h"
+#include "ngx_cometa_device.h"
 #include "ngx_cometa_mail.h"
 
+
+/* What letters about this device have in front. */
+void ngx_cometa_owner_head(ngx_cometa_device_t *dev,
+    ngx_cometa_mail_head_t *head);
 
 /* Another connection takes the device over, or was refused that. */
 void ngx_cometa_owner_evict(ngx_cometa_mail_evict_t *mail, ngx_str_t *addr);

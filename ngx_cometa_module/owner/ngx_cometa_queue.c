@@ -14,6 +14,7 @@
 #include "ngx_cometa.h"
 #include "ngx_cometa_trace.h"
 #include "ngx_cometa_device.h"
+#include "ngx_cometa_owner.h"
 #include "ngx_cometa_mail.h"
 #include "ngx_cometa_slot.h"
 #include "ngx_cometa_stats.h"
@@ -73,10 +74,6 @@ static ngx_int_t ngx_cometa_queue_write(ngx_cometa_queue_t *queue,
 static ngx_uint_t ngx_cometa_queue_void(ngx_cometa_turn_t *turn);
 static void ngx_cometa_queue_abandon(ngx_cometa_queue_t *queue);
 static void ngx_cometa_queue_timer(ngx_event_t *ev);
-static ngx_uint_t ngx_cometa_queue_same(ngx_cometa_ref_t *ref,
-    ngx_cometa_ref_t *other);
-static void ngx_cometa_queue_from(ngx_cometa_device_t *dev,
-    ngx_cometa_mail_head_t *from);
 
 
 static ngx_queue_t  ngx_cometa_queues;
@@ -171,7 +168,7 @@ ngx_cometa_queue_cancel(ngx_cometa_mail_cancel_t *mail)
 
     queue = dev->queue;
 
-    if (queue->busy && ngx_cometa_queue_same(&queue->ref, &mail->ref)) {
+    if (queue->busy && ngx_cometa_ref_same(&queue->ref, &mail->ref)) {
         ngx_cometa_queue_abandon(queue);
         return;
     }
@@ -182,7 +179,7 @@ ngx_cometa_queue_cancel(ngx_cometa_mail_cancel_t *mail)
     {
         turn = ngx_queue_data(q, ngx_cometa_turn_t, link);
 
-        if (ngx_cometa_queue_same(&turn->ref, &mail->ref)) {
+        if (ngx_cometa_ref_same(&turn->ref, &mail->ref)) {
             ngx_cometa_queue_trace(&turn->ref, dev->session, "is withdrawn");
             ngx_cometa_queue_leave(queue, turn);
             break;
@@ -376,7 +373,7 @@ ngx_cometa_queue_next(ngx_cometa_device_t *dev)
         return;
     }
 
-    ngx_cometa_queue_from(dev, &from);
+    ngx_cometa_owner_head(dev, &from);
 
     while (!queue->busy && !queue->held && queue->n) {
 
@@ -478,29 +475,6 @@ ngx_cometa_queue_timer(ngx_event_t *ev)
 }
 
 
-/* `debug` is no part of the name. */
-
-static ngx_uint_t
-ngx_cometa_queue_same(ngx_cometa_ref_t *ref, ngx_cometa_ref_t *other)
-{
-    return ref->index == other->index
-           && ref->generation == other->generation
-           && ref->slot == other->slot
-           && ref->epoch == other->epoch;
-}
-
-
-/* What a letter about a call says of the device. */
-
-static void
-ngx_cometa_queue_from(ngx_cometa_device_t *dev, ngx_cometa_mail_head_t *from)
-{
-    from->app = dev->app;
-    from->handle = dev->handle;
-    from->session = dev->session;
-}
-
-
 ngx_int_t
 ngx_cometa_queue_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
@@ -542,7 +516,7 @@ ngx_cometa_queue_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
         return NGX_OK;
     }
 
-    ngx_cometa_queue_from(dev, &from);
+    ngx_cometa_owner_head(dev, &from);
     ngx_cometa_mail_reply(&ref, &from, latency, data, len);
 
     return NGX_OK;
@@ -574,7 +548,7 @@ ngx_cometa_queue_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
         return;
     }
 
-    ngx_cometa_queue_from(dev, &from);
+    ngx_cometa_owner_head(dev, &from);
 
     if (queue->busy && !queue->abandoned) {
         queue->busy = 0;
