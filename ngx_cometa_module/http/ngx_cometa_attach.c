@@ -14,6 +14,7 @@
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_device_card.h"
 #include "ngx_cometa_device_state.h"
+#include "ngx_cometa_owner.h"
 #include "ngx_cometa_queue.h"
 #include "ngx_cometa_interest.h"
 #include "ngx_cometa_mail.h"
@@ -378,11 +379,12 @@ ngx_cometa_attach_device(ngx_http_request_t *r)
 static ngx_uint_t
 ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
-    ngx_int_t               rc;
-    ngx_cometa_place_t      old;
-    ngx_cometa_device_t    *dev;
-    ngx_cometa_loc_conf_t  *lcf;
-    ngx_cometa_takeover_t   takeover;
+    ngx_int_t                rc;
+    ngx_cometa_place_t       old;
+    ngx_cometa_device_t     *dev;
+    ngx_cometa_loc_conf_t   *lcf;
+    ngx_cometa_takeover_t    takeover;
+    ngx_cometa_mail_head_t   from;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
     dev = ctx->adoptee;
@@ -422,7 +424,8 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
     if (ngx_cometa_interest_any(ctx->key.hash)) {
         ngx_cometa_queue_hold(dev);
-        ngx_cometa_call_online(&ctx->key);
+        ngx_cometa_owner_head(dev, &from);
+        ngx_cometa_mail_online(&ctx->key, &from);
     }
 
     return NGX_COMETA_OK;
@@ -442,7 +445,6 @@ ngx_cometa_attach_tell(ngx_http_request_t *r, ngx_cometa_place_t *old,
     u_char              text[NGX_SOCKADDR_STRLEN];
     ngx_str_t           addr;
     ngx_connection_t   *c;
-    ngx_cometa_mail_t   mail;
 
     c = r->connection;
 
@@ -450,15 +452,7 @@ ngx_cometa_attach_tell(ngx_http_request_t *r, ngx_cometa_place_t *old,
     addr.len = ngx_sock_ntop(c->sockaddr, c->socklen, text,
                              NGX_SOCKADDR_STRLEN, 1);
 
-    ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
-
-    mail.type = NGX_COMETA_MAIL_EVICT;
-    mail.app = old->app;
-    mail.handle = old->handle;
-    mail.session = old->session;
-    mail.timeout = wait;
-
-    ngx_cometa_mailbox_tell(old->slot, old->epoch, &mail, &addr);
+    ngx_cometa_mail_evict(old, wait, &addr);
 }
 
 

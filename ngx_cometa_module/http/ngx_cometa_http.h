@@ -11,6 +11,7 @@
 #include "ngx_cometa.h"
 #include "ngx_cometa_compat.h"
 #include "ngx_cometa_call.h"
+#include "ngx_cometa_call_table.h"
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_webhook.h"

@@ -5,8 +5,10 @@
  */
 
 #include "ngx_cometa.h"
+#include "ngx_cometa_trace.h"
 #include "ngx_cometa_http.h"
 #include "ngx_cometa_call.h"
+#include "ngx_cometa_call_table.h"
 #include "ngx_cometa_app.h"
 #include "ngx_cometa_stats.h"
 #include "ngx_cometa_zone.h"
@@ -178,6 +180,7 @@ ngx_cometa_send_call(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
     call->queue = lcf->queue;
     call->handler = ngx_cometa_send_done;
     call->data = r;
+    call->debug = ngx_cometa_traced(r->connection);
 
     ctx->call = call;
 

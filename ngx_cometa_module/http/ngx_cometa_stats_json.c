@@ -5,8 +5,10 @@
  */
 
 #include "ngx_cometa.h"
+#include "ngx_cometa_trace.h"
 #include "ngx_cometa_http.h"
 #include "ngx_cometa_call.h"
+#include "ngx_cometa_call_table.h"
 #include "ngx_cometa_app.h"
 #include "ngx_cometa_otk.h"
 #include "ngx_cometa_stats.h"
@@ -116,6 +118,7 @@ ngx_cometa_stats_json_device(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     call->key = ctx->key;
     call->timeout = NGX_COMETA_QUERY_TIMEOUT;
     call->query = 1;
+    call->debug = ngx_cometa_traced(r->connection);
     call->handler = ngx_cometa_stats_json_device_done;
     call->data = r;
 

@@ -13,6 +13,8 @@
  */
 
 #include "ngx_cometa_backlog.h"
+#include "ngx_cometa_post.h"
+#include "ngx_cometa_zone.h"
 #include "cometa_ring.h"
 
 
@@ -39,13 +41,13 @@ typedef struct {
 
 
 static ngx_queue_t *ngx_cometa_backlog_line(uint32_t slot, ngx_uint_t line);
-static ngx_cometa_sender_t *ngx_cometa_backlog_sender(ngx_cometa_mail_t *mail);
+static ngx_cometa_sender_t *ngx_cometa_backlog_sender(uint32_t app);
 static ngx_uint_t ngx_cometa_backlog_choose(uint32_t slot,
-    ngx_cometa_mail_t *mail);
+    ngx_cometa_post_t *post);
 static size_t ngx_cometa_backlog_cost(size_t len);
 static ngx_uint_t ngx_cometa_backlog_room(uint32_t slot,
-    ngx_cometa_mail_t *mail, size_t len);
-static void ngx_cometa_backlog_lost(uint32_t slot, ngx_cometa_mail_t *mail);
+    ngx_cometa_post_t *post, size_t len);
+static void ngx_cometa_backlog_lost(uint32_t slot, ngx_cometa_post_t *post);
 static void ngx_cometa_backlog_say(uint32_t slot);
 static void ngx_cometa_backlog_say_handler(ngx_event_t *ev);
 static ngx_uint_t ngx_cometa_backlog_report(void);
@@ -122,36 +124,36 @@ ngx_cometa_backlog_line(uint32_t slot, ngx_uint_t line)
 
 
 static ngx_cometa_sender_t *
-ngx_cometa_backlog_sender(ngx_cometa_mail_t *mail)
+ngx_cometa_backlog_sender(uint32_t app)
 {
-    return &ngx_cometa_senders[ngx_min(mail->app, ngx_cometa_zone.head->apps)];
+    return &ngx_cometa_senders[ngx_min(app, ngx_cometa_zone.head->apps)];
 }
 
 
 /* The line that a letter has to stand in, if it has to wait. */
 
 static ngx_uint_t
-ngx_cometa_backlog_choose(uint32_t slot, ngx_cometa_mail_t *mail)
+ngx_cometa_backlog_choose(uint32_t slot, ngx_cometa_post_t *post)
 {
-    if (mail->type == NGX_COMETA_MAIL_REPLY
-        && ngx_cometa_backlog_sender(mail)->n
+    if (post->class == NGX_COMETA_CLASS_REPLY
+        && ngx_cometa_backlog_sender(post->app)->n
         && !ngx_queue_empty(ngx_cometa_backlog_line(slot, NGX_COMETA_EVENTS)))
     {
         return NGX_COMETA_EVENTS;
     }
 
-    return ngx_cometa_mail_kind(mail);
+    return ngx_cometa_post_kind(post->class);
 }
 
 
 ngx_uint_t
-ngx_cometa_backlog_before(uint32_t slot, ngx_cometa_mail_t *mail)
+ngx_cometa_backlog_before(uint32_t slot, ngx_cometa_post_t *post)
 {
     if (!ngx_queue_empty(ngx_cometa_backlog_line(slot, NGX_COMETA_ANSWERS))) {
         return 1;
     }
 
-    return ngx_cometa_backlog_choose(slot, mail) == NGX_COMETA_EVENTS
+    return ngx_cometa_backlog_choose(slot, post) == NGX_COMETA_EVENTS
            && !ngx_queue_empty(ngx_cometa_backlog_line(slot,
                                                        NGX_COMETA_EVENTS));
 }
@@ -168,60 +170,65 @@ ngx_cometa_backlog_cost(size_t len)
 /* Also of a mailbox that can never hold it: the line would wait for ever. */
 
 static ngx_uint_t
-ngx_cometa_backlog_room(uint32_t slot, ngx_cometa_mail_t *mail, size_t len)
+ngx_cometa_backlog_room(uint32_t slot, ngx_cometa_post_t *post, size_t len)
 {
-    size_t      cost, left;
-    ngx_uint_t  kind;
+    size_t                cost, left;
+    ngx_uint_t            kind;
+    ngx_cometa_sender_t  *sender;
 
-    kind = ngx_cometa_mail_kind(mail);
+    kind = ngx_cometa_post_kind(post->class);
+    sender = ngx_cometa_backlog_sender(post->app);
     cost = ngx_cometa_backlog_cost(len);
     left = ngx_cometa_backlog_max[kind] - ngx_cometa_backlog_used[kind];
 
-    if (len > cometa_ring_max(ngx_cometa_zone.head->ring_size)
-              - sizeof(ngx_cometa_mail_t))
-    {
+    if (len > cometa_ring_max(ngx_cometa_zone.head->ring_size)) {
         return 0;
     }
 
     return cost <= left
-           && ngx_cometa_backlog_sender(mail)->size[kind] + cost <= left / 2
+           && sender->size[kind] + cost <= left / 2
            && ngx_cometa_addressees[slot].size[kind] + cost <= left * 2;
 }
 
 
 ngx_int_t
 ngx_cometa_backlog_add(uint32_t slot, uint32_t epoch,
-    ngx_cometa_mail_t *mail, ngx_str_t *body)
+    ngx_cometa_post_t *post)
 {
-    size_t                cost;
+    size_t                cost, len;
+    u_char               *p;
     ngx_uint_t            kind;
     ngx_cometa_sender_t  *sender;
     ngx_cometa_letter_t  *letter;
 
-    if (!ngx_cometa_backlog_room(slot, mail, body->len)) {
-        ngx_cometa_backlog_lost(slot, mail);
+    len = post->head_len + post->body_len;
+
+    if (!ngx_cometa_backlog_room(slot, post, len)) {
+        ngx_cometa_backlog_lost(slot, post);
         return NGX_DECLINED;
     }
 
-    letter = ngx_alloc(sizeof(ngx_cometa_letter_t) + body->len,
-                       ngx_cycle->log);
+    letter = ngx_alloc(sizeof(ngx_cometa_letter_t) + len, ngx_cycle->log);
     if (letter == NULL) {
-        ngx_cometa_backlog_lost(slot, mail);
+        ngx_cometa_backlog_lost(slot, post);
         return NGX_DECLINED;
     }
 
     letter->epoch = epoch;
-    letter->len = body->len;
-    letter->line = ngx_cometa_backlog_choose(slot, mail);
-    letter->mail = *mail;
+    letter->len = len;
+    letter->app = post->app;
+    letter->class = post->class;
+    letter->line = ngx_cometa_backlog_choose(slot, post);
 
-    if (body->len) {
-        ngx_memcpy(letter + 1, body->data, body->len);
+    p = ngx_cpymem(letter + 1, post->head, post->head_len);
+
+    if (post->body_len) {
+        ngx_memcpy(p, post->body, post->body_len);
     }
 
-    kind = ngx_cometa_mail_kind(mail);
-    cost = ngx_cometa_backlog_cost(body->len);
-    sender = ngx_cometa_backlog_sender(mail);
+    kind = ngx_cometa_post_kind(post->class);
+    cost = ngx_cometa_backlog_cost(len);
+    sender = ngx_cometa_backlog_sender(post->app);
 
     ngx_cometa_backlog_used[kind] += cost;
     ngx_cometa_addressees[slot].size[kind] += cost;
@@ -267,9 +274,9 @@ ngx_cometa_backlog_remove(uint32_t slot, ngx_cometa_letter_t *letter)
     ngx_uint_t            kind;
     ngx_cometa_sender_t  *sender;
 
-    kind = ngx_cometa_mail_kind(&letter->mail);
+    kind = ngx_cometa_post_kind(letter->class);
     cost = ngx_cometa_backlog_cost(letter->len);
-    sender = ngx_cometa_backlog_sender(&letter->mail);
+    sender = ngx_cometa_backlog_sender(letter->app);
 
     ngx_cometa_backlog_used[kind] -= cost;
     ngx_cometa_addressees[slot].size[kind] -= cost;
@@ -301,16 +308,16 @@ ngx_cometa_backlog_size(void)
 
 
 static void
-ngx_cometa_backlog_lost(uint32_t slot, ngx_cometa_mail_t *mail)
+ngx_cometa_backlog_lost(uint32_t slot, ngx_cometa_post_t *post)
 {
     ngx_uint_t  kind;
 
-    kind = ngx_cometa_mail_kind(mail);
+    kind = ngx_cometa_post_kind(post->class);
 
     __atomic_fetch_add(&ngx_cometa_zone.slots[slot].lost[kind], 1,
                        __ATOMIC_RELAXED);
 
-    ngx_cometa_backlog_sender(mail)->lost[kind]++;
+    ngx_cometa_backlog_sender(post->app)->lost[kind]++;
     ngx_cometa_backlog_n_lost++;
     ngx_cometa_backlog_say(slot);
 }

@@ -14,18 +14,20 @@
 #define _NGX_COMETA_BACKLOG_H_INCLUDED_
 
 
-#include "ngx_cometa_mail.h"
+#include "ngx_cometa.h"
+#include "ngx_cometa_post.h"
 #include "ngx_cometa_zone.h"
 
 
-/* One that waits; its body follows. */
+/* One that waits; its bytes follow. */
 
 typedef struct {
     ngx_queue_t        link;
     uint32_t           epoch;           /* of the addressee's slot */
-    uint32_t           len;             /* of the body */
+    uint32_t           len;
+    uint32_t           app;
+    uint16_t           class;           /* ngx_cometa_class_e */
     uint16_t           line;            /* ngx_cometa_kind_e: where it waits */
-    ngx_cometa_mail_t  mail;
 } ngx_cometa_letter_t;
 
 
@@ -37,11 +39,11 @@ void ngx_cometa_backlog_close(void);
  * Whether letters wait that this one must not overtake. Answers go before
  * events, but a reply does not go before those of its own application.
  */
-ngx_uint_t ngx_cometa_backlog_before(uint32_t slot, ngx_cometa_mail_t *mail);
+ngx_uint_t ngx_cometa_backlog_before(uint32_t slot, ngx_cometa_post_t *post);
 
 /* Lets it wait; NGX_DECLINED: there is no room, it is lost. */
 ngx_int_t ngx_cometa_backlog_add(uint32_t slot, uint32_t epoch,
-    ngx_cometa_mail_t *mail, ngx_str_t *body);
+    ngx_cometa_post_t *post);
 
 /* The letter to this slot that goes next, or NULL. */
 ngx_cometa_letter_t *ngx_cometa_backlog_next(uint32_t slot);

@@ -7,7 +7,6 @@
  */
 
 #include "ngx_cometa_interest.h"
-#include "ngx_cometa_mail.h"
 #include "ngx_cometa_zone.h"
 
 
@@ -64,45 +63,33 @@ ngx_cometa_interest_remove(uint64_t hash)
 ngx_uint_t
 ngx_cometa_interest_any(uint64_t hash)
 {
-    uint64_t    *row;
-    ngx_uint_t   i;
-
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-
-    row = ngx_cometa_interest_row(hash);
-
-    for (i = 0; i < ngx_cometa_zone.head->words; i++) {
-        if (__atomic_load_n(&row[i], __ATOMIC_SEQ_CST)) {
-            return 1;
-        }
-    }
-
-    return 0;
+    return ngx_cometa_interest_next(hash, 0) != NGX_COMETA_NONE;
 }
 
 
-void
-ngx_cometa_interest_tell(uint64_t hash, ngx_cometa_mail_t *mail,
-    ngx_str_t *body)
+uint32_t
+ngx_cometa_interest_next(uint64_t hash, uint32_t slot)
 {
-    uint32_t    slot;
-    uint64_t   *row, bits;
-    ngx_uint_t  i;
+    uint64_t    *row, bits;
+    ngx_uint_t   i;
 
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (slot == 0) {
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    }
 
     row = ngx_cometa_interest_row(hash);
 
-    for (i = 0; i < ngx_cometa_zone.head->words; i++) {
+    for (i = slot / 64; i < ngx_cometa_zone.head->words; i++) {
+        bits = __atomic_load_n(&row[i], __ATOMIC_SEQ_CST);
 
-        for (bits = __atomic_load_n(&row[i], __ATOMIC_SEQ_CST);
-             bits;
-             bits &= bits - 1)
-        {
-            slot = 64 * i + __builtin_ctzll(bits);
+        if (i == slot / 64) {
+            bits &= ~(uint64_t) 0 << (slot % 64);
+        }
 
-            ngx_cometa_mailbox_tell(slot, ngx_cometa_zone.slots[slot].epoch,
-                                    mail, body);
+        if (bits) {
+            return 64 * i + __builtin_ctzll(bits);
         }
     }
+
+    return NGX_COMETA_NONE;
 }

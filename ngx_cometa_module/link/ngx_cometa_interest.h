@@ -9,8 +9,7 @@
 #define _NGX_COMETA_INTEREST_H_INCLUDED_
 
 
-#include "ngx_cometa_mail.h"
-#include "ngx_cometa_mailbox.h"
+#include "ngx_cometa.h"
 
 
 ngx_int_t ngx_cometa_interest_start(ngx_cycle_t *cycle);
@@ -23,12 +22,11 @@ void ngx_cometa_interest_remove(uint64_t hash);
 ngx_uint_t ngx_cometa_interest_any(uint64_t hash);
 
 /*
- * Mails all workers that are interested, this one included. Whoever adds an
- * interest and then looks up a device, and whoever enters a device and then
- * tells of it, cannot miss each other.
+ * The first slot from this one on whose worker is interested; NGX_COMETA_NONE
+ * if there is none. Whoever adds an interest and then looks up a device, and
+ * whoever enters a device and then asks this, cannot miss each other.
  */
-void ngx_cometa_interest_tell(uint64_t hash, ngx_cometa_mail_t *mail,
-    ngx_str_t *body);
+uint32_t ngx_cometa_interest_next(uint64_t hash, uint32_t slot);
 
 
 #endif /* _NGX_COMETA_INTEREST_H_INCLUDED_ */

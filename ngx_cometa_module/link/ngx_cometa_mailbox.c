@@ -1,7 +1,7 @@
 
 /*
- * Mail between workers. Lock: `mail` of the addressee's slot, held by a
- * sender while it copies one message. The reader takes no lock.
+ * Mailboxes. Lock: `mail` of the addressee's slot, held by a sender while it
+ * copies one letter. The reader takes no lock.
  *
  * Going to sleep without losing a wake-up: the reader says `sleeping`, and
  * then looks once more; a sender posts, and then looks at `sleeping`. One of
@@ -15,6 +15,8 @@
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_backlog.h"
 #include "ngx_cometa_channel.h"
+#include "ngx_cometa_post.h"
+#include "ngx_cometa_slot.h"
 #include "ngx_cometa_zone.h"
 #include "cometa_ring.h"
 
@@ -22,7 +24,7 @@
 #define NGX_COMETA_MAIL_BATCH      512          /* messages of one turn */
 #define NGX_COMETA_MAIL_WAIT       2            /* ms until the next try, */
 #define NGX_COMETA_MAIL_WAIT_MAX   50           /* longer each time, to this */
-#define NGX_COMETA_MAIL_WATCH      1000         /* ms, between looks for
+#define NGX_COMETA_MAIL_LOOK       1000         /* ms, between looks for
                                                    processes that have died */
 
 /*
@@ -35,21 +37,20 @@
 
 
 static ngx_int_t ngx_cometa_mailbox_post(uint32_t slot, uint32_t epoch,
-    ngx_cometa_mail_t *mail, u_char *body, size_t len, ngx_uint_t reserve,
-    uint64_t *pos);
-static int ngx_cometa_mailbox_put(ngx_cometa_slot_t *s, ngx_cometa_mail_t *mail,
-    u_char *body, size_t len, ngx_uint_t reserve, uint64_t *pos);
-static ngx_uint_t ngx_cometa_mailbox_reserve(ngx_cometa_mail_t *mail);
+    ngx_cometa_post_t *post, ngx_uint_t reserve, uint64_t *pos);
+static int ngx_cometa_mailbox_put(ngx_cometa_slot_t *s,
+    ngx_cometa_post_t *post, ngx_uint_t reserve, uint64_t *pos);
+static ngx_uint_t ngx_cometa_mailbox_reserve(ngx_cometa_class_e class);
 static void ngx_cometa_mailbox_event(ngx_event_t *ev);
 static void ngx_cometa_mailbox_turn(ngx_event_t *ev);
 static ngx_uint_t ngx_cometa_mailbox_drain(ngx_uint_t max, ngx_uint_t work);
 static void ngx_cometa_mailbox_deaths(void);
 static void ngx_cometa_mailbox_retry(ngx_event_t *ev);
 static ngx_uint_t ngx_cometa_mailbox_flush(uint32_t slot);
-static void ngx_cometa_mailbox_watch(ngx_event_t *ev);
+static void ngx_cometa_mailbox_look(ngx_event_t *ev);
 
 
-static ngx_cometa_mail_pt     ngx_cometa_mailbox_deliver;
+static ngx_cometa_deliver_pt  ngx_cometa_mailbox_deliver;
 static ngx_cometa_deaths_pt   ngx_cometa_mailbox_on_deaths;
 static ngx_event_handler_pt   ngx_cometa_mailbox_exiting;
 
@@ -59,11 +60,11 @@ static uint32_t               ngx_cometa_mailbox_seen;    /* deaths */
 
 static ngx_event_t            ngx_cometa_mailbox_retry_event;
 static ngx_msec_t             ngx_cometa_mailbox_wait;
-static ngx_event_t            ngx_cometa_mailbox_watch_event;
+static ngx_event_t            ngx_cometa_mailbox_look_event;
 
 
 ngx_int_t
-ngx_cometa_mailbox_open(ngx_cycle_t *cycle, ngx_cometa_mail_pt deliver,
+ngx_cometa_mailbox_open(ngx_cycle_t *cycle, ngx_cometa_deliver_pt deliver,
     ngx_cometa_deaths_pt deaths, ngx_event_handler_pt exiting)
 {
     ngx_connection_t   *c;
@@ -84,10 +85,10 @@ ngx_cometa_mailbox_open(ngx_cycle_t *cycle, ngx_cometa_mail_pt deliver,
     ngx_cometa_mailbox_retry_event.log = cycle->log;
     ngx_cometa_mailbox_retry_event.data = &ngx_cometa_mailbox_retry_event;
 
-    ngx_cometa_mailbox_watch_event.handler = ngx_cometa_mailbox_watch;
-    ngx_cometa_mailbox_watch_event.log = cycle->log;
-    ngx_cometa_mailbox_watch_event.data = &ngx_cometa_mailbox_watch_event;
-    ngx_cometa_mailbox_watch_event.cancelable = 1;
+    ngx_cometa_mailbox_look_event.handler = ngx_cometa_mailbox_look;
+    ngx_cometa_mailbox_look_event.log = cycle->log;
+    ngx_cometa_mailbox_look_event.data = &ngx_cometa_mailbox_look_event;
+    ngx_cometa_mailbox_look_event.cancelable = 1;
 
     c = ngx_cometa_channel_open(slot->eventfd, cycle,
                                 ngx_cometa_mailbox_event);
@@ -107,7 +108,7 @@ ngx_cometa_mailbox_open(ngx_cycle_t *cycle, ngx_cometa_mail_pt deliver,
 
     ngx_post_event(&ngx_cometa_mailbox_next, &ngx_posted_next_events);
 
-    ngx_add_timer(&ngx_cometa_mailbox_watch_event, NGX_COMETA_MAIL_WATCH);
+    ngx_add_timer(&ngx_cometa_mailbox_look_event, NGX_COMETA_MAIL_LOOK);
 
     return NGX_OK;
 }
@@ -126,23 +127,14 @@ ngx_cometa_mailbox_close(void)
 
 ngx_int_t
 ngx_cometa_mailbox_ask(uint32_t slot, uint32_t epoch,
-    ngx_cometa_mail_t *mail, ngx_str_t *body, uint64_t *pos)
+    ngx_cometa_post_t *post, uint64_t *pos)
 {
     ngx_int_t  rc;
 
-    if (slot == ngx_cometa_zone.slot) {
-        if (epoch != ngx_cometa_zone.epoch) {
-            return NGX_DECLINED;
-        }
-
-        ngx_cometa_mailbox_deliver(mail, body->data, body->len);
-        return NGX_OK;
-    }
-
     rc = NGX_BUSY;
 
-    if (!ngx_cometa_backlog_before(slot, mail)) {
-        rc = ngx_cometa_mailbox_post(slot, epoch, mail, body->data, body->len,
+    if (!ngx_cometa_backlog_before(slot, post)) {
+        rc = ngx_cometa_mailbox_post(slot, epoch, post,
                                      NGX_COMETA_RESERVE_REQUEST, pos);
     }
 
@@ -156,27 +148,20 @@ ngx_cometa_mailbox_ask(uint32_t slot, uint32_t epoch,
 
 void
 ngx_cometa_mailbox_tell(uint32_t slot, uint32_t epoch,
-    ngx_cometa_mail_t *mail, ngx_str_t *body)
+    ngx_cometa_post_t *post)
 {
     uint64_t  pos;
 
-    if (slot == ngx_cometa_zone.slot) {
-        if (epoch == ngx_cometa_zone.epoch) {
-            ngx_cometa_mailbox_deliver(mail, body->data, body->len);
-        }
-
-        return;
-    }
-
-    if (!ngx_cometa_backlog_before(slot, mail)
-        && ngx_cometa_mailbox_post(slot, epoch, mail, body->data, body->len,
-                                   ngx_cometa_mailbox_reserve(mail), &pos)
+    if (!ngx_cometa_backlog_before(slot, post)
+        && ngx_cometa_mailbox_post(slot, epoch, post,
+                                   ngx_cometa_mailbox_reserve(post->class),
+                                   &pos)
            != NGX_BUSY)
     {
         return;
     }
 
-    if (ngx_cometa_backlog_add(slot, epoch, mail, body) == NGX_OK
+    if (ngx_cometa_backlog_add(slot, epoch, post) == NGX_OK
         && !ngx_cometa_mailbox_retry_event.timer_set)
     {
         ngx_cometa_mailbox_wait = NGX_COMETA_MAIL_WAIT;
@@ -187,9 +172,9 @@ ngx_cometa_mailbox_tell(uint32_t slot, uint32_t epoch,
 
 
 static ngx_uint_t
-ngx_cometa_mailbox_reserve(ngx_cometa_mail_t *mail)
+ngx_cometa_mailbox_reserve(ngx_cometa_class_e class)
 {
-    return (ngx_cometa_mail_kind(mail) == NGX_COMETA_EVENTS)
+    return (class == NGX_COMETA_CLASS_EVENT)
            ? NGX_COMETA_RESERVE_EVENT : 0;
 }
 
@@ -201,8 +186,7 @@ ngx_cometa_mailbox_reserve(ngx_cometa_mail_t *mail)
 
 static ngx_int_t
 ngx_cometa_mailbox_post(uint32_t slot, uint32_t epoch,
-    ngx_cometa_mail_t *mail, u_char *body, size_t len, ngx_uint_t reserve,
-    uint64_t *pos)
+    ngx_cometa_post_t *post, ngx_uint_t reserve, uint64_t *pos)
 {
     int                 rc;
     ngx_cometa_slot_t  *s;
@@ -218,7 +202,7 @@ ngx_cometa_mailbox_post(uint32_t slot, uint32_t epoch,
         return NGX_DECLINED;
     }
 
-    rc = ngx_cometa_mailbox_put(s, mail, body, len, reserve, pos);
+    rc = ngx_cometa_mailbox_put(s, post, reserve, pos);
 
     ngx_cometa_unlock(&s->mail);
 
@@ -239,8 +223,8 @@ ngx_cometa_mailbox_post(uint32_t slot, uint32_t epoch,
 
 
 static int
-ngx_cometa_mailbox_put(ngx_cometa_slot_t *s, ngx_cometa_mail_t *mail,
-    u_char *body, size_t len, ngx_uint_t reserve, uint64_t *pos)
+ngx_cometa_mailbox_put(ngx_cometa_slot_t *s, ngx_cometa_post_t *post,
+    ngx_uint_t reserve, uint64_t *pos)
 {
     size_t  size;
 
@@ -255,8 +239,8 @@ ngx_cometa_mailbox_put(ngx_cometa_slot_t *s, ngx_cometa_mail_t *mail,
 
     return cometa_ring_put(&s->ring, ngx_cometa_zone.rings
                                      + (s - ngx_cometa_zone.slots) * size,
-                           size, size / 8 * reserve, mail,
-                           sizeof(ngx_cometa_mail_t), body, len, pos);
+                           size, size / 8 * reserve, post->head,
+                           post->head_len, post->body, post->body_len, pos);
 }
 
 
@@ -319,7 +303,7 @@ ngx_cometa_mailbox_collect(void)
     /* more than a ring can hold: all that was posted before this */
 
     (void) ngx_cometa_mailbox_drain(ngx_cometa_zone.head->ring_size
-                                    / sizeof(ngx_cometa_mail_t),
+                                    / NGX_COMETA_LETTER_MIN,
                                     NGX_MAX_INT32_VALUE);
 }
 
@@ -345,11 +329,7 @@ ngx_cometa_mailbox_drain(ngx_uint_t max, ngx_uint_t work)
             break;
         }
 
-        if (len >= sizeof(ngx_cometa_mail_t)) {
-            ngx_cometa_mailbox_deliver((ngx_cometa_mail_t *) p,
-                                       p + sizeof(ngx_cometa_mail_t),
-                                       len - sizeof(ngx_cometa_mail_t));
-        }
+        ngx_cometa_mailbox_deliver(p, len);
 
         cometa_ring_done(&slot->ring);
 
@@ -404,6 +384,7 @@ ngx_cometa_mailbox_flush(uint32_t slot)
     uint64_t              pos;
     ngx_int_t             rc;
     ngx_uint_t            n;
+    ngx_cometa_post_t     post;
     ngx_cometa_letter_t  *letter;
 
     for (n = 0; /* void */; n++) {
@@ -413,9 +394,15 @@ ngx_cometa_mailbox_flush(uint32_t slot)
             break;
         }
 
-        rc = ngx_cometa_mailbox_post(slot, letter->epoch, &letter->mail,
-                                     (u_char *) (letter + 1), letter->len,
-                                     ngx_cometa_mailbox_reserve(&letter->mail),
+        post.class = letter->class;
+        post.app = letter->app;
+        post.head = letter + 1;
+        post.head_len = letter->len;
+        post.body = NULL;
+        post.body_len = 0;
+
+        rc = ngx_cometa_mailbox_post(slot, letter->epoch, &post,
+                                     ngx_cometa_mailbox_reserve(post.class),
                                      &pos);
         if (rc == NGX_BUSY) {
             break;
@@ -434,7 +421,7 @@ ngx_cometa_mailbox_flush(uint32_t slot)
  */
 
 static void
-ngx_cometa_mailbox_watch(ngx_event_t *ev)
+ngx_cometa_mailbox_look(ngx_event_t *ev)
 {
     uint32_t            i;
     ngx_cometa_slot_t  *slot;
@@ -447,5 +434,5 @@ ngx_cometa_mailbox_watch(ngx_event_t *ev)
         }
     }
 
-    ngx_add_timer(ev, NGX_COMETA_MAIL_WATCH);
+    ngx_add_timer(ev, NGX_COMETA_MAIL_LOOK);
 }

@@ -5,6 +5,7 @@
  */
 
 #include "ngx_cometa_process.h"
+#include "ngx_cometa.h"
 #include "ngx_cometa_drain.h"
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_ws_move.h"
@@ -12,11 +13,13 @@
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_device_table.h"
 #include "ngx_cometa_notify.h"
+#include "ngx_cometa_owner.h"
 #include "ngx_cometa_queue.h"
 #include "ngx_cometa_webhook.h"
 #include "ngx_cometa_ws.h"
 #include "ngx_cometa_ws_call.h"
 #include "ngx_cometa_ws_event.h"
+#include "ngx_cometa_ws_group.h"
 #include "ngx_cometa_fdpass.h"
 #include "ngx_cometa_interest.h"
 #include "ngx_cometa_mail.h"
@@ -35,8 +38,9 @@
 
 static ngx_int_t ngx_cometa_join(ngx_cycle_t *cycle);
 static void ngx_cometa_rejoin(ngx_event_t *ev);
-static void ngx_cometa_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t
-    len);
+static void ngx_cometa_handlers(void);
+static void ngx_cometa_online(ngx_cometa_mail_online_t *mail,
+    ngx_cometa_key_t *key);
 static void ngx_cometa_deaths(void);
 static void ngx_cometa_exiting(ngx_event_t *ev);
 static void ngx_cometa_arrived(ngx_connection_t *c, u_char *data, size_t len);
@@ -104,8 +108,10 @@ ngx_cometa_join(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    if (ngx_cometa_mailbox_open(cycle, ngx_cometa_deliver, ngx_cometa_deaths,
-                                ngx_cometa_exiting)
+    ngx_cometa_handlers();
+
+    if (ngx_cometa_mailbox_open(cycle, ngx_cometa_mail_deliver,
+                                ngx_cometa_deaths, ngx_cometa_exiting)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -150,21 +156,41 @@ ngx_cometa_exit_process(ngx_cycle_t *cycle)
 }
 
 
+/* Who reads which letter. */
+
 static void
-ngx_cometa_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
+ngx_cometa_handlers(void)
 {
-    if (mail->type <= NGX_COMETA_MAIL_WATCH) {
-        ngx_cometa_queue_deliver(mail, body, len);
-        return;
-    }
+    ngx_cometa_mail_handlers_t  *to;
 
-    if (mail->type <= NGX_COMETA_MAIL_ONLINE) {
-        ngx_cometa_call_deliver(mail, body, len);
-    }
+    to = &ngx_cometa_mail_handlers;
 
-    if (mail->type >= NGX_COMETA_MAIL_ONLINE) {
-        ngx_cometa_ws_deliver(mail, body, len);
-    }
+    /* the owner's side */
+
+    to->call = ngx_cometa_queue_call;
+    to->cancel = ngx_cometa_queue_cancel;
+    to->query = ngx_cometa_owner_query;
+    to->evict = ngx_cometa_owner_evict;
+    to->listeners = ngx_cometa_owner_listeners;
+
+    /* the origin's side */
+
+    to->reply = ngx_cometa_call_reply;
+    to->fail = ngx_cometa_call_fail;
+    to->queued = ngx_cometa_call_queued;
+    to->written = ngx_cometa_call_written;
+    to->event = ngx_cometa_ws_event;
+    to->online = ngx_cometa_online;
+}
+
+
+/* Calls wait for the device; and its owner has to know of WebSockets. */
+
+static void
+ngx_cometa_online(ngx_cometa_mail_online_t *mail, ngx_cometa_key_t *key)
+{
+    ngx_cometa_call_attached(key);
+    ngx_cometa_ws_listeners(key);
 }
 
 

@@ -15,125 +15,74 @@
 
 #include "ngx_cometa_call.h"
 #include "ngx_cometa.h"
+#include "ngx_cometa_probe.h"
+#include "ngx_cometa_trace.h"
+#include "ngx_cometa_call_table.h"
 #include "ngx_cometa_interest.h"
 #include "ngx_cometa_mail.h"
+#include "ngx_cometa_mailbox.h"
+#include "ngx_cometa_app.h"
+#include "ngx_cometa_error.h"
+#include "ngx_cometa_registry.h"
 #include "ngx_cometa_slot.h"
 #include "ngx_cometa_stats.h"
 #include "ngx_cometa_zone.h"
 
 
-#define NGX_COMETA_CALL_CHUNK  64
 #define NGX_COMETA_CALL_TRIES  16       /* places tried for one call */
-#define NGX_COMETA_CALL_WATCH  50       /* ms, between looks for dead owners */
-#define NGX_COMETA_WAITERS     256      /* queues of calls for an attach */
+#define NGX_COMETA_CALL_LOOK   50       /* ms, between looks for dead owners */
+
+#define ngx_cometa_call_trace(call, what)                                     \
+    ngx_log_debug6(NGX_LOG_DEBUG_HTTP, ngx_cometa_trace((call)->debug), 0,    \
+                   "cometa call: %uD:%uD:%uD %s, \"%V/%V\"",                  \
+                   ngx_cometa_zone.slot, (call)->index, (call)->generation,   \
+                   what, &(call)->key.app, &(call)->key.device)
 
 
-typedef enum {
-    NGX_COMETA_CALL_FREE = 0,
-    NGX_COMETA_CALL_NEW,
-    NGX_COMETA_CALL_SENT,
-    NGX_COMETA_CALL_WAITS_TURN,
-    NGX_COMETA_CALL_WRITTEN,
-    NGX_COMETA_CALL_OFFLINE
-} ngx_cometa_call_state_e;
-
-
-/* Calls that other workers hold for us, by the slot of the owner. */
-
-typedef struct {
-    ngx_queue_t           calls;
-    uint32_t              epoch;        /* when it was last looked at */
-} ngx_cometa_owner_t;
-
-
-static ngx_int_t ngx_cometa_call_grow(void);
-static void ngx_cometa_call_free(ngx_cometa_call_t *call);
 static void ngx_cometa_call_end(ngx_cometa_call_t *call, ngx_uint_t error,
     u_char *data, size_t len);
 static void ngx_cometa_call_count(ngx_cometa_call_t *call, ngx_uint_t error);
 static void ngx_cometa_call_route(ngx_cometa_call_t *call);
+static ngx_int_t ngx_cometa_call_find(ngx_cometa_call_t *call,
+    ngx_cometa_place_t *place);
+static void ngx_cometa_call_ref(ngx_cometa_call_t *call,
+    ngx_cometa_ref_t *ref);
+static ngx_int_t ngx_cometa_call_post(ngx_cometa_call_t *call,
+    ngx_cometa_place_t *to);
 static ngx_int_t ngx_cometa_call_send(ngx_cometa_call_t *call);
 static void ngx_cometa_call_offline(ngx_cometa_call_t *call);
 static void ngx_cometa_call_arm(ngx_cometa_call_t *call, uint64_t due);
 static void ngx_cometa_call_unlink(ngx_cometa_call_t *call);
 static void ngx_cometa_call_timer(ngx_event_t *ev);
 static void ngx_cometa_call_withdraw(ngx_cometa_call_t *call);
-static ngx_cometa_call_t *ngx_cometa_call_get(ngx_cometa_ref_t *ref);
-static ngx_queue_t *ngx_cometa_call_waiters(ngx_cometa_key_t *key);
-static ngx_uint_t ngx_cometa_call_same(ngx_cometa_call_t *call,
-    ngx_cometa_key_t *key);
-static void ngx_cometa_call_attached(u_char *body, size_t len);
-static void ngx_cometa_call_watch(ngx_event_t *ev);
+static void ngx_cometa_call_look(ngx_event_t *ev);
 static void ngx_cometa_call_lost(ngx_cometa_call_t *call);
 
 
-static ngx_cometa_call_t  **ngx_cometa_calls;
-static ngx_uint_t           ngx_cometa_calls_chunks;
-static ngx_queue_t          ngx_cometa_calls_free;
-
-static ngx_cometa_owner_t  *ngx_cometa_owners;
-static ngx_uint_t           ngx_cometa_owned;       /* calls in all of them */
-static ngx_event_t          ngx_cometa_watch;
-
-static ngx_queue_t          ngx_cometa_waiters[NGX_COMETA_WAITERS];
+static ngx_event_t  ngx_cometa_look_event;
 
 
 ngx_int_t
 ngx_cometa_call_start(ngx_cycle_t *cycle)
 {
-    ngx_uint_t  i, n;
+    ngx_cometa_look_event.handler = ngx_cometa_call_look;
+    ngx_cometa_look_event.log = cycle->log;
+    ngx_cometa_look_event.data = &ngx_cometa_look_event;
 
-    n = ngx_cometa_zone.head->slots;
-
-    ngx_cometa_owners = ngx_pcalloc(cycle->pool,
-                                    n * sizeof(ngx_cometa_owner_t));
-    if (ngx_cometa_owners == NULL) {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < n; i++) {
-        ngx_queue_init(&ngx_cometa_owners[i].calls);
-    }
-
-    for (i = 0; i < NGX_COMETA_WAITERS; i++) {
-        ngx_queue_init(&ngx_cometa_waiters[i]);
-    }
-
-    ngx_queue_init(&ngx_cometa_calls_free);
-
-    ngx_cometa_watch.handler = ngx_cometa_call_watch;
-    ngx_cometa_watch.log = cycle->log;
-    ngx_cometa_watch.data = ngx_cometa_owners;
-
-    return NGX_OK;
+    return ngx_cometa_call_table_start(cycle);
 }
 
 
 ngx_cometa_call_t *
 ngx_cometa_call_create(void)
 {
-    uint32_t            index, generation;
-    ngx_queue_t        *q;
     ngx_cometa_call_t  *call;
 
-    if (ngx_queue_empty(&ngx_cometa_calls_free)
-        && ngx_cometa_call_grow() != NGX_OK)
-    {
+    call = ngx_cometa_call_table_get();
+    if (call == NULL) {
         return NULL;
     }
 
-    q = ngx_queue_head(&ngx_cometa_calls_free);
-    ngx_queue_remove(q);
-
-    call = ngx_queue_data(q, ngx_cometa_call_t, link);
-
-    index = call->index;
-    generation = call->generation;
-
-    ngx_memzero(call, sizeof(ngx_cometa_call_t));
-
-    call->index = index;
-    call->generation = generation;
     call->state = NGX_COMETA_CALL_NEW;
     call->app = NGX_COMETA_NONE;
 
@@ -145,55 +94,6 @@ ngx_cometa_call_create(void)
 }
 
 
-static ngx_int_t
-ngx_cometa_call_grow(void)
-{
-    ngx_uint_t           i, n;
-    ngx_cometa_call_t   *chunk, **table;
-
-    n = ngx_cometa_calls_chunks;
-
-    table = ngx_alloc((n + 1) * sizeof(ngx_cometa_call_t *), ngx_cycle->log);
-    if (table == NULL) {
-        return NGX_ERROR;
-    }
-
-    chunk = ngx_calloc(NGX_COMETA_CALL_CHUNK * sizeof(ngx_cometa_call_t),
-                       ngx_cycle->log);
-    if (chunk == NULL) {
-        ngx_free(table);
-        return NGX_ERROR;
-    }
-
-    if (n) {
-        ngx_memcpy(table, ngx_cometa_calls, n * sizeof(ngx_cometa_call_t *));
-        ngx_free(ngx_cometa_calls);
-    }
-
-    table[n] = chunk;
-
-    ngx_cometa_calls = table;
-    ngx_cometa_calls_chunks++;
-
-    for (i = 0; i < NGX_COMETA_CALL_CHUNK; i++) {
-        chunk[i].index = n * NGX_COMETA_CALL_CHUNK + i;
-        ngx_queue_insert_tail(&ngx_cometa_calls_free, &chunk[i].link);
-    }
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_cometa_call_free(ngx_cometa_call_t *call)
-{
-    call->state = NGX_COMETA_CALL_FREE;
-    call->generation++;
-
-    ngx_queue_insert_head(&ngx_cometa_calls_free, &call->link);
-}
-
-
 void
 ngx_cometa_call_begin(ngx_cometa_call_t *call)
 {
@@ -202,6 +102,10 @@ ngx_cometa_call_begin(ngx_cometa_call_t *call)
     call->online = ngx_current_msec + ngx_min(call->wait, call->timeout);
 
     call->app = ngx_cometa_app_hold(&call->key.app, 0, calls);
+
+    ngx_cometa_call_trace(call, "begins");
+    ngx_cometa_probe_call_start(call->app, call->key.hash,
+                                ngx_cometa_zone.slot, call->index);
 
     ngx_cometa_call_arm(call, call->deadline);
     ngx_cometa_call_route(call);
@@ -231,7 +135,7 @@ ngx_cometa_call_route(ngx_cometa_call_t *call)
 
     while (call->tries++ < NGX_COMETA_CALL_TRIES) {
 
-        if (ngx_cometa_registry_find(&call->key, &call->place) != NGX_OK) {
+        if (ngx_cometa_call_find(call, &call->place) != NGX_OK) {
             ngx_cometa_call_offline(call);
             return;
         }
@@ -256,29 +160,30 @@ ngx_cometa_call_route(ngx_cometa_call_t *call)
 }
 
 
+/* The application may have become known while the call waited. */
+
+static ngx_int_t
+ngx_cometa_call_find(ngx_cometa_call_t *call, ngx_cometa_place_t *place)
+{
+    if (call->app == NGX_COMETA_NONE) {
+        call->app = ngx_cometa_app_hold(&call->key.app, 0, calls);
+    }
+
+    return (call->app == NGX_COMETA_NONE)
+           ? NGX_DECLINED
+           : ngx_cometa_registry_find_in(call->app, &call->key, place);
+}
+
+
 static ngx_int_t
 ngx_cometa_call_send(ngx_cometa_call_t *call)
 {
-    ngx_int_t            rc;
-    ngx_uint_t           remote;
-    ngx_cometa_mail_t    mail;
-    ngx_cometa_owner_t  *owner;
+    ngx_int_t   rc;
+    ngx_uint_t  remote;
 
-    ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
-
-    mail.type = call->query ? NGX_COMETA_MAIL_QUERY : NGX_COMETA_MAIL_CALL;
-    mail.queue = call->queue;
-    mail.handle = call->place.handle;
-    mail.timeout = call->owe;
-    mail.session = call->place.session;
-    mail.deadline = call->deadline;
-    mail.time = call->time;
-
-    mail.ref.slot = ngx_cometa_zone.slot;
-    mail.ref.epoch = ngx_cometa_zone.epoch;
-    mail.ref.index = call->index;
     /* what is said of an earlier try is not said of this one */
-    mail.ref.generation = ++call->generation;
+
+    call->generation++;
 
     remote = (call->place.slot != ngx_cometa_zone.slot);
 
@@ -286,8 +191,10 @@ ngx_cometa_call_send(ngx_cometa_call_t *call)
     call->session = call->place.session;
     call->state = NGX_COMETA_CALL_SENT;
 
-    rc = ngx_cometa_mailbox_ask(call->place.slot, call->place.epoch, &mail,
-                                &call->message, &call->pos);
+    ngx_cometa_call_trace(call, remote ? "is sent to another worker"
+                                       : "is sent to this worker");
+
+    rc = ngx_cometa_call_post(call, &call->place);
 
     /* delivered on the spot if not remote: the call may be gone */
 
@@ -295,16 +202,49 @@ ngx_cometa_call_send(ngx_cometa_call_t *call)
         return rc;
     }
 
-    owner = &ngx_cometa_owners[call->place.slot];
+    ngx_cometa_call_held_add(call);
 
-    ngx_queue_insert_tail(&owner->calls, &call->link);
-    ngx_cometa_owned++;
-
-    if (!ngx_cometa_watch.timer_set) {
-        ngx_add_timer(&ngx_cometa_watch, NGX_COMETA_CALL_WATCH);
+    if (!ngx_cometa_look_event.timer_set) {
+        ngx_add_timer(&ngx_cometa_look_event, NGX_COMETA_CALL_LOOK);
     }
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cometa_call_post(ngx_cometa_call_t *call, ngx_cometa_place_t *to)
+{
+    ngx_cometa_ref_t        ref;
+    ngx_cometa_mail_call_t  mail;
+
+    if (call->query) {
+        ngx_cometa_call_ref(call, &ref);
+
+        return ngx_cometa_mail_query(to, &ref, &call->pos);
+    }
+
+    ngx_cometa_call_ref(call, &mail.ref);
+
+    mail.deadline = call->deadline;
+    mail.time = call->time;
+    mail.timeout = call->owe;
+    mail.queue = call->queue;
+
+    return ngx_cometa_mail_call(to, &mail, &call->message, &call->pos);
+}
+
+
+/* What the owner of the device names the call by. */
+
+static void
+ngx_cometa_call_ref(ngx_cometa_call_t *call, ngx_cometa_ref_t *ref)
+{
+    ref->slot = ngx_cometa_zone.slot;
+    ref->debug = call->debug;
+    ref->epoch = ngx_cometa_zone.epoch;
+    ref->index = call->index;
+    ref->generation = call->generation;
 }
 
 
@@ -316,8 +256,6 @@ ngx_cometa_call_send(ngx_cometa_call_t *call)
 static void
 ngx_cometa_call_offline(ngx_cometa_call_t *call)
 {
-    ngx_uint_t          n;
-    ngx_queue_t        *q, *waiters;
     ngx_cometa_place_t  place;
 
     if (call->online <= ngx_current_msec || call->query) {
@@ -325,28 +263,19 @@ ngx_cometa_call_offline(ngx_cometa_call_t *call)
         return;
     }
 
-    waiters = ngx_cometa_call_waiters(&call->key);
-    n = 0;
-
-    for (q = ngx_queue_head(waiters);
-         q != ngx_queue_sentinel(waiters);
-         q = ngx_queue_next(q))
-    {
-        n += ngx_cometa_call_same(ngx_queue_data(q, ngx_cometa_call_t, link),
-                                  &call->key);
-    }
-
-    if (n >= call->queue) {
+    if (ngx_cometa_call_waiters_count(&call->key) >= call->queue) {
         ngx_cometa_call_end(call, NGX_COMETA_DEVICE_BUSY, NULL, 0);
         return;
     }
 
     call->state = NGX_COMETA_CALL_OFFLINE;
-    ngx_queue_insert_tail(waiters, &call->link);
+    ngx_cometa_call_trace(call, "waits for an attach");
+
+    ngx_cometa_call_waiters_add(call);
 
     ngx_cometa_interest_add(call->key.hash);
 
-    if (ngx_cometa_registry_find(&call->key, &place) == NGX_OK) {
+    if (ngx_cometa_call_find(call, &place) == NGX_OK) {
         ngx_cometa_call_unlink(call);
         ngx_cometa_call_route(call);
         return;
@@ -378,8 +307,7 @@ ngx_cometa_call_unlink(ngx_cometa_call_t *call)
     case NGX_COMETA_CALL_WRITTEN:
 
         if (call->link.next) {
-            ngx_queue_remove(&call->link);
-            ngx_cometa_owned--;
+            ngx_cometa_call_held_remove(call);
         }
 
         break;
@@ -402,16 +330,25 @@ ngx_cometa_call_end(ngx_cometa_call_t *call, ngx_uint_t error, u_char *data,
 
     ngx_cometa_call_count(call, error);
 
+    ngx_log_debug6(NGX_LOG_DEBUG_HTTP, ngx_cometa_trace(call->debug), 0,
+                   "cometa call: %uD:%uD:%uD ends with %V, \"%V/%V\"",
+                   ngx_cometa_zone.slot, call->index, call->generation,
+                   &ngx_cometa_errors[error].word, &call->key.app,
+                   &call->key.device);
+
+    ngx_cometa_probe_call_end(call->app, call->key.hash, ngx_cometa_zone.slot,
+                              call->index, error);
+
     call->handler(call, error, data, len);
 
-    ngx_cometa_call_free(call);
+    ngx_cometa_call_table_free(call);
 }
 
 
 static void
 ngx_cometa_call_count(ngx_cometa_call_t *call, ngx_uint_t error)
 {
-    /* the application may have become known while the call waited */
+    /* at the last moment it may have become known */
 
     if (call->app == NGX_COMETA_NONE) {
         call->app = ngx_cometa_app_hold(&call->key.app, 0, calls);
@@ -452,7 +389,7 @@ ngx_cometa_call_cancel(ngx_cometa_call_t *call)
         ngx_cometa_gauge_add(call->app, calls, -1);
     }
 
-    ngx_cometa_call_free(call);
+    ngx_cometa_call_table_free(call);
 }
 
 
@@ -480,8 +417,7 @@ ngx_cometa_call_timer(ngx_event_t *ev)
 static void
 ngx_cometa_call_withdraw(ngx_cometa_call_t *call)
 {
-    ngx_str_t          body;
-    ngx_cometa_mail_t  mail;
+    ngx_cometa_ref_t  ref;
 
     if (call->state != NGX_COMETA_CALL_SENT
         && call->state != NGX_COMETA_CALL_WAITS_TURN
@@ -490,177 +426,89 @@ ngx_cometa_call_withdraw(ngx_cometa_call_t *call)
         return;
     }
 
-    ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
-    ngx_str_null(&body);
+    ngx_cometa_call_trace(call, "is withdrawn");
 
-    mail.type = NGX_COMETA_MAIL_CANCEL;
-    mail.app = call->place.app;
-    mail.handle = call->place.handle;
-    mail.session = call->place.session;
-
-    mail.ref.slot = ngx_cometa_zone.slot;
-    mail.ref.epoch = ngx_cometa_zone.epoch;
-    mail.ref.index = call->index;
-    mail.ref.generation = call->generation;
-
-    ngx_cometa_mailbox_tell(call->place.slot, call->place.epoch, &mail,
-                            &body);
-}
-
-
-static ngx_cometa_call_t *
-ngx_cometa_call_get(ngx_cometa_ref_t *ref)
-{
-    ngx_uint_t          n;
-    ngx_cometa_call_t  *call;
-
-    n = ref->index / NGX_COMETA_CALL_CHUNK;
-
-    if (n >= ngx_cometa_calls_chunks) {
-        return NULL;
-    }
-
-    call = &ngx_cometa_calls[n][ref->index % NGX_COMETA_CALL_CHUNK];
-
-    if (call->generation != ref->generation) {
-        return NULL;
-    }
-
-    /* OFFLINE and NEW are not at any owner: no answer is theirs */
-
-    return (call->state == NGX_COMETA_CALL_SENT
-            || call->state == NGX_COMETA_CALL_WAITS_TURN
-            || call->state == NGX_COMETA_CALL_WRITTEN)
-           ? call : NULL;
+    ngx_cometa_call_ref(call, &ref);
+    ngx_cometa_mail_cancel(&call->place, &ref);
 }
 
 
 void
-ngx_cometa_call_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
+ngx_cometa_call_reply(ngx_cometa_mail_reply_t *mail, u_char *data, size_t len)
 {
     ngx_cometa_call_t  *call;
 
-    if (mail->type == NGX_COMETA_MAIL_ONLINE) {
-        ngx_cometa_call_attached(body, len);
-        return;
-    }
-
-    call = ngx_cometa_call_get(&mail->ref);
+    call = ngx_cometa_call_table_find(&mail->ref);
 
     if (call == NULL) {
-
-        if (mail->type == NGX_COMETA_MAIL_REPLY) {
-            ngx_cometa_stats_add(mail->app, late, 1);
-        }
-
+        ngx_cometa_stats_add(mail->head.app, late, 1);
         return;
     }
 
-    switch (mail->type) {
+    call->latency = mail->latency;
 
-    case NGX_COMETA_MAIL_REPLY:
-        call->latency = mail->time;
-        ngx_cometa_call_end(call, NGX_COMETA_OK, body, len);
-        return;
-
-    case NGX_COMETA_MAIL_QUEUED:
-        call->state = NGX_COMETA_CALL_WAITS_TURN;
-        return;
-
-    case NGX_COMETA_MAIL_WRITTEN:
-        call->state = NGX_COMETA_CALL_WRITTEN;
-        return;
-
-    case NGX_COMETA_MAIL_FAIL:
-
-        if (mail->error == NGX_COMETA_MOVED) {
-            ngx_cometa_call_unlink(call);
-            ngx_cometa_call_route(call);
-            return;
-        }
-
-        ngx_cometa_call_end(call, mail->error, NULL, 0);
-        return;
-    }
-}
-
-
-static ngx_queue_t *
-ngx_cometa_call_waiters(ngx_cometa_key_t *key)
-{
-    return &ngx_cometa_waiters[key->hash % NGX_COMETA_WAITERS];
-}
-
-
-static ngx_uint_t
-ngx_cometa_call_same(ngx_cometa_call_t *call, ngx_cometa_key_t *key)
-{
-    return call->key.hash == key->hash
-           && call->key.app.len == key->app.len
-           && call->key.device.len == key->device.len
-           && ngx_memcmp(call->key.app.data, key->app.data, key->app.len)
-              == 0
-           && ngx_memcmp(call->key.device.data, key->device.data,
-                         key->device.len) == 0;
+    ngx_cometa_call_end(call, NGX_COMETA_OK, data, len);
 }
 
 
 void
-ngx_cometa_call_online(ngx_cometa_key_t *key)
+ngx_cometa_call_fail(ngx_cometa_mail_fail_t *mail)
 {
-    u_char             *p, name[2 * NGX_COMETA_ID_MAX + 1];
-    ngx_str_t           body;
-    ngx_cometa_mail_t   mail;
-
-    p = ngx_cpymem(name, key->app.data, key->app.len);
-    *p++ = '\0';
-    p = ngx_cpymem(p, key->device.data, key->device.len);
-
-    body.data = name;
-    body.len = p - name;
-
-    ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
-    mail.type = NGX_COMETA_MAIL_ONLINE;
-    mail.app = ngx_cometa_app(&key->app, 0);
-
-    ngx_cometa_interest_tell(key->hash, &mail, &body);
-}
-
-
-static void
-ngx_cometa_call_attached(u_char *body, size_t len)
-{
-    u_char             *p;
-    ngx_queue_t        *q, *next, *waiters, ready;
-    ngx_cometa_key_t    key;
     ngx_cometa_call_t  *call;
 
-    p = ngx_strlchr(body, body + len, '\0');
-    if (p == NULL) {
+    call = ngx_cometa_call_table_find(&mail->ref);
+
+    if (call == NULL) {
         return;
     }
 
-    key.app.data = body;
-    key.app.len = p - body;
-    key.device.data = p + 1;
-    key.device.len = body + len - (p + 1);
-    ngx_cometa_key_init(&key);
-
-    waiters = ngx_cometa_call_waiters(&key);
-    ngx_queue_init(&ready);
-
-    for (q = ngx_queue_head(waiters);
-         q != ngx_queue_sentinel(waiters);
-         q = next)
-    {
-        next = ngx_queue_next(q);
-        call = ngx_queue_data(q, ngx_cometa_call_t, link);
-
-        if (ngx_cometa_call_same(call, &key)) {
-            ngx_queue_remove(q);
-            ngx_queue_insert_tail(&ready, q);
-        }
+    if (mail->error == NGX_COMETA_MOVED) {
+        ngx_cometa_call_trace(call, "looks for its device again");
+        ngx_cometa_call_unlink(call);
+        ngx_cometa_call_route(call);
+        return;
     }
+
+    ngx_cometa_call_end(call, mail->error, NULL, 0);
+}
+
+
+void
+ngx_cometa_call_queued(ngx_cometa_mail_queued_t *mail)
+{
+    ngx_cometa_call_t  *call;
+
+    call = ngx_cometa_call_table_find(&mail->ref);
+
+    if (call) {
+        call->state = NGX_COMETA_CALL_WAITS_TURN;
+        ngx_cometa_call_trace(call, "waits for its turn");
+    }
+}
+
+
+void
+ngx_cometa_call_written(ngx_cometa_mail_written_t *mail)
+{
+    ngx_cometa_call_t  *call;
+
+    call = ngx_cometa_call_table_find(&mail->ref);
+
+    if (call) {
+        call->state = NGX_COMETA_CALL_WRITTEN;
+        ngx_cometa_call_trace(call, "is written to the device");
+    }
+}
+
+
+void
+ngx_cometa_call_attached(ngx_cometa_key_t *key)
+{
+    ngx_queue_t         ready;
+    ngx_cometa_call_t  *call;
+
+    ngx_queue_init(&ready);
+    ngx_cometa_call_waiters_move(key, &ready);
 
     /* routing ends calls, and what that leads to may cancel others of them */
 
@@ -676,12 +524,12 @@ ngx_cometa_call_attached(u_char *body, size_t len)
 /* Dead owners are noticed by their slots; see ngx_cometa_zone.h. */
 
 static void
-ngx_cometa_call_watch(ngx_event_t *ev)
+ngx_cometa_call_look(ngx_event_t *ev)
 {
     ngx_cometa_call_deaths();
 
-    if (ngx_cometa_owned) {
-        ngx_add_timer(ev, NGX_COMETA_CALL_WATCH);
+    if (ngx_cometa_call_held_any()) {
+        ngx_add_timer(ev, NGX_COMETA_CALL_LOOK);
     }
 }
 
@@ -689,47 +537,10 @@ ngx_cometa_call_watch(ngx_event_t *ev)
 void
 ngx_cometa_call_deaths(void)
 {
-    uint32_t             i, epoch;
-    ngx_queue_t         *q, *next, lost;
-    ngx_cometa_call_t   *call;
-    ngx_cometa_owner_t  *owner;
+    ngx_queue_t  lost;
 
     ngx_queue_init(&lost);
-
-    for (i = 0; i < ngx_cometa_zone.head->slots; i++) {
-        owner = &ngx_cometa_owners[i];
-
-        if (ngx_queue_empty(&owner->calls)) {
-            continue;
-        }
-
-        call = ngx_queue_data(ngx_queue_head(&owner->calls),
-                              ngx_cometa_call_t, link);
-
-        (void) ngx_cometa_slot_alive(i, call->place.epoch);
-
-        epoch = __atomic_load_n(&ngx_cometa_zone.slots[i].epoch,
-                                __ATOMIC_ACQUIRE);
-
-        if (owner->epoch == epoch) {
-            continue;
-        }
-
-        owner->epoch = epoch;
-
-        for (q = ngx_queue_head(&owner->calls);
-             q != ngx_queue_sentinel(&owner->calls);
-             q = next)
-        {
-            next = ngx_queue_next(q);
-            call = ngx_queue_data(q, ngx_cometa_call_t, link);
-
-            if (call->place.epoch != epoch) {
-                ngx_queue_remove(q);
-                ngx_queue_insert_tail(&lost, q);
-            }
-        }
-    }
+    ngx_cometa_call_held_lost(&lost);
 
     if (ngx_queue_empty(&lost)) {
         return;
@@ -771,6 +582,9 @@ ngx_cometa_call_lost(ngx_cometa_call_t *call)
     default: /* NGX_COMETA_CALL_WRITTEN */
         written = 1;
     }
+
+    ngx_cometa_call_trace(call, written ? "was written, its worker has died"
+                                        : "was not, and its worker has died");
 
     if (written && !call->query) {
         ngx_cometa_call_end(call, NGX_COMETA_WORKER_LOST, NULL, 0);

@@ -7,6 +7,7 @@
 #include "ngx_cometa.h"
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_call.h"
+#include "ngx_cometa_call_table.h"
 #include "ngx_cometa_ws.h"
 #include "ngx_cometa_ws_group.h"
 #include "ngx_cometa_app.h"

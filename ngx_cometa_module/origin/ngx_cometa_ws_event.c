@@ -1,7 +1,6 @@
 
 /*
- * What WebSockets are told of their device: its events, which go to all of
- * them, and that it has attached.
+ * What WebSockets are told of their device: its events go to all of them.
  */
 
 #include "ngx_cometa_ws_event.h"
@@ -14,52 +13,20 @@
 #include "cometa_ws.h"
 
 
-static void ngx_cometa_ws_event(ngx_cometa_mail_t *mail, u_char *body,
-    size_t len);
-
-
 void
-ngx_cometa_ws_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
-{
-    u_char            *p;
-    ngx_cometa_key_t   key;
-
-    if (mail->type == NGX_COMETA_MAIL_EVENT) {
-        ngx_cometa_ws_event(mail, body, len);
-        return;
-    }
-
-    /* ONLINE: the new owner has to know of the sockets here */
-
-    p = ngx_strlchr(body, body + len, '\0');
-    if (p == NULL) {
-        return;
-    }
-
-    key.app.data = body;
-    key.app.len = p - body;
-    key.device.data = p + 1;
-    key.device.len = body + len - (p + 1);
-    ngx_cometa_key_init(&key);
-
-    ngx_cometa_ws_watch(&key);
-}
-
-
-static void
-ngx_cometa_ws_event(ngx_cometa_mail_t *mail, u_char *body, size_t len)
+ngx_cometa_ws_event(ngx_cometa_mail_event_t *mail, u_char *data, size_t len)
 {
     ngx_uint_t              type;
     ngx_queue_t            *q, *next;
     ngx_cometa_ws_t        *s;
     ngx_cometa_ws_group_t  *group;
 
-    group = ngx_cometa_ws_group_find(mail->time);
+    group = ngx_cometa_ws_group_find(mail->hash);
     if (group == NULL) {
         return;
     }
 
-    type = cometa_utf8_valid(body, len) ? COMETA_WS_TEXT : COMETA_WS_BINARY;
+    type = cometa_utf8_valid(data, len) ? COMETA_WS_TEXT : COMETA_WS_BINARY;
 
     /* the last socket may take the group with it */
 
@@ -79,7 +46,7 @@ ngx_cometa_ws_event(ngx_cometa_mail_t *mail, u_char *body, size_t len)
         ngx_log_debug2(NGX_LOG_DEBUG_HTTP, &s->conf->log, 0,
                        "cometa ws event, type:%ui len:%uz", type, len);
 
-        if (ngx_cometa_ws_put(s, type, body, len) == NGX_OK) {
+        if (ngx_cometa_ws_put(s, type, data, len) == NGX_OK) {
             ngx_cometa_ws_settle(s);
         }
     }

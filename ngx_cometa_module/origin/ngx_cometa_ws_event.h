@@ -11,8 +11,8 @@
 #include "ngx_cometa_mail.h"
 
 
-/* Mail to workers with an interest in a device: EVENT, ONLINE. */
-void ngx_cometa_ws_deliver(ngx_cometa_mail_t *mail, u_char *body,
+/* A device that WebSockets here are open to has said something. */
+void ngx_cometa_ws_event(ngx_cometa_mail_event_t *mail, u_char *data,
     size_t len);
 
 

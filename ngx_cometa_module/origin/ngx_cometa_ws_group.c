@@ -8,7 +8,6 @@
 #include "ngx_cometa.h"
 #include "ngx_cometa_interest.h"
 #include "ngx_cometa_mail.h"
-#include "ngx_cometa_mailbox.h"
 #include "ngx_cometa_registry.h"
 #include "ngx_cometa_zone.h"
 
@@ -51,7 +50,7 @@ ngx_cometa_ws_group_join(ngx_cometa_key_t *key, uint32_t app,
     ngx_cometa_ws_total++;
 
     ngx_cometa_interest_add(key->hash);
-    ngx_cometa_ws_watch(key);
+    ngx_cometa_ws_listeners(key);
 
     return group;
 }
@@ -112,7 +111,7 @@ ngx_cometa_ws_group_leave(ngx_cometa_ws_group_t *group, ngx_queue_t *socket)
     ngx_cometa_ws_total--;
 
     ngx_cometa_interest_remove(group->key.hash);
-    ngx_cometa_ws_watch(&group->key);
+    ngx_cometa_ws_listeners(&group->key);
 }
 
 
@@ -138,10 +137,8 @@ ngx_cometa_ws_group_free_empty(ngx_cometa_ws_group_t *group)
 
 
 void
-ngx_cometa_ws_watch(ngx_cometa_key_t *key)
+ngx_cometa_ws_listeners(ngx_cometa_key_t *key)
 {
-    ngx_str_t               body;
-    ngx_cometa_mail_t       mail;
     ngx_cometa_place_t      place;
     ngx_cometa_ws_group_t  *group;
 
@@ -151,18 +148,7 @@ ngx_cometa_ws_watch(ngx_cometa_key_t *key)
 
     group = ngx_cometa_ws_group_find(key->hash);
 
-    ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
-    ngx_str_null(&body);
-
-    mail.type = NGX_COMETA_MAIL_WATCH;
-    mail.app = place.app;
-    mail.queue = group ? ngx_min(group->n, 65535) : 0;
-    mail.handle = place.handle;
-    mail.session = place.session;
-    mail.ref.slot = ngx_cometa_zone.slot;
-    mail.ref.epoch = ngx_cometa_zone.epoch;
-
-    ngx_cometa_mailbox_tell(place.slot, place.epoch, &mail, &body);
+    ngx_cometa_mail_listeners(&place, group ? group->n : 0);
 }
 
 

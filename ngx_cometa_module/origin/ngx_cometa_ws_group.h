@@ -38,7 +38,7 @@ void ngx_cometa_ws_group_leave(ngx_cometa_ws_group_t *group,
 void ngx_cometa_ws_group_free_empty(ngx_cometa_ws_group_t *group);
 
 /* Tells the owner of a device how many sockets to it there are here. */
-void ngx_cometa_ws_watch(ngx_cometa_key_t *key);
+void ngx_cometa_ws_listeners(ngx_cometa_key_t *key);
 
 /* NULL: there is no socket to the device. */
 ngx_cometa_ws_group_t *ngx_cometa_ws_group_find(uint64_t hash);

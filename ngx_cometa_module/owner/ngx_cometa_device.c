@@ -48,7 +48,7 @@ static ngx_uint_t ngx_cometa_device_incomplete(
 /* A call that crosses workers touches the first cache line and the state. */
 
 _Static_assert(offsetof(ngx_cometa_device_t, state) == 64, "a cache line");
-_Static_assert(sizeof(ngx_cometa_device_t) == 176, "of an idle device");
+_Static_assert(sizeof(ngx_cometa_device_t) == 184, "of an idle device");
 
 
 ngx_cometa_device_handlers_t  ngx_cometa_device_handlers;
@@ -110,7 +110,7 @@ ngx_cometa_device_enter(ngx_cometa_device_t *dev, ngx_cometa_key_t *key,
     dev->state.record = place.record;
     dev->state.session = place.session;
     dev->state.app = place.app;
-    dev->state.hash = (uint32_t) key->hash;
+    dev->state.hash = key->hash;
     dev->state.successor = (old->session != 0);
 
     ngx_cometa_stats_add(dev->state.app, attached, 1);

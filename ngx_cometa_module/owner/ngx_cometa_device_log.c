@@ -62,7 +62,7 @@ ngx_cometa_device_log_error(ngx_log_t *log, u_char *buf, size_t len)
 
     /* taken over and gone again: the record may be another device's */
 
-    if (ngx_cometa_zone.records[dev->state.record].hash != dev->state.hash) {
+    if (!ngx_cometa_registry_named(dev->state.record, dev->state.hash)) {
         return ngx_snprintf(buf, len, ", client: %*s, session: %uL",
                             n, text, dev->state.session);
     }

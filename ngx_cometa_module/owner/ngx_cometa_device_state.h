@@ -53,13 +53,13 @@ typedef struct {
 
 typedef struct {
     uint64_t                   session;
+    uint64_t                   hash;        /* of its key */
     uint64_t                   messages_up;
     uint64_t                   messages_down;
     uint64_t                   bytes_up;
     uint64_t                   bytes_down;
 
     uint32_t                   record;      /* in the registry */
-    uint32_t                   hash;        /* of its name, the low half */
     uint32_t                   alive;       /* ms, the last complete chunk */
     uint32_t                   connected;   /* s, since the epoch */
     uint32_t                   heartbeat;   /* s, the last one; 0: none yet */

@@ -5,11 +5,12 @@
 
 #include "ngx_cometa_notify.h"
 #include "ngx_cometa.h"
+#include "ngx_cometa_probe.h"
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_device_state.h"
+#include "ngx_cometa_owner.h"
 #include "ngx_cometa_webhook.h"
-#include "ngx_cometa_interest.h"
 #include "ngx_cometa_mail.h"
 #include "ngx_cometa_error.h"
 #include "ngx_cometa_registry.h"
@@ -44,16 +45,11 @@ ngx_cometa_notify_start(void)
 static void
 ngx_cometa_notify_data(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
-    ngx_str_t          body;
-    ngx_cometa_key_t   key;
-    ngx_cometa_mail_t  mail;
-
-    ngx_cometa_registry_name(dev->state.record, &key.app, &key.device);
-    ngx_cometa_key_init(&key);
+    ngx_cometa_mail_head_t  from;
 
     /* taken over, and its record is another device's by now */
 
-    if ((uint32_t) key.hash != dev->state.hash) {
+    if (!ngx_cometa_registry_named(dev->state.record, dev->state.hash)) {
 
         if (dev->conf->webhook) {
             ngx_cometa_stats_add(dev->state.app, webhook_dropped, 1);
@@ -62,19 +58,12 @@ ngx_cometa_notify_data(ngx_cometa_device_t *dev, u_char *data, size_t len)
         return;
     }
 
-    ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
-
     ngx_cometa_work += NGX_COMETA_WORK_EVENT;
 
-    mail.type = NGX_COMETA_MAIL_EVENT;
-    mail.app = dev->state.app;
-    mail.session = dev->state.session;
-    mail.time = key.hash;
+    ngx_cometa_probe_event(dev->state.app, dev->state.hash, ngx_cometa_zone.slot, len);
 
-    body.data = data;
-    body.len = len;
-
-    ngx_cometa_interest_tell(key.hash, &mail, &body);
+    ngx_cometa_owner_head(dev, &from);
+    ngx_cometa_mail_event(dev->state.hash, &from, data, len);
 
     if (dev->conf->webhook) {
         ngx_cometa_webhook_push(dev->conf->webhook, dev,
@@ -87,6 +76,8 @@ static void
 ngx_cometa_notify_attached(ngx_cometa_device_t *dev)
 {
     static ngx_str_t  attached = ngx_string("attached");
+
+    ngx_cometa_probe_attach(dev->state.app, dev->state.hash, ngx_cometa_zone.slot);
 
     if (dev->conf->webhook) {
         ngx_cometa_webhook_push(dev->conf->webhook, dev,
@@ -113,7 +104,12 @@ ngx_cometa_notify_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
                                 &ngx_cometa_reasons[reason], NULL, 0);
     }
 
-    /* those who look for it again, for the line sends them, do not find it */
+    if (dev->life.prev) {
+        ngx_cometa_probe_detach(dev->state.app, dev->state.hash, ngx_cometa_zone.slot,
+                                reason);
+    }
+
+    /* those who look for it again, for the queue sends them, do not find it */
 
     ngx_cometa_registry_detach(dev->state.record, dev->state.session);
     ngx_cometa_queue_closed(dev, reason);

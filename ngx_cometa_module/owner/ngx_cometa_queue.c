@@ -1,7 +1,7 @@
 
 /*
  * The owner's side of calls. All state is this process's own. A device that
- * is idle has no line; a busy one has a line from a free list.
+ * is idle has no queue; a busy one has one from a free list.
  *
  *     idle --CALL--> busy --reply--> idle, or busy with the next one
  *                     |  \
@@ -16,6 +16,9 @@
 #include "ngx_cometa_device_log.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_device_table.h"
+#include "ngx_cometa_trace.h"
+#include "ngx_cometa_device.h"
+#include "ngx_cometa_owner.h"
 #include "ngx_cometa_mail.h"
 #include "ngx_cometa_slot.h"
 #include "ngx_cometa_stats.h"
@@ -23,6 +26,12 @@
 
 
 #define NGX_COMETA_QUEUE_HOLD  20        /* ms, after a takeover */
+
+#define ngx_cometa_queue_trace(ref, session, what)                            \
+    ngx_log_debug5(NGX_LOG_DEBUG_HTTP, ngx_cometa_trace((ref)->debug), 0,     \
+                   "cometa queue: call %ud:%uD:%uD %s, session %uL",          \
+                   (unsigned) (ref)->slot, (ref)->index, (ref)->generation,   \
+                   what, session)
 
 
 /* A call that waits for its turn; the message follows. */
@@ -56,31 +65,19 @@ struct ngx_cometa_queue_s {
 };
 
 
-static void ngx_cometa_queue_call(ngx_cometa_mail_t *mail, u_char *body,
-    size_t len);
-static void ngx_cometa_queue_evict(ngx_cometa_mail_t *mail, u_char *body,
-    size_t len);
-static void ngx_cometa_queue_query(ngx_cometa_mail_t *mail);
-static void ngx_cometa_queue_cancel(ngx_cometa_mail_t *mail);
 static ngx_cometa_queue_t *ngx_cometa_queue_get(ngx_cometa_device_t *dev);
 static void ngx_cometa_queue_free(ngx_cometa_queue_t *queue);
 static void ngx_cometa_queue_idle(ngx_cometa_queue_t *queue);
 static ngx_int_t ngx_cometa_queue_wait(ngx_cometa_queue_t *queue,
-    ngx_cometa_mail_t *mail, u_char *body, size_t len);
+    ngx_cometa_mail_call_t *mail, u_char *message, size_t len);
 static void ngx_cometa_queue_leave(ngx_cometa_queue_t *queue,
     ngx_cometa_turn_t *turn);
 static ngx_int_t ngx_cometa_queue_write(ngx_cometa_queue_t *queue,
     ngx_cometa_ref_t *ref, uint64_t deadline, uint64_t time,
     uint32_t timeout, u_char *data, size_t len);
-static ngx_int_t ngx_cometa_queue_announce(ngx_cometa_device_t *dev,
-    ngx_cometa_ref_t *ref);
 static ngx_uint_t ngx_cometa_queue_void(ngx_cometa_turn_t *turn);
 static void ngx_cometa_queue_abandon(ngx_cometa_queue_t *queue);
 static void ngx_cometa_queue_timer(ngx_event_t *ev);
-static void ngx_cometa_queue_answer(ngx_cometa_ref_t *ref, ngx_uint_t type,
-    ngx_uint_t error, ngx_cometa_device_t *dev, uint64_t time, u_char *data,
-    size_t len);
-
 
 
 static ngx_queue_t  ngx_cometa_queues;
@@ -96,54 +93,22 @@ ngx_cometa_queue_start(void)
 
 
 void
-ngx_cometa_queue_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
-{
-    ngx_cometa_device_t  *dev;
-
-    switch (mail->type) {
-
-    case NGX_COMETA_MAIL_CALL:
-        ngx_cometa_queue_call(mail, body, len);
-        return;
-
-    case NGX_COMETA_MAIL_QUERY:
-        ngx_cometa_queue_query(mail);
-        return;
-
-    case NGX_COMETA_MAIL_CANCEL:
-        ngx_cometa_queue_cancel(mail);
-        return;
-
-    case NGX_COMETA_MAIL_EVICT:
-        ngx_cometa_queue_evict(mail, body, len);
-        return;
-
-    case NGX_COMETA_MAIL_WATCH:
-        dev = ngx_cometa_device_get(mail->handle, mail->session);
-        if (dev) {
-            ngx_cometa_device_listeners(dev, mail->ref.slot, mail->ref.epoch,
-                                    mail->queue);
-        }
-
-        return;
-    }
-}
-
-
-static void
-ngx_cometa_queue_call(ngx_cometa_mail_t *mail, u_char *body, size_t len)
+ngx_cometa_queue_call(ngx_cometa_mail_call_t *mail, u_char *message,
+    size_t len)
 {
     ngx_uint_t            error;
-    ngx_cometa_queue_t    *queue;
+    ngx_cometa_queue_t   *queue;
     ngx_cometa_device_t  *dev;
 
     /* it has waited in our ring, and its caller waits no more */
 
     if (mail->deadline <= ngx_current_msec) {
+        ngx_cometa_queue_trace(&mail->ref, mail->head.session,
+                               "is ignored, it is past its deadline");
         return;
     }
 
-    dev = ngx_cometa_device_get(mail->handle, mail->session);
+    dev = ngx_cometa_device_get(mail->head.handle, mail->head.session);
     if (dev == NULL) {
         error = NGX_COMETA_MOVED;
         goto failed;
@@ -156,8 +121,8 @@ ngx_cometa_queue_call(ngx_cometa_mail_t *mail, u_char *body, size_t len)
     }
 
     if (!queue->busy && !queue->held && queue->n == 0
-        && ngx_cometa_queue_write(queue, &mail->ref, mail->deadline, mail->time,
-                                 mail->timeout, body, len)
+        && ngx_cometa_queue_write(queue, &mail->ref, mail->deadline,
+                                  mail->time, mail->timeout, message, len)
            != NGX_AGAIN)
     {
         return;
@@ -174,7 +139,7 @@ ngx_cometa_queue_call(ngx_cometa_mail_t *mail, u_char *body, size_t len)
     if (queue->n >= mail->queue) {
         error = NGX_COMETA_DEVICE_BUSY;
 
-    } else if (ngx_cometa_queue_wait(queue, mail, body, len) == NGX_OK) {
+    } else if (ngx_cometa_queue_wait(queue, mail, message, len) == NGX_OK) {
         return;
 
     } else {
@@ -185,64 +150,21 @@ ngx_cometa_queue_call(ngx_cometa_mail_t *mail, u_char *body, size_t len)
 
 failed:
 
-    ngx_cometa_queue_answer(&mail->ref, NGX_COMETA_MAIL_FAIL, error, dev, 0,
-                           NULL, 0);
+    ngx_cometa_queue_trace(&mail->ref, mail->head.session, "is not taken");
+
+    ngx_cometa_mail_fail(&mail->ref, &mail->head, error);
 }
 
 
-static void
-ngx_cometa_queue_evict(ngx_cometa_mail_t *mail, u_char *body, size_t len)
-{
-    ngx_str_t             by;
-    ngx_cometa_device_t  *dev;
-
-    dev = ngx_cometa_device_get(mail->handle, mail->session);
-    if (dev == NULL) {
-        return;
-    }
-
-    by.data = body;
-    by.len = len;
-
-    if (mail->timeout) {
-        ngx_cometa_device_log_flaps(dev, &by, mail->timeout);
-        return;
-    }
-
-    ngx_cometa_device_evict(dev, &by);
-}
-
-
-static void
-ngx_cometa_queue_query(ngx_cometa_mail_t *mail)
-{
-    u_char               *last, json[NGX_COMETA_DEVICE_JSON];
-    ngx_cometa_device_t  *dev;
-
-    dev = ngx_cometa_device_get(mail->handle, mail->session);
-
-    if (dev == NULL || dev->connection == NULL) {
-        ngx_cometa_queue_answer(&mail->ref, NGX_COMETA_MAIL_FAIL,
-                               NGX_COMETA_DEVICE_OFFLINE, dev, 0, NULL, 0);
-        return;
-    }
-
-    last = ngx_cometa_device_json(dev, json);
-
-    ngx_cometa_queue_answer(&mail->ref, NGX_COMETA_MAIL_REPLY, 0, dev, 0,
-                           json, last - json);
-}
-
-
-static void
-ngx_cometa_queue_cancel(ngx_cometa_mail_t *mail)
+void
+ngx_cometa_queue_cancel(ngx_cometa_mail_cancel_t *mail)
 {
     ngx_queue_t          *q;
     ngx_cometa_turn_t    *turn;
-    ngx_cometa_queue_t    *queue;
+    ngx_cometa_queue_t   *queue;
     ngx_cometa_device_t  *dev;
 
-    dev = ngx_cometa_device_get(mail->handle, mail->session);
+    dev = ngx_cometa_device_get(mail->head.handle, mail->head.session);
 
     if (dev == NULL || dev->queue == NULL) {
         return;
@@ -250,9 +172,7 @@ ngx_cometa_queue_cancel(ngx_cometa_mail_t *mail)
 
     queue = dev->queue;
 
-    if (queue->busy
-        && ngx_memcmp(&queue->ref, &mail->ref, sizeof(ngx_cometa_ref_t)) == 0)
-    {
+    if (queue->busy && ngx_cometa_ref_same(&queue->ref, &mail->ref)) {
         ngx_cometa_queue_abandon(queue);
         return;
     }
@@ -263,9 +183,8 @@ ngx_cometa_queue_cancel(ngx_cometa_mail_t *mail)
     {
         turn = ngx_queue_data(q, ngx_cometa_turn_t, link);
 
-        if (ngx_memcmp(&turn->ref, &mail->ref, sizeof(ngx_cometa_ref_t))
-            == 0)
-        {
+        if (ngx_cometa_ref_same(&turn->ref, &mail->ref)) {
+            ngx_cometa_queue_trace(&turn->ref, dev->state.session, "is withdrawn");
             ngx_cometa_queue_leave(queue, turn);
             break;
         }
@@ -356,8 +275,8 @@ ngx_cometa_queue_idle(ngx_cometa_queue_t *queue)
  */
 
 static ngx_int_t
-ngx_cometa_queue_wait(ngx_cometa_queue_t *queue, ngx_cometa_mail_t *mail,
-    u_char *body, size_t len)
+ngx_cometa_queue_wait(ngx_cometa_queue_t *queue, ngx_cometa_mail_call_t *mail,
+    u_char *message, size_t len)
 {
     ngx_queue_t        *q;
     ngx_cometa_turn_t  *turn, *prev;
@@ -372,7 +291,7 @@ ngx_cometa_queue_wait(ngx_cometa_queue_t *queue, ngx_cometa_mail_t *mail,
     turn->time = mail->time;
     turn->timeout = mail->timeout;
     turn->len = len;
-    ngx_memcpy(turn + 1, body, len);
+    ngx_memcpy(turn + 1, message, len);
 
     for (q = ngx_queue_last(&queue->waiting);
          q != ngx_queue_sentinel(&queue->waiting);
@@ -390,8 +309,10 @@ ngx_cometa_queue_wait(ngx_cometa_queue_t *queue, ngx_cometa_mail_t *mail,
 
     ngx_cometa_gauge_add(queue->device->state.app, queued, 1);
 
-    ngx_cometa_queue_answer(&mail->ref, NGX_COMETA_MAIL_QUEUED, 0,
-                           queue->device, 0, NULL, 0);
+    ngx_cometa_queue_trace(&turn->ref, queue->device->state.session,
+                           "waits for its turn");
+
+    ngx_cometa_mail_queued(&mail->ref, &mail->head);
 
     return NGX_OK;
 }
@@ -410,7 +331,7 @@ ngx_cometa_queue_leave(ngx_cometa_queue_t *queue, ngx_cometa_turn_t *turn)
 
 
 /*
- * The line is busy before anything is written: should the write fail, the
+ * The queue is busy before anything is written: should the write fail, the
  * device closes and the call ends like any other that was written, because
  * a part of it may have left. NGX_AGAIN: nothing was written.
  */
@@ -429,6 +350,8 @@ ngx_cometa_queue_write(ngx_cometa_queue_t *queue, ngx_cometa_ref_t *ref,
     queue->time = time;
     queue->timeout = timeout;
 
+    ngx_cometa_queue_trace(ref, queue->device->state.session, "is written");
+
     rc = ngx_cometa_device_write(queue->device, data, len);
 
     if (rc == NGX_AGAIN) {
@@ -442,10 +365,11 @@ ngx_cometa_queue_write(ngx_cometa_queue_t *queue, ngx_cometa_ref_t *ref,
 void
 ngx_cometa_queue_next(ngx_cometa_device_t *dev)
 {
-    ngx_int_t           rc;
-    ngx_queue_t        *q;
-    ngx_cometa_turn_t  *turn;
-    ngx_cometa_queue_t  *queue;
+    ngx_int_t                rc;
+    ngx_queue_t             *q;
+    ngx_cometa_turn_t       *turn;
+    ngx_cometa_queue_t      *queue;
+    ngx_cometa_mail_head_t   from;
 
     queue = dev->queue;
 
@@ -453,12 +377,16 @@ ngx_cometa_queue_next(ngx_cometa_device_t *dev)
         return;
     }
 
+    ngx_cometa_owner_head(dev, &from);
+
     while (!queue->busy && !queue->held && queue->n) {
 
         q = ngx_queue_head(&queue->waiting);
         turn = ngx_queue_data(q, ngx_cometa_turn_t, link);
 
         if (ngx_cometa_queue_void(turn)) {
+            ngx_cometa_queue_trace(&turn->ref, dev->state.session,
+                                   "is dropped, nobody waits for it");
             ngx_cometa_queue_leave(queue, turn);
             continue;
         }
@@ -473,9 +401,8 @@ ngx_cometa_queue_next(ngx_cometa_device_t *dev)
          * told now, the call is not written.
          */
 
-        if (ngx_cometa_queue_announce(dev, &turn->ref) != NGX_OK) {
-            ngx_cometa_queue_answer(&turn->ref, NGX_COMETA_MAIL_FAIL,
-                                   NGX_COMETA_OVERLOADED, dev, 0, NULL, 0);
+        if (ngx_cometa_mail_written(&turn->ref, &from) != NGX_OK) {
+            ngx_cometa_mail_fail(&turn->ref, &from, NGX_COMETA_OVERLOADED);
             ngx_cometa_queue_leave(queue, turn);
             continue;
         }
@@ -490,31 +417,12 @@ ngx_cometa_queue_next(ngx_cometa_device_t *dev)
         ngx_free(turn);
 
         if (rc == NGX_ERROR) {
-            /* the line may be gone with the device */
+            /* the queue may be gone with the device */
             return;
         }
     }
 
     ngx_cometa_queue_idle(queue);
-}
-
-
-static ngx_int_t
-ngx_cometa_queue_announce(ngx_cometa_device_t *dev, ngx_cometa_ref_t *ref)
-{
-    uint64_t           pos;
-    ngx_str_t          body;
-    ngx_cometa_mail_t  mail;
-
-    ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
-    ngx_str_null(&body);
-
-    mail.type = NGX_COMETA_MAIL_WRITTEN;
-    mail.ref = *ref;
-    mail.app = dev->state.app;
-    mail.session = dev->state.session;
-
-    return ngx_cometa_mailbox_ask(ref->slot, ref->epoch, &mail, &body, &pos);
 }
 
 
@@ -540,6 +448,9 @@ ngx_cometa_queue_abandon(ngx_cometa_queue_t *queue)
     }
 
     queue->abandoned = 1;
+
+    ngx_cometa_queue_trace(&queue->ref, queue->device->state.session,
+                           "is abandoned, its reply is still owed");
 
     wait = queue->timeout;
 
@@ -568,42 +479,14 @@ ngx_cometa_queue_timer(ngx_event_t *ev)
 }
 
 
-static void
-ngx_cometa_queue_answer(ngx_cometa_ref_t *ref, ngx_uint_t type,
-    ngx_uint_t error, ngx_cometa_device_t *dev, uint64_t time, u_char *data,
-    size_t len)
-{
-    ngx_str_t          body;
-    ngx_cometa_mail_t  mail;
-
-    ngx_memzero(&mail, sizeof(ngx_cometa_mail_t));
-
-    mail.type = type;
-    mail.error = error;
-    mail.ref = *ref;
-    mail.time = time;
-
-    mail.app = (uint16_t) NGX_COMETA_NONE;
-
-    if (dev) {
-        mail.session = dev->state.session;
-        mail.app = dev->state.app;
-    }
-
-    body.data = data;
-    body.len = len;
-
-    ngx_cometa_mailbox_tell(ref->slot, ref->epoch, &mail, &body);
-}
-
-
 ngx_int_t
 ngx_cometa_queue_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
-    uint64_t            latency;
-    ngx_uint_t          abandoned;
-    ngx_cometa_ref_t    ref;
-    ngx_cometa_queue_t  *queue;
+    uint64_t                 latency;
+    ngx_uint_t               abandoned;
+    ngx_cometa_ref_t         ref;
+    ngx_cometa_queue_t      *queue;
+    ngx_cometa_mail_head_t   from;
 
     queue = dev->queue;
 
@@ -628,13 +511,17 @@ ngx_cometa_queue_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
      * else it has said already is no answer to that.
      */
 
+    ngx_cometa_queue_trace(&ref, dev->state.session,
+                           abandoned ? "is answered too late"
+                                     : "is answered");
+
     if (abandoned) {
         ngx_cometa_stats_add(dev->state.app, late, 1);
         return NGX_OK;
     }
 
-    ngx_cometa_queue_answer(&ref, NGX_COMETA_MAIL_REPLY, 0, dev, latency,
-                           data, len);
+    ngx_cometa_owner_head(dev, &from);
+    ngx_cometa_mail_reply(&ref, &from, latency, data, len);
 
     return NGX_OK;
 }
@@ -654,9 +541,10 @@ ngx_cometa_queue_outstanding(ngx_cometa_device_t *dev)
 void
 ngx_cometa_queue_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
 {
-    ngx_queue_t        *q;
-    ngx_cometa_turn_t  *turn;
-    ngx_cometa_queue_t  *queue;
+    ngx_queue_t             *q;
+    ngx_cometa_turn_t       *turn;
+    ngx_cometa_queue_t      *queue;
+    ngx_cometa_mail_head_t   from;
 
     queue = dev->queue;
 
@@ -664,21 +552,25 @@ ngx_cometa_queue_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
         return;
     }
 
+    ngx_cometa_owner_head(dev, &from);
+
     if (queue->busy && !queue->abandoned) {
         queue->busy = 0;
-        ngx_cometa_queue_answer(&queue->ref, NGX_COMETA_MAIL_FAIL,
-                               reason == NGX_COMETA_TAKEN_OVER
-                               ? NGX_COMETA_DEVICE_TAKEN_OVER
-                               : NGX_COMETA_DEVICE_DISCONNECTED,
-                               dev, 0, NULL, 0);
+        ngx_cometa_queue_trace(&queue->ref, dev->state.session,
+                               "fails, the device has left");
+        ngx_cometa_mail_fail(&queue->ref, &from,
+                             reason == NGX_COMETA_TAKEN_OVER
+                             ? NGX_COMETA_DEVICE_TAKEN_OVER
+                             : NGX_COMETA_DEVICE_DISCONNECTED);
     }
 
     while (!ngx_queue_empty(&queue->waiting)) {
         q = ngx_queue_head(&queue->waiting);
         turn = ngx_queue_data(q, ngx_cometa_turn_t, link);
 
-        ngx_cometa_queue_answer(&turn->ref, NGX_COMETA_MAIL_FAIL,
-                               NGX_COMETA_MOVED, dev, 0, NULL, 0);
+        ngx_cometa_queue_trace(&turn->ref, dev->state.session,
+                               "moves, the device has left");
+        ngx_cometa_mail_fail(&turn->ref, &from, NGX_COMETA_MOVED);
         ngx_cometa_queue_leave(queue, turn);
     }
 

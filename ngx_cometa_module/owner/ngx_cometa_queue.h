@@ -1,6 +1,6 @@
 
 /*
- * The line of calls in front of a device, at the worker that holds it: one
+ * The queue of calls in front of a device, at the worker that holds it: one
  * call at a time is written, the others wait in arrival order, a late reply
  * reaches nobody.
  */
@@ -12,7 +12,6 @@
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_mail.h"
-#include "ngx_cometa_mailbox.h"
 
 
 /* At the start of a worker. */
@@ -32,9 +31,10 @@ void ngx_cometa_queue_closed(ngx_cometa_device_t *dev, ngx_uint_t reason);
  */
 void ngx_cometa_queue_hold(ngx_cometa_device_t *dev);
 
-/* Mail to an owner: CALL, QUERY, CANCEL, EVICT, WATCH. */
-void ngx_cometa_queue_deliver(ngx_cometa_mail_t *mail, u_char *body,
+/* Mail from the origin of a call. */
+void ngx_cometa_queue_call(ngx_cometa_mail_call_t *mail, u_char *message,
     size_t len);
+void ngx_cometa_queue_cancel(ngx_cometa_mail_cancel_t *mail);
 
 /* Workers have died: their calls are abandoned. */
 void ngx_cometa_queue_deaths(void);

@@ -95,21 +95,25 @@ ngx_cometa_lane_get(ngx_cometa_webhook_conf_t *conf, ngx_cometa_device_t *dev)
     ngx_cometa_lane_t    *lane;
     ngx_cometa_tenant_t  *tenant;
 
+    if (!ngx_cometa_registry_named(dev->state.record, dev->state.hash)) {
+        return NULL;
+    }
+
+    lane = ngx_cometa_lane_find(conf, dev->state.hash);
+    if (lane) {
+        return lane;
+    }
+
     ngx_cometa_registry_name(dev->state.record, &app, &device);
 
     key.app = app;
     key.device = device;
     ngx_cometa_key_init(&key);
 
-    /* taken over, and its record is another device's by now */
+    /* the record may get another name while it is read */
 
-    if ((uint32_t) key.hash != dev->state.hash) {
+    if (key.hash != dev->state.hash) {
         return NULL;
-    }
-
-    lane = ngx_cometa_lane_find(conf, key.hash);
-    if (lane) {
-        return lane;
     }
 
     tenant = ngx_cometa_tenant_get(conf, dev->state.app);

@@ -168,14 +168,22 @@ ngx_cometa_registry_detach(uint32_t record, uint64_t session)
 ngx_int_t
 ngx_cometa_registry_find(ngx_cometa_key_t *key, ngx_cometa_place_t *place)
 {
-    uint32_t              app, *bucket;
-    ngx_cometa_shard_t   *shard;
-    ngx_cometa_record_t  *rec;
+    uint32_t  app;
 
     app = ngx_cometa_app(&key->app, 0);
-    if (app == NGX_COMETA_NONE) {
-        return NGX_DECLINED;
-    }
+
+    return (app == NGX_COMETA_NONE)
+           ? NGX_DECLINED : ngx_cometa_registry_find_in(app, key, place);
+}
+
+
+ngx_int_t
+ngx_cometa_registry_find_in(uint32_t app, ngx_cometa_key_t *key,
+    ngx_cometa_place_t *place)
+{
+    uint32_t             *bucket;
+    ngx_cometa_shard_t   *shard;
+    ngx_cometa_record_t  *rec;
 
     shard = ngx_cometa_shard_lock(key, &bucket);
 
@@ -244,6 +252,15 @@ ngx_cometa_registry_walk(uint32_t app, uint32_t *cursor, ngx_cometa_id_t *ids)
     }
 
     return n;
+}
+
+
+ngx_uint_t
+ngx_cometa_registry_named(uint32_t record, uint64_t hash)
+{
+    return __atomic_load_n(&ngx_cometa_zone.records[record].hash,
+                           __ATOMIC_RELAXED)
+           == (uint32_t) hash;
 }
 
 

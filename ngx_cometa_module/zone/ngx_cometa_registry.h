@@ -61,6 +61,10 @@ void ngx_cometa_registry_detach(uint32_t record, uint64_t session);
 ngx_int_t ngx_cometa_registry_find(ngx_cometa_key_t *key,
     ngx_cometa_place_t *place);
 
+/* The same for who knows the index of the application already. */
+ngx_int_t ngx_cometa_registry_find_in(uint32_t app, ngx_cometa_key_t *key,
+    ngx_cometa_place_t *place);
+
 /*
  * A walk over all attached devices of an application in no special order, a
  * slice at a time: one bucket after the other from *cursor on. Fills ids[]
@@ -80,6 +84,12 @@ ngx_uint_t ngx_cometa_registry_walk(uint32_t app, uint32_t *cursor,
 /* The name of a device that this worker holds; valid while it holds it. */
 void ngx_cometa_registry_name(uint32_t record, ngx_str_t *app,
     ngx_str_t *device);
+
+/*
+ * Whether it still has the name of this hash: a device that was taken over
+ * and has gone elsewhere may have left its record to another one.
+ */
+ngx_uint_t ngx_cometa_registry_named(uint32_t record, uint64_t hash);
 
 
 #endif /* _NGX_COMETA_REGISTRY_H_INCLUDED_ */

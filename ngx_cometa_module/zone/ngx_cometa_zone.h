@@ -47,7 +47,7 @@
  */
 
 #define NGX_COMETA_ZONE_MAGIC    0x434f4d45
-#define NGX_COMETA_ZONE_VERSION  3
+#define NGX_COMETA_ZONE_VERSION  4
 #define NGX_COMETA_ROWS          4096   /* of interests */
 #define NGX_COMETA_NONE          0xffffffff
 #define NGX_COMETA_MESSAGE_HEAD  64     /* what mail adds to a payload */

@@ -49,7 +49,7 @@ static void obey(command_t *c, answer_t *a);
 static void start(uint32_t slot);
 static void kill_worker(uint32_t slot);
 static answer_t command(uint32_t slot, command_t c);
-static answer_t say(uint32_t from, uint32_t to, ngx_uint_t type,
+static answer_t say(uint32_t from, uint32_t to, ngx_uint_t class,
     ngx_uint_t app, size_t len, uint32_t times);
 static answer_t order(uint32_t slot, op_e op);
 static uint32_t random_below(uint32_t n);
@@ -163,25 +163,25 @@ serve(int fd)
 static void
 obey(command_t *c, answer_t *a)
 {
-    uint64_t           pos;
-    ngx_str_t          body;
-    ngx_cometa_mail_t  mail;
+    uint64_t  pos;
 
     switch (c->op) {
 
     case OP_TELL:
         while (c->times--) {
-            world_tell(c->to, c->letter.id, c->letter.type, c->letter.app,
+            world_tell(c->to, c->letter.id, c->letter.class, c->letter.app,
                        c->letter.len);
         }
 
         return;
 
     case OP_ASK:
-        world_letter(&mail, &body, c->letter.id, c->letter.type,
-                     c->letter.app, c->letter.len);
         a->rc = ngx_cometa_mailbox_ask(c->to, world->slots[c->to].epoch,
-                                       &mail, &body, &pos);
+                                       world_post(c->letter.id,
+                                                  c->letter.class,
+                                                  c->letter.app,
+                                                  c->letter.len),
+                                       &pos);
         return;
 
     case OP_TURN:
@@ -219,7 +219,7 @@ command(uint32_t slot, command_t c)
 
 
 static answer_t
-say(uint32_t from, uint32_t to, ngx_uint_t type, ngx_uint_t app, size_t len,
+say(uint32_t from, uint32_t to, ngx_uint_t class, ngx_uint_t app, size_t len,
     uint32_t times)
 {
     command_t  c;
@@ -229,7 +229,7 @@ say(uint32_t from, uint32_t to, ngx_uint_t type, ngx_uint_t app, size_t len,
     c.to = to;
     c.times = times;
     c.letter.id = ++letters;
-    c.letter.type = type;
+    c.letter.class = class;
     c.letter.app = app;
     c.letter.len = len;
 
@@ -351,24 +351,33 @@ one_step(uint32_t still)
 static int
 random_letter(uint32_t from)
 {
+    uint32_t   kind;
     answer_t   a;
     ngx_int_t  rc;
     command_t  c;
 
-    static const uint16_t  types[] = {
-        NGX_COMETA_MAIL_EVENT, NGX_COMETA_MAIL_EVENT, NGX_COMETA_MAIL_EVENT,
-        NGX_COMETA_MAIL_REPLY, NGX_COMETA_MAIL_FAIL, NGX_COMETA_MAIL_CANCEL,
-        NGX_COMETA_MAIL_CALL
+    static const struct {
+        op_e                op;
+        ngx_cometa_class_e  class;
+    } kinds[] = {
+        { OP_TELL, NGX_COMETA_CLASS_EVENT },
+        { OP_TELL, NGX_COMETA_CLASS_EVENT },
+        { OP_TELL, NGX_COMETA_CLASS_EVENT },
+        { OP_TELL, NGX_COMETA_CLASS_REPLY },
+        { OP_TELL, NGX_COMETA_CLASS_ANSWER },
+        { OP_TELL, NGX_COMETA_CLASS_ANSWER },
+        { OP_ASK, NGX_COMETA_CLASS_ANSWER }
     };
 
     memset(&c, 0, sizeof(c));
 
     c.letter.id = ++letters;
-    c.letter.type = types[random_below(7)];
+    kind = random_below(7);
+    c.op = kinds[kind].op;
+    c.letter.class = kinds[kind].class;
     c.letter.app = random_below(2) ? 0 : random_below(WORLD_APPS + 1);
     c.letter.len = random_below(3) ? random_below(40) : random_below(2000);
     c.times = 1;
-    c.op = (c.letter.type == NGX_COMETA_MAIL_CALL) ? OP_ASK : OP_TELL;
 
     do {
         c.to = random_below(WORLD_SLOTS);
@@ -476,7 +485,7 @@ test_bounds(void)
     s = &world->slots[1];
     max = NGX_COMETA_BACKLOG_EVENTS + NGX_COMETA_BACKLOG_ANSWERS;
 
-    a = say(0, 1, NGX_COMETA_MAIL_EVENT, 0, 0, 100000);
+    a = say(0, 1, NGX_COMETA_CLASS_EVENT, 0, 0, 100000);
     ok(s->lost[NGX_COMETA_EVENTS] > 90000 && s->lost[NGX_COMETA_ANSWERS] == 0,
        "a flood of empty events is lost for the most part");
     ok(a.size > NGX_COMETA_BACKLOG_EVENTS / 4
@@ -484,21 +493,21 @@ test_bounds(void)
        "a third of the room for events is taken by one application");
 
     memset(s->lost, 0, sizeof(s->lost));
-    a = say(0, 1, NGX_COMETA_MAIL_EVENT, 1, 100, 1);
-    a = say(0, 1, NGX_COMETA_MAIL_FAIL, 0, 0, 100);
-    a = say(0, 1, NGX_COMETA_MAIL_REPLY, 1, 100, 100);
+    a = say(0, 1, NGX_COMETA_CLASS_EVENT, 1, 100, 1);
+    a = say(0, 1, NGX_COMETA_CLASS_ANSWER, 0, 0, 100);
+    a = say(0, 1, NGX_COMETA_CLASS_REPLY, 1, 100, 100);
     ok(s->lost[0] + s->lost[1] == 0,
        "events of another one and answers of both still find room");
 
-    a = say(0, 1, NGX_COMETA_MAIL_REPLY, 0, 500, 1000);
-    a = say(0, 1, NGX_COMETA_MAIL_EVENT, 2, 0, 1000);
-    a = say(0, 1, NGX_COMETA_MAIL_EVENT, 3, 0, 1000);
+    a = say(0, 1, NGX_COMETA_CLASS_REPLY, 0, 500, 1000);
+    a = say(0, 1, NGX_COMETA_CLASS_EVENT, 2, 0, 1000);
+    a = say(0, 1, NGX_COMETA_CLASS_EVENT, 3, 0, 1000);
     ok(s->lost[NGX_COMETA_ANSWERS] > 0 && a.size < max,
        "answers are bounded as well");
 
-    a = say(0, 2, NGX_COMETA_MAIL_EVENT, 0, 0, 60);
-    a = say(0, 2, NGX_COMETA_MAIL_EVENT, 3, 0, 60);
-    a = say(0, 2, NGX_COMETA_MAIL_REPLY, 3, 500, 20);
+    a = say(0, 2, NGX_COMETA_CLASS_EVENT, 0, 0, 60);
+    a = say(0, 2, NGX_COMETA_CLASS_EVENT, 3, 0, 60);
+    a = say(0, 2, NGX_COMETA_CLASS_REPLY, 3, 500, 20);
     s = &world->slots[2];
     ok(s->delayed > 0 && s->lost[NGX_COMETA_ANSWERS] == 0,
        "another addressee has room for answers");
@@ -523,18 +532,18 @@ test_log(void)
     start(0);
     start(1);
 
-    a = say(0, 1, NGX_COMETA_MAIL_EVENT, 0, 1000, 2);
+    a = say(0, 1, NGX_COMETA_CLASS_EVENT, 0, 1000, 2);
     ok(a.warnings == 0, "nothing is full");
-    a = say(0, 1, NGX_COMETA_MAIL_EVENT, 0, 1000, 1);
+    a = say(0, 1, NGX_COMETA_CLASS_EVENT, 0, 1000, 1);
     ok(a.warnings == 1 && a.errors == 0, "the first that waits is logged");
-    a = say(0, 1, NGX_COMETA_MAIL_EVENT, 0, 0, 10000);
-    a = say(0, 1, NGX_COMETA_MAIL_EVENT, 1, 0, 10000);
+    a = say(0, 1, NGX_COMETA_CLASS_EVENT, 0, 0, 10000);
+    a = say(0, 1, NGX_COMETA_CLASS_EVENT, 1, 0, 10000);
     ok(a.warnings == 1 && a.errors == 0, "more of it is not, for a second");
     a = order(0, OP_SAY);
     ok(a.warnings == 2 && a.errors == 2, "then it is, for each application");
     a = order(0, OP_SAY);
     ok(a.warnings == 2 && a.errors == 2, "and no more if there is no more");
-    a = say(0, 1, NGX_COMETA_MAIL_EVENT, 0, 1000, 1);
+    a = say(0, 1, NGX_COMETA_CLASS_EVENT, 0, 1000, 1);
     ok(a.warnings == 2 && a.errors == 3, "the next one at once");
 }
 
@@ -551,7 +560,7 @@ test_wakeups(void)
 
     while (order(1, OP_TURN).rc) { /* void */ }
 
-    a = say(0, 1, NGX_COMETA_MAIL_FAIL, 0, 0, 100);
+    a = say(0, 1, NGX_COMETA_CLASS_ANSWER, 0, 0, 100);
     ok(world_wakeups(1) == 1, "one wake-up for 100 letters");
 
     /* which this test has read: it is made again */
@@ -562,7 +571,7 @@ test_wakeups(void)
     (void) order(1, OP_TURN);
     ok(world->n[1] == 100, "all are read in one turn");
 
-    a = say(0, 1, NGX_COMETA_MAIL_FAIL, 0, 0, 700);
+    a = say(0, 1, NGX_COMETA_CLASS_ANSWER, 0, 0, 700);
     ok(world_wakeups(1) == 0, "none for more of them, the reader is awake");
     world->n[1] = 0;
     a = order(1, OP_TURN);
@@ -572,12 +581,12 @@ test_wakeups(void)
     a = order(1, OP_TURN);
     ok(a.rc && !order(1, OP_TURN).rc, "after one in vain it sleeps");
 
-    a = say(0, 1, NGX_COMETA_MAIL_FAIL, 0, 0, 1);
+    a = say(0, 1, NGX_COMETA_CLASS_ANSWER, 0, 0, 1);
     ok(world_wakeups(1) == 1, "it is woken for the next letter");
     ngx_cometa_slot_wake(1);
     (void) order(1, OP_TURN);
     a = order(1, OP_TURN);
     ok(a.rc == 0, "and sleeps at once after a single one");
-    a = say(0, 1, NGX_COMETA_MAIL_FAIL, 0, 0, 1);
+    a = say(0, 1, NGX_COMETA_CLASS_ANSWER, 0, 0, 1);
     ok(world_wakeups(1) == 1, "until the one after that");
 }

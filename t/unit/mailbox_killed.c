@@ -281,7 +281,7 @@ woken(void)
 static void
 tell(void)
 {
-    world_tell(0, 1, NGX_COMETA_MAIL_FAIL, 0, 100);
+    world_tell(0, 1, NGX_COMETA_CLASS_ANSWER, 0, 100);
 }
 
 
@@ -320,13 +320,14 @@ told(void)
 static void
 post_letters(void)
 {
-    uint32_t           i;
-    ngx_str_t          body;
-    ngx_cometa_mail_t  mail;
+    uint32_t  i;
 
     for (i = 0; i < LETTERS; i++) {
-        world_letter(&mail, &body, i + 1, NGX_COMETA_MAIL_CALL, 0, 50);
-        (void) ngx_cometa_mailbox_ask(1, epoch, &mail, &body, &pos[i]);
+        (void) ngx_cometa_mailbox_ask(1, epoch,
+                                      world_post(i + 1,
+                                                 NGX_COMETA_CLASS_ANSWER, 0,
+                                                 50),
+                                      &pos[i]);
     }
 }
 

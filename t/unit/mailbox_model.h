@@ -12,7 +12,7 @@
 
 typedef struct {
     uint32_t  id;
-    uint32_t  type;
+    uint32_t  class;
     uint32_t  app;
     uint32_t  len;
     uint32_t  epoch;
@@ -60,14 +60,24 @@ model_make(size_t size)
 static int
 model_is_event(letter_t *l)
 {
-    return l->type == NGX_COMETA_MAIL_EVENT;
+    return l->class == NGX_COMETA_CLASS_EVENT;
+}
+
+
+/* Of both parts. */
+
+static size_t
+model_len(letter_t *l)
+{
+    return l->len + (model_is_event(l) ? 24
+                     : l->class == NGX_COMETA_CLASS_REPLY ? 40 : 56);
 }
 
 
 static size_t
 model_cost(letter_t *l)
 {
-    return (sizeof(ngx_cometa_letter_t) + l->len + 15) / 16 * 16 + 16;
+    return (sizeof(ngx_cometa_letter_t) + model_len(l) + 15) / 16 * 16 + 16;
 }
 
 
@@ -183,7 +193,7 @@ model_read(uint32_t slot)
 static int
 model_too_long(letter_t *l)
 {
-    return 56 + l->len + 8 > model.size / 2;
+    return model_len(l) + 8 > model.size / 2;
 }
 
 
@@ -201,7 +211,7 @@ model_post(uint32_t to, uint32_t epoch, letter_t *l, uint32_t eighths)
 
     /* a record is aligned, and does not go over the end */
 
-    need = (8 + 56 + l->len + 7) / 8 * 8;
+    need = (8 + model_len(l) + 7) / 8 * 8;
     rest = model.size - s->tail % model.size;
     skip = (rest < need) ? rest : 0;
     after = s->tail + skip + need - s->head;
@@ -236,7 +246,7 @@ model_choose(uint32_t from, uint32_t to, letter_t *l)
         return 0;
     }
 
-    if (l->type != NGX_COMETA_MAIL_REPLY
+    if (l->class != NGX_COMETA_CLASS_REPLY
         || model.workers[from].lines[to][0].n == 0)
     {
         return 1;

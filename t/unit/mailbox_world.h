@@ -236,22 +236,46 @@ world_byte(uint32_t id)
 }
 
 
-static void
-world_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
+/* Its first part is as long as that of letters in use, by class. */
+
+typedef struct {
+    uint32_t  id;
+    uint32_t  len;              /* of the body */
+    uint64_t  rest[6];
+} world_head_t;
+
+
+static size_t
+world_head_len(ngx_cometa_class_e class)
 {
-    size_t    i;
-    uint32_t  slot;
+    return (class == NGX_COMETA_CLASS_EVENT) ? 24
+           : (class == NGX_COMETA_CLASS_REPLY) ? 40 : 56;
+}
+
+
+static void
+world_deliver(u_char *data, size_t len)
+{
+    size_t         i, head;
+    uint32_t       slot;
+    world_head_t  *h;
 
     slot = ngx_cometa_zone.slot;
 
-    for (i = 0; i < len; i++) {
-        if (body[i] != world_byte(mail->time)) {
-            world->damaged++;
+    h = (world_head_t *) data;
+    head = len - h->len;
+
+    for (i = head; i < len; i++) {
+        if (data[i] != world_byte(h->id)) {
             break;
         }
     }
 
-    world->got[slot][world->n[slot]] = mail->time;
+    if (i != len || (head != 24 && head != 40 && head != 56)) {
+        world->damaged++;
+    }
+
+    world->got[slot][world->n[slot]] = h->id;
     __atomic_fetch_add(&world->n[slot], 1, __ATOMIC_SEQ_CST);
 }
 
@@ -280,33 +304,36 @@ world_join(void)
 }
 
 
-static void
-world_letter(ngx_cometa_mail_t *mail, ngx_str_t *body, uint32_t id,
-    ngx_uint_t type, ngx_uint_t app, size_t len)
+static ngx_cometa_post_t *
+world_post(uint32_t id, ngx_uint_t class, ngx_uint_t app, size_t len)
 {
-    static u_char  bytes[65536];
+    static u_char             bytes[65536];
+    static world_head_t       head;
+    static ngx_cometa_post_t  post;
 
-    memset(mail, 0, sizeof(ngx_cometa_mail_t));
+    memset(&head, 0, sizeof(head));
     memset(bytes, world_byte(id), len);
 
-    mail->type = type;
-    mail->app = app;
-    mail->time = id;
+    head.id = id;
+    head.len = len;
 
-    body->data = bytes;
-    body->len = len;
+    post.class = class;
+    post.app = app;
+    post.head = &head;
+    post.head_len = world_head_len(class);
+    post.body = bytes;
+    post.body_len = len;
+
+    return &post;
 }
 
 
 static void
-world_tell(uint32_t slot, uint32_t id, ngx_uint_t type, ngx_uint_t app,
+world_tell(uint32_t slot, uint32_t id, ngx_uint_t class, ngx_uint_t app,
     size_t len)
 {
-    ngx_str_t          body;
-    ngx_cometa_mail_t  mail;
-
-    world_letter(&mail, &body, id, type, app, len);
-    ngx_cometa_mailbox_tell(slot, world->slots[slot].epoch, &mail, &body);
+    ngx_cometa_mailbox_tell(slot, world->slots[slot].epoch,
+                            world_post(id, class, app, len));
 }
 
 

@@ -18,8 +18,8 @@ use constant PATIENCE => 4;
 use constant BLOCK => 65536;
 
 
-# Options: port (8080, or 8443 with ssl), ssl, rcvbuf, tls (the version that is
-# offered: TLSv1_2, TLSv1_3).
+# Options: port (8080, or 8443 with ssl), from (the address of the client), ssl,
+# rcvbuf, tls (the version that is offered: TLSv1_2, TLSv1_3).
 
 sub new {
     my ($class, %o) = @_;
@@ -27,7 +27,8 @@ sub new {
     my $port = port($o{port} || ($o{ssl} ? 8443 : 8080));
     my $socket = IO::Socket::INET->new(
         Proto => 'tcp',
-        PeerAddr => "127.0.0.1:$port"
+        PeerAddr => "127.0.0.1:$port",
+        $o{from} ? (LocalAddr => $o{from}) : ()
     ) or die "Can't connect to port $port: $!\n";
 
     setsockopt($socket, IPPROTO_TCP, TCP_NODELAY, 1);

@@ -1,0 +1,541 @@
+
+/*
+ * Letters: how they are written, and to whom they are handed. No state but the
+ * handlers.
+ */
+
+#include "ngx_cometa_mail.h"
+#include "ngx_cometa.h"
+#include "ngx_cometa_interest.h"
+#include "ngx_cometa_mailbox.h"
+#include "ngx_cometa_post.h"
+#include "ngx_cometa_registry.h"
+#include "ngx_cometa_trace.h"
+#include "ngx_cometa_zone.h"
+#include "cometa_ring.h"
+
+
+/* The layout that the header shows. */
+
+_Static_assert(sizeof(ngx_cometa_mail_head_t) == 16, "head");
+_Static_assert(sizeof(ngx_cometa_ref_t) == 16, "name of a call");
+_Static_assert(sizeof(ngx_cometa_mail_call_t) == 56, "CALL");
+_Static_assert(sizeof(ngx_cometa_mail_query_t) == 32, "QUERY");
+_Static_assert(sizeof(ngx_cometa_mail_cancel_t) == 32, "CANCEL");
+_Static_assert(sizeof(ngx_cometa_mail_evict_t) == 24, "EVICT");
+_Static_assert(sizeof(ngx_cometa_mail_listeners_t) == 32, "LISTENERS");
+_Static_assert(sizeof(ngx_cometa_mail_reply_t) == 40, "REPLY");
+_Static_assert(sizeof(ngx_cometa_mail_fail_t) == 40, "FAIL");
+_Static_assert(sizeof(ngx_cometa_mail_queued_t) == 32, "QUEUED");
+_Static_assert(sizeof(ngx_cometa_mail_written_t) == 32, "WRITTEN");
+_Static_assert(sizeof(ngx_cometa_mail_online_t) == 32, "ONLINE");
+_Static_assert(sizeof(ngx_cometa_mail_event_t) == 24, "EVENT");
+_Static_assert(sizeof(ngx_cometa_mail_t) == 56, "the longest letter");
+
+_Static_assert(offsetof(ngx_cometa_mail_head_t, app) == 2
+               && offsetof(ngx_cometa_mail_head_t, handle) == 4
+               && offsetof(ngx_cometa_mail_head_t, session) == 8
+               && offsetof(ngx_cometa_mail_call_t, ref) == 16
+               && offsetof(ngx_cometa_mail_call_t, deadline) == 32
+               && offsetof(ngx_cometa_mail_call_t, time) == 40
+               && offsetof(ngx_cometa_mail_call_t, timeout) == 48
+               && offsetof(ngx_cometa_mail_call_t, queue) == 52
+               && offsetof(ngx_cometa_mail_reply_t, latency) == 32
+               && offsetof(ngx_cometa_mail_fail_t, error) == 32
+               && offsetof(ngx_cometa_mail_evict_t, wait) == 16
+               && offsetof(ngx_cometa_mail_listeners_t, slot) == 16
+               && offsetof(ngx_cometa_mail_listeners_t, epoch) == 20
+               && offsetof(ngx_cometa_mail_listeners_t, n) == 24
+               && offsetof(ngx_cometa_mail_online_t, hash) == 16
+               && offsetof(ngx_cometa_mail_online_t, app_len) == 24
+               && offsetof(ngx_cometa_mail_event_t, hash) == 16,
+               "offsets of letters");
+
+_Static_assert(sizeof(ngx_cometa_mail_head_t) >= NGX_COMETA_LETTER_MIN,
+               "the shortest letter");
+
+_Static_assert(NGX_COMETA_MESSAGE_HEAD
+               == COMETA_RING_HEAD + sizeof(ngx_cometa_mail_t),
+               "what a payload gets in front in a ring");
+
+
+typedef struct {
+    size_t                  len;
+    ngx_cometa_class_e      class;
+#if (NGX_DEBUG)
+    const char             *name;
+    unsigned                ref:1;      /* behind the head */
+#endif
+} ngx_cometa_mail_type_t;
+
+
+static void ngx_cometa_mail_to_owner(ngx_cometa_mail_head_t *head,
+    ngx_cometa_mail_e type, ngx_cometa_place_t *to, ngx_uint_t debug);
+static void ngx_cometa_mail_to_origin(ngx_cometa_mail_head_t *head,
+    ngx_cometa_mail_e type, ngx_cometa_mail_head_t *from, ngx_uint_t debug);
+static void ngx_cometa_mail_post(ngx_cometa_mail_head_t *head, void *body,
+    size_t len, ngx_cometa_post_t *post);
+static ngx_int_t ngx_cometa_mail_ask(uint32_t slot, uint32_t epoch,
+    ngx_cometa_mail_head_t *head, ngx_str_t *body, uint64_t *pos);
+static void ngx_cometa_mail_tell(uint32_t slot, uint32_t epoch,
+    ngx_cometa_mail_head_t *head, void *body, size_t len);
+static void ngx_cometa_mail_tell_all(uint64_t hash,
+    ngx_cometa_mail_head_t *head, void *body, size_t len);
+static void ngx_cometa_mail_read(ngx_cometa_mail_t *mail, u_char *body,
+    size_t len);
+static void ngx_cometa_mail_read_online(ngx_cometa_mail_online_t *mail,
+    u_char *body, size_t len);
+#if (NGX_DEBUG)
+
+static void ngx_cometa_mail_log(const char *what, uint32_t slot,
+    ngx_cometa_mail_head_t *head, size_t len);
+
+#define ngx_cometa_mail_trace(what, slot, head, len)                          \
+    if (ngx_cometa_trace((head)->debug)->log_level & NGX_LOG_DEBUG_HTTP) {    \
+        ngx_cometa_mail_log(what, slot, head, len);                           \
+    }
+
+#else
+#define ngx_cometa_mail_trace(what, slot, head, len)
+#endif
+
+
+ngx_cometa_mail_handlers_t  ngx_cometa_mail_handlers;
+
+
+#if (NGX_DEBUG)
+#define ngx_cometa_letter(type, class, ref)                                   \
+    { sizeof(ngx_cometa_mail_ ## type ## _t), class, # type, ref }
+#else
+#define ngx_cometa_letter(type, class, ref)                                   \
+    { sizeof(ngx_cometa_mail_ ## type ## _t), class }
+#endif
+
+/* In the order of ngx_cometa_mail_e. */
+
+static const ngx_cometa_mail_type_t  ngx_cometa_mail_types[] = {
+    ngx_cometa_letter(call, NGX_COMETA_CLASS_ANSWER, 1),
+    ngx_cometa_letter(query, NGX_COMETA_CLASS_ANSWER, 1),
+    ngx_cometa_letter(cancel, NGX_COMETA_CLASS_ANSWER, 1),
+    ngx_cometa_letter(evict, NGX_COMETA_CLASS_ANSWER, 0),
+    ngx_cometa_letter(listeners, NGX_COMETA_CLASS_ANSWER, 0),
+    ngx_cometa_letter(reply, NGX_COMETA_CLASS_REPLY, 1),
+    ngx_cometa_letter(fail, NGX_COMETA_CLASS_ANSWER, 1),
+    ngx_cometa_letter(queued, NGX_COMETA_CLASS_ANSWER, 1),
+    ngx_cometa_letter(written, NGX_COMETA_CLASS_ANSWER, 1),
+    ngx_cometa_letter(online, NGX_COMETA_CLASS_ANSWER, 0),
+    ngx_cometa_letter(event, NGX_COMETA_CLASS_EVENT, 0)
+};
+
+_Static_assert(sizeof(ngx_cometa_mail_types)
+               == NGX_COMETA_MAIL_TYPES * sizeof(ngx_cometa_mail_type_t),
+               "a line for each type");
+
+
+ngx_int_t
+ngx_cometa_mail_call(ngx_cometa_place_t *to, ngx_cometa_mail_call_t *mail,
+    ngx_str_t *message, uint64_t *pos)
+{
+    ngx_cometa_mail_to_owner(&mail->head, NGX_COMETA_MAIL_CALL, to,
+                             mail->ref.debug);
+
+    return ngx_cometa_mail_ask(to->slot, to->epoch, &mail->head, message, pos);
+}
+
+
+ngx_int_t
+ngx_cometa_mail_query(ngx_cometa_place_t *to, ngx_cometa_ref_t *ref,
+    uint64_t *pos)
+{
+    ngx_str_t                body;
+    ngx_cometa_mail_query_t  mail;
+
+    ngx_cometa_mail_to_owner(&mail.head, NGX_COMETA_MAIL_QUERY, to,
+                             ref->debug);
+    mail.ref = *ref;
+
+    ngx_str_null(&body);
+
+    return ngx_cometa_mail_ask(to->slot, to->epoch, &mail.head, &body, pos);
+}
+
+
+ngx_int_t
+ngx_cometa_mail_written(ngx_cometa_ref_t *to, ngx_cometa_mail_head_t *from)
+{
+    uint64_t                   pos;
+    ngx_str_t                  body;
+    ngx_cometa_mail_written_t  mail;
+
+    ngx_cometa_mail_to_origin(&mail.head, NGX_COMETA_MAIL_WRITTEN, from,
+                              to->debug);
+    mail.ref = *to;
+
+    ngx_str_null(&body);
+
+    return ngx_cometa_mail_ask(to->slot, to->epoch, &mail.head, &body, &pos);
+}
+
+
+void
+ngx_cometa_mail_cancel(ngx_cometa_place_t *to, ngx_cometa_ref_t *ref)
+{
+    ngx_cometa_mail_cancel_t  mail;
+
+    ngx_cometa_mail_to_owner(&mail.head, NGX_COMETA_MAIL_CANCEL, to,
+                             ref->debug);
+    mail.ref = *ref;
+
+    ngx_cometa_mail_tell(to->slot, to->epoch, &mail.head, NULL, 0);
+}
+
+
+void
+ngx_cometa_mail_evict(ngx_cometa_place_t *to, uint32_t wait, ngx_str_t *addr)
+{
+    ngx_cometa_mail_evict_t  mail;
+
+    ngx_memzero(&mail, sizeof(ngx_cometa_mail_evict_t));
+
+    ngx_cometa_mail_to_owner(&mail.head, NGX_COMETA_MAIL_EVICT, to, 0);
+    mail.wait = wait;
+
+    ngx_cometa_mail_tell(to->slot, to->epoch, &mail.head, addr->data,
+                         addr->len);
+}
+
+
+void
+ngx_cometa_mail_listeners(ngx_cometa_place_t *to, uint32_t n)
+{
+    ngx_cometa_mail_listeners_t  mail;
+
+    ngx_memzero(&mail, sizeof(ngx_cometa_mail_listeners_t));
+
+    ngx_cometa_mail_to_owner(&mail.head, NGX_COMETA_MAIL_LISTENERS, to, 0);
+    mail.slot = ngx_cometa_zone.slot;
+    mail.epoch = ngx_cometa_zone.epoch;
+    mail.n = n;
+
+    ngx_cometa_mail_tell(to->slot, to->epoch, &mail.head, NULL, 0);
+}
+
+
+void
+ngx_cometa_mail_reply(ngx_cometa_ref_t *to, ngx_cometa_mail_head_t *from,
+    uint64_t latency, u_char *data, size_t len)
+{
+    ngx_cometa_mail_reply_t  mail;
+
+    ngx_cometa_mail_to_origin(&mail.head, NGX_COMETA_MAIL_REPLY, from,
+                              to->debug);
+    mail.ref = *to;
+    mail.latency = latency;
+
+    ngx_cometa_mail_tell(to->slot, to->epoch, &mail.head, data, len);
+}
+
+
+void
+ngx_cometa_mail_fail(ngx_cometa_ref_t *to, ngx_cometa_mail_head_t *from,
+    ngx_uint_t error)
+{
+    ngx_cometa_mail_fail_t  mail;
+
+    ngx_memzero(&mail, sizeof(ngx_cometa_mail_fail_t));
+
+    ngx_cometa_mail_to_origin(&mail.head, NGX_COMETA_MAIL_FAIL, from,
+                              to->debug);
+    mail.ref = *to;
+    mail.error = error;
+
+    ngx_cometa_mail_tell(to->slot, to->epoch, &mail.head, NULL, 0);
+}
+
+
+void
+ngx_cometa_mail_queued(ngx_cometa_ref_t *to, ngx_cometa_mail_head_t *from)
+{
+    ngx_cometa_mail_queued_t  mail;
+
+    ngx_cometa_mail_to_origin(&mail.head, NGX_COMETA_MAIL_QUEUED, from,
+                              to->debug);
+    mail.ref = *to;
+
+    ngx_cometa_mail_tell(to->slot, to->epoch, &mail.head, NULL, 0);
+}
+
+
+void
+ngx_cometa_mail_online(ngx_cometa_key_t *key, ngx_cometa_mail_head_t *from)
+{
+    u_char                    *p, names[2 * NGX_COMETA_ID_MAX];
+    ngx_cometa_mail_online_t   mail;
+
+    p = ngx_cpymem(names, key->app.data, key->app.len);
+    p = ngx_cpymem(p, key->device.data, key->device.len);
+
+    ngx_memzero(&mail, sizeof(ngx_cometa_mail_online_t));
+
+    ngx_cometa_mail_to_origin(&mail.head, NGX_COMETA_MAIL_ONLINE, from, 0);
+    mail.hash = key->hash;
+    mail.app_len = key->app.len;
+
+    ngx_cometa_mail_tell_all(key->hash, &mail.head, names, p - names);
+}
+
+
+void
+ngx_cometa_mail_event(uint64_t hash, ngx_cometa_mail_head_t *from,
+    u_char *data, size_t len)
+{
+    ngx_cometa_mail_event_t  mail;
+
+    ngx_cometa_mail_to_origin(&mail.head, NGX_COMETA_MAIL_EVENT, from, 0);
+    mail.hash = hash;
+
+    ngx_cometa_mail_tell_all(hash, &mail.head, data, len);
+}
+
+
+static void
+ngx_cometa_mail_to_owner(ngx_cometa_mail_head_t *head, ngx_cometa_mail_e type,
+    ngx_cometa_place_t *to, ngx_uint_t debug)
+{
+    head->type = type;
+    head->debug = debug;
+    head->app = to->app;
+    head->handle = to->handle;
+    head->session = to->session;
+}
+
+
+static void
+ngx_cometa_mail_to_origin(ngx_cometa_mail_head_t *head, ngx_cometa_mail_e type,
+    ngx_cometa_mail_head_t *from, ngx_uint_t debug)
+{
+    head->type = type;
+    head->debug = debug;
+    head->app = from->app;
+    head->handle = from->handle;
+    head->session = from->session;
+}
+
+
+static void
+ngx_cometa_mail_post(ngx_cometa_mail_head_t *head, void *body, size_t len,
+    ngx_cometa_post_t *post)
+{
+    post->class = ngx_cometa_mail_types[head->type].class;
+    post->app = head->app;
+    post->head = head;
+    post->head_len = ngx_cometa_mail_types[head->type].len;
+    post->body = body;
+    post->body_len = len;
+}
+
+
+static ngx_int_t
+ngx_cometa_mail_ask(uint32_t slot, uint32_t epoch,
+    ngx_cometa_mail_head_t *head, ngx_str_t *body, uint64_t *pos)
+{
+    ngx_cometa_post_t  post;
+
+    ngx_cometa_mail_trace("sent to", slot, head, body->len);
+
+    if (slot == ngx_cometa_zone.slot) {
+
+        if (epoch != ngx_cometa_zone.epoch) {
+            return NGX_DECLINED;
+        }
+
+        ngx_cometa_mail_read((ngx_cometa_mail_t *) head, body->data,
+                             body->len);
+        return NGX_OK;
+    }
+
+    ngx_cometa_mail_post(head, body->data, body->len, &post);
+
+    return ngx_cometa_mailbox_ask(slot, epoch, &post, pos);
+}
+
+
+static void
+ngx_cometa_mail_tell(uint32_t slot, uint32_t epoch,
+    ngx_cometa_mail_head_t *head, void *body, size_t len)
+{
+    ngx_cometa_post_t  post;
+
+    ngx_cometa_mail_trace("sent to", slot, head, len);
+
+    if (slot == ngx_cometa_zone.slot) {
+
+        if (epoch == ngx_cometa_zone.epoch) {
+            ngx_cometa_mail_read((ngx_cometa_mail_t *) head, body, len);
+        }
+
+        return;
+    }
+
+    ngx_cometa_mail_post(head, body, len, &post);
+
+    ngx_cometa_mailbox_tell(slot, epoch, &post);
+}
+
+
+static void
+ngx_cometa_mail_tell_all(uint64_t hash, ngx_cometa_mail_head_t *head,
+    void *body, size_t len)
+{
+    uint32_t  slot;
+
+    for (slot = ngx_cometa_interest_next(hash, 0);
+         slot != NGX_COMETA_NONE;
+         slot = ngx_cometa_interest_next(hash, slot + 1))
+    {
+        ngx_cometa_mail_tell(slot, ngx_cometa_zone.slots[slot].epoch, head,
+                             body, len);
+    }
+}
+
+
+void
+ngx_cometa_mail_deliver(u_char *data, size_t len)
+{
+    size_t                   size;
+    ngx_cometa_mail_head_t  *head;
+
+    head = (ngx_cometa_mail_head_t *) data;
+
+    if (len < sizeof(ngx_cometa_mail_head_t)
+        || head->type >= NGX_COMETA_MAIL_TYPES)
+    {
+        return;
+    }
+
+    size = ngx_cometa_mail_types[head->type].len;
+
+    if (len < size) {
+        return;
+    }
+
+    ngx_cometa_mail_trace("read at", ngx_cometa_zone.slot, head, len - size);
+
+    ngx_cometa_mail_read((ngx_cometa_mail_t *) data, data + size, len - size);
+}
+
+
+/* No more than the struct of the letter's type may be touched. */
+
+static void
+ngx_cometa_mail_read(ngx_cometa_mail_t *mail, u_char *body, size_t len)
+{
+    ngx_str_t                    addr;
+    ngx_cometa_mail_handlers_t  *to;
+
+    to = &ngx_cometa_mail_handlers;
+
+    switch (mail->head.type) {
+
+    case NGX_COMETA_MAIL_CALL:
+        to->call(&mail->call, body, len);
+        return;
+
+    case NGX_COMETA_MAIL_QUERY:
+        to->query(&mail->query);
+        return;
+
+    case NGX_COMETA_MAIL_CANCEL:
+        to->cancel(&mail->cancel);
+        return;
+
+    case NGX_COMETA_MAIL_EVICT:
+        addr.data = body;
+        addr.len = len;
+        to->evict(&mail->evict, &addr);
+        return;
+
+    case NGX_COMETA_MAIL_LISTENERS:
+        to->listeners(&mail->listeners);
+        return;
+
+    case NGX_COMETA_MAIL_REPLY:
+        to->reply(&mail->reply, body, len);
+        return;
+
+    case NGX_COMETA_MAIL_FAIL:
+        to->fail(&mail->fail);
+        return;
+
+    case NGX_COMETA_MAIL_QUEUED:
+        to->queued(&mail->queued);
+        return;
+
+    case NGX_COMETA_MAIL_WRITTEN:
+        to->written(&mail->written);
+        return;
+
+    case NGX_COMETA_MAIL_ONLINE:
+        ngx_cometa_mail_read_online(&mail->online, body, len);
+        return;
+
+    case NGX_COMETA_MAIL_EVENT:
+        to->event(&mail->event, body, len);
+        return;
+    }
+}
+
+
+static void
+ngx_cometa_mail_read_online(ngx_cometa_mail_online_t *mail, u_char *body,
+    size_t len)
+{
+    ngx_cometa_key_t  key;
+
+    if (mail->app_len > len) {
+        return;
+    }
+
+    key.app.data = body;
+    key.app.len = mail->app_len;
+    key.device.data = body + mail->app_len;
+    key.device.len = len - mail->app_len;
+    key.hash = mail->hash;
+
+    ngx_cometa_mail_handlers.online(mail, &key);
+}
+
+
+#if (NGX_DEBUG)
+
+static void
+ngx_cometa_mail_log(const char *what, uint32_t slot,
+    ngx_cometa_mail_head_t *head, size_t len)
+{
+    ngx_log_t                     *log;
+    ngx_cometa_ref_t              *ref;
+    const ngx_cometa_mail_type_t  *type;
+
+    log = ngx_cometa_trace(head->debug);
+    type = &ngx_cometa_mail_types[head->type];
+
+    if (type->ref) {
+        ref = &((ngx_cometa_mail_t *) head)->query.ref;
+
+        ngx_log_error_core(NGX_LOG_DEBUG, log, 0,
+                           "cometa mail: %s %s slot %uD, call %ud:%uD:%uD, "
+                           "session %uL, app %ud, %uz bytes",
+                           type->name, what, slot, (unsigned) ref->slot,
+                           ref->index, ref->generation, head->session,
+                           (unsigned) head->app, len);
+        return;
+    }
+
+    ngx_log_error_core(NGX_LOG_DEBUG, log, 0,
+                       "cometa mail: %s %s slot %uD, session %uL, app %ud, "
+                       "%uz bytes",
+                       type->name, what, slot, head->session,
+                       (unsigned) head->app, len);
+}
+
+#endif
