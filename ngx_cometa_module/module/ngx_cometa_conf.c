@@ -5,7 +5,7 @@
  */
 
 #include "ngx_cometa_conf.h"
-#include "ngx_cometa_check.h"
+#include "ngx_cometa_conf_check.h"
 #include "ngx_cometa_drain.h"
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_webhook.h"
@@ -258,7 +258,7 @@ ngx_cometa_check_loc_conf(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
     }
 
     if (ngx_cometa_default_values(cf, conf) != NGX_OK
-        || ngx_cometa_check_location(cf, conf) != NGX_OK)
+        || ngx_cometa_conf_check_location(cf, conf) != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }

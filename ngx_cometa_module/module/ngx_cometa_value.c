@@ -1,6 +1,6 @@
 /*
  * Values of directives, see ngx_cometa_value.h. What they may be together is
- * in ngx_cometa_conf.c and ngx_cometa_check.c.
+ * in ngx_cometa_conf.c and ngx_cometa_conf_check.c.
  */
 
 #include "ngx_cometa_value.h"

@@ -1,18 +1,18 @@
 /*
  * What other directives of a location would make of its handlers: another
  * handler in their place, a "return" in front of them, or a device that is
- * none. See ngx_cometa_check.h.
+ * none. See ngx_cometa_conf_check.h.
  */
 
-#include "ngx_cometa_check.h"
+#include "ngx_cometa_conf_check.h"
 
 
-static ngx_uint_t ngx_cometa_check_returns(ngx_conf_t *cf);
-static size_t ngx_cometa_check_code(u_char *ip);
+static ngx_uint_t ngx_cometa_conf_check_returns(ngx_conf_t *cf);
+static size_t ngx_cometa_conf_check_code(u_char *ip);
 
 
 ngx_int_t
-ngx_cometa_check_location(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
+ngx_cometa_conf_check_location(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
 {
     ngx_str_t                 *device;
     ngx_http_core_loc_conf_t  *clcf;
@@ -27,7 +27,7 @@ ngx_cometa_check_location(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
         return NGX_ERROR;
     }
 
-    if (!clcf->noname && ngx_cometa_check_returns(cf)) {
+    if (!clcf->noname && ngx_cometa_conf_check_returns(cf)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "location \"%V\" has a \"return\" that its cometa "
                            "handler is never reached behind: remove it, or "
@@ -65,7 +65,7 @@ ngx_cometa_check_location(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
  */
 
 static ngx_uint_t
-ngx_cometa_check_returns(ngx_conf_t *cf)
+ngx_cometa_conf_check_returns(ngx_conf_t *cf)
 {
     size_t                      size;
     u_char                     *ip, *last;
@@ -102,7 +102,7 @@ ngx_cometa_check_returns(ngx_conf_t *cf)
             return 1;
         }
 
-        size = ngx_cometa_check_code(ip);
+        size = ngx_cometa_conf_check_code(ip);
 
         if (size == 0) {
             return 0;
@@ -122,7 +122,7 @@ ngx_cometa_check_returns(ngx_conf_t *cf)
  */
 
 static size_t
-ngx_cometa_check_code(u_char *ip)
+ngx_cometa_conf_check_code(u_char *ip)
 {
     ngx_http_script_code_pt  code;
 
