@@ -12,7 +12,7 @@
 #include "ngx_cometa_compat.h"
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_device.h"
-#include "ngx_cometa_webhook.h"
+#include "ngx_cometa_webhook_types.h"
 #include "ngx_cometa_ws.h"
 
 

@@ -9,7 +9,7 @@
 
 
 #include "ngx_cometa_http.h"
-#include "ngx_cometa_webhook.h"
+#include "ngx_cometa_webhook_types.h"
 
 
 /* As a module's context and its commands have them. */

@@ -7,6 +7,8 @@
 #include "ngx_cometa_http.h"
 #include "ngx_cometa_share.h"
 #include "ngx_cometa_webhook.h"
+#include "ngx_cometa_webhook_request.h"
+#include "ngx_cometa_webhook_types.h"
 
 
 #define NGX_COMETA_WEBHOOK_MAX_TIME  86400000   /* ms */

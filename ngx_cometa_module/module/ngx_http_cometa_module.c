@@ -9,7 +9,7 @@
 #include "ngx_cometa_value.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_http.h"
-#include "ngx_cometa_webhook.h"
+#include "ngx_cometa_webhook_request.h"
 #include "ngx_cometa_fdpass.h"
 #include "ngx_cometa_slot.h"
 #include "ngx_cometa_zone.h"

@@ -40,7 +40,8 @@ typedef struct {
     ngx_event_t           timer;
     ngx_log_t            *error_log;
     ngx_log_t             log;              /* shared by the connections */
-    void                 *webhook;          /* of a floor above, or NULL */
+    struct ngx_cometa_webhook_conf_s
+                         *webhook;          /* NULL: none */
 } ngx_cometa_device_conf_t;
 
 

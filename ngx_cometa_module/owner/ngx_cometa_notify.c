@@ -8,6 +8,7 @@
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_webhook.h"
+#include "ngx_cometa_webhook_types.h"
 #include "ngx_cometa_interest.h"
 #include "ngx_cometa_mail.h"
 #include "ngx_cometa_error.h"

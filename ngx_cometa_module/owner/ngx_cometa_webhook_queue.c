@@ -13,6 +13,7 @@
 
 #include "ngx_cometa_webhook_queue.h"
 #include "ngx_cometa.h"
+#include "ngx_cometa_debug.h"
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_share.h"
 #include "ngx_cometa_webhook_report.h"
@@ -162,6 +163,8 @@ ngx_cometa_lane_create(ngx_cometa_tenant_t *tenant, ngx_cometa_device_t *dev,
         return NULL;
     }
 
+    ngx_cometa_magic_set(lane, NGX_COMETA_LANE_MAGIC);
+
     /* the names may leave the zone before the lane goes */
 
     lane->key = *key;
@@ -200,7 +203,10 @@ ngx_cometa_lane_settle(ngx_cometa_lane_t *lane)
         ngx_del_timer(&lane->timer);
     }
 
+    ngx_cometa_expect(!lane->running && tenant->lanes > 0);
+
     ngx_queue_remove(&lane->link);
+    ngx_cometa_magic_clear(lane);
     ngx_free(lane);
 
     tenant->lanes--;
@@ -244,6 +250,8 @@ static void
 ngx_cometa_tenant_settle(ngx_cometa_tenant_t *tenant)
 {
     if (tenant->lanes == 0) {
+        ngx_cometa_expect(tenant->running == 0 && tenant->share.held == 0);
+
         ngx_queue_remove(&tenant->link);
         ngx_free(tenant);
     }
@@ -306,6 +314,9 @@ ngx_cometa_lane_remove(ngx_cometa_event_t *e)
     ngx_cometa_lane_t  *lane;
 
     lane = e->lane;
+
+    ngx_cometa_expect(ngx_cometa_events > 0);
+    ngx_cometa_expect(lane->tenant->conf->held >= e->places);
 
     ngx_cometa_lane_hold(lane, -(ngx_int_t) e->places);
 
@@ -380,6 +391,9 @@ ngx_cometa_lane_ready(ngx_cometa_lane_t *lane)
         ngx_queue_insert_tail(&tenant->conf->turns, &tenant->turn);
     }
 
+    ngx_cometa_expect(!lane->queued && !lane->running);
+    ngx_cometa_expect(!ngx_queue_empty(&lane->events));
+
     ngx_queue_insert_tail(&tenant->ready, &lane->ready);
     lane->queued = 1;
 }
@@ -444,6 +458,8 @@ found:
     ngx_cometa_lane_hold(lane,
                          -(ngx_int_t) ngx_cometa_lane_first(lane)->places);
 
+    ngx_cometa_expect(!lane->running);
+
     lane->running = 1;
     lane->status = 0;
     tenant->running++;
@@ -456,6 +472,9 @@ found:
 void
 ngx_cometa_lane_end(ngx_cometa_lane_t *lane)
 {
+    ngx_cometa_expect(lane->running && lane->tenant->running > 0);
+    ngx_cometa_expect(lane->tenant->conf->running > 0);
+
     lane->running = 0;
     lane->request = NULL;
     lane->tenant->running--;
