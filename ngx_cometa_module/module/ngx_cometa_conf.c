@@ -5,6 +5,8 @@
  */
 
 #include "ngx_cometa_conf.h"
+#include "ngx_cometa_handler.h"
+#include "ngx_cometa_loc.h"
 #include "ngx_cometa_conf_check.h"
 #include "ngx_cometa_drain.h"
 #include "ngx_cometa_device.h"

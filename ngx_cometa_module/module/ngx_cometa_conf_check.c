@@ -5,6 +5,7 @@
  */
 
 #include "ngx_cometa_conf_check.h"
+#include "ngx_cometa_handler.h"
 
 
 static ngx_uint_t ngx_cometa_conf_check_returns(ngx_conf_t *cf);

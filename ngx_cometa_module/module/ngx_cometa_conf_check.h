@@ -6,7 +6,7 @@
 #define _NGX_COMETA_CONF_CHECK_H_INCLUDED_
 
 
-#include "ngx_cometa_http.h"
+#include "ngx_cometa_loc.h"
 
 
 /* NGX_ERROR, and a message: the location must not have its handlers. */

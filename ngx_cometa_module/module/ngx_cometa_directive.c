@@ -6,7 +6,8 @@
 
 #include "ngx_cometa_conf.h"
 #include "ngx_cometa_drain.h"
-#include "ngx_cometa_http.h"
+#include "ngx_cometa_handler.h"
+#include "ngx_cometa_loc.h"
 #include "ngx_cometa_slot.h"
 #include "ngx_cometa_zone.h"
 #include "cometa_flap.h"

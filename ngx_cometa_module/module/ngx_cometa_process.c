@@ -8,6 +8,7 @@
 #include "ngx_cometa_drain.h"
 #include "ngx_cometa_throttle.h"
 #include "ngx_cometa_turn.h"
+#include "ngx_cometa_loc.h"
 #include "ngx_cometa_ws_move.h"
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_device.h"

@@ -4,9 +4,8 @@
  */
 
 #include "ngx_cometa_value.h"
-
-
-#define NGX_COMETA_DAY  86400000        /* ms */
+#include "ngx_cometa_http.h"
+#include "ngx_cometa_loc.h"
 
 
 static char *ngx_cometa_value_refuse(ngx_conf_t *cf, ngx_str_t *value,
@@ -15,6 +14,7 @@ static char *ngx_cometa_value_range(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf, ngx_int_t n);
 static char *ngx_cometa_value_second(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_msec_t *first, ngx_msec_t *second);
+static char *ngx_cometa_value_refuse_secret(ngx_conf_t *cf, ngx_str_t *value);
 static char *ngx_cometa_value_compile(ngx_conf_t *cf,
     ngx_http_complex_value_t **value);
 static ngx_uint_t ngx_cometa_value_is(ngx_str_t *value, const char *word);
@@ -302,9 +302,7 @@ ngx_cometa_device_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     }
 
     if (!ngx_cometa_value_presentable(&value[1])) {
-        return ngx_cometa_value_refuse(cf, &value[1],
-                                       "a secret that a header can present, a "
-                                       "variable, or \"off\"");
+        return ngx_cometa_value_refuse_secret(cf, &value[1]);
     }
 
     return ngx_cometa_value_compile(cf, &lcf->device_secret);
@@ -329,14 +327,21 @@ ngx_cometa_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     if (!ngx_cometa_value_presentable(&value[1])) {
-        return ngx_cometa_value_refuse(cf, &value[1],
-                                       "a secret that a header can present, a "
-                                       "variable, or \"off\"");
+        return ngx_cometa_value_refuse_secret(cf, &value[1]);
     }
 
     lcf->guarded = 0;
 
     return ngx_cometa_value_compile(cf, &lcf->secret);
+}
+
+
+static char *
+ngx_cometa_value_refuse_secret(ngx_conf_t *cf, ngx_str_t *value)
+{
+    return ngx_cometa_value_refuse(cf, value,
+                                   "a secret that a header can present, a "
+                                   "variable, or \"off\"");
 }
 
 

@@ -7,7 +7,11 @@
 #define _NGX_COMETA_VALUE_H_INCLUDED_
 
 
-#include "ngx_cometa_http.h"
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+#define NGX_COMETA_DAY  86400000        /* ms */
 
 
 /* What cmd->post of a number, size or time names: its bounds, in words too. */

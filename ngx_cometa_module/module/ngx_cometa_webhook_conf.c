@@ -4,14 +4,12 @@
  */
 
 #include "ngx_cometa_conf.h"
-#include "ngx_cometa_http.h"
+#include "ngx_cometa_value.h"
+#include "ngx_cometa_loc.h"
 #include "ngx_cometa_share.h"
 #include "ngx_cometa_webhook.h"
 #include "ngx_cometa_webhook_request.h"
 #include "ngx_cometa_webhook_types.h"
-
-
-#define NGX_COMETA_WEBHOOK_MAX_TIME  86400000   /* ms */
 
 
 typedef struct {
@@ -341,7 +339,7 @@ ngx_cometa_webhook_time(ngx_str_t *value, ngx_msec_t *time)
 
     ms = ngx_parse_time(value, 0);
 
-    if (ms == NGX_ERROR || ms < 1 || ms > NGX_COMETA_WEBHOOK_MAX_TIME) {
+    if (ms == NGX_ERROR || ms < 1 || ms > NGX_COMETA_DAY) {
         return NGX_CONF_ERROR;
     }
 

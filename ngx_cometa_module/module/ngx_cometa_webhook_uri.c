@@ -4,7 +4,7 @@
  */
 
 #include "ngx_cometa_conf.h"
-#include "ngx_cometa_http.h"
+#include "ngx_cometa_loc.h"
 #include "ngx_cometa_webhook_types.h"
 
 

@@ -195,7 +195,7 @@ obey(command_t *c, answer_t *a)
     case OP_SAY:
         if (ngx_cometa_backlog_throttle.timer.timer_set) {
             ngx_cometa_backlog_throttle.timer.timer_set = 0;
-            ngx_cometa_backlog_throttle.timer.handler(&ngx_cometa_backlog_throttle.timer);
+            ngx_cometa_throttle_timer(&ngx_cometa_backlog_throttle.timer);
         }
 
         return;
