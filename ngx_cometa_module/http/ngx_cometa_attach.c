@@ -54,16 +54,10 @@ static ngx_cometa_throttle_t  ngx_cometa_attach_throttle = {
 
 
 ngx_int_t
-ngx_cometa_attach_handler(ngx_http_request_t *r)
+ngx_cometa_attach_handler(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
-    ngx_int_t          rc;
-    ngx_uint_t         error;
-    ngx_cometa_ctx_t  *ctx;
-
-    ctx = ngx_cometa_http_ctx(r);
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
+    ngx_int_t   rc;
+    ngx_uint_t  error;
 
     error = ngx_cometa_attach_check(r, ctx);
     if (error != NGX_COMETA_OK) {

@@ -15,10 +15,15 @@
 
 ngx_int_t ngx_cometa_handler(ngx_http_request_t *r);
 
-ngx_int_t ngx_cometa_attach_handler(ngx_http_request_t *r);
-ngx_int_t ngx_cometa_send_handler(ngx_http_request_t *r);
-ngx_int_t ngx_cometa_websocket_handler(ngx_http_request_t *r);
-ngx_int_t ngx_cometa_stats_json_handler(ngx_http_request_t *r);
+/* With the context of the request, which that of all locations has made. */
+ngx_int_t ngx_cometa_attach_handler(ngx_http_request_t *r,
+    ngx_cometa_ctx_t *ctx);
+ngx_int_t ngx_cometa_send_handler(ngx_http_request_t *r,
+    ngx_cometa_ctx_t *ctx);
+ngx_int_t ngx_cometa_websocket_handler(ngx_http_request_t *r,
+    ngx_cometa_ctx_t *ctx);
+ngx_int_t ngx_cometa_stats_json_handler(ngx_http_request_t *r,
+    ngx_cometa_ctx_t *ctx);
 
 /* Two kinds of statistics; what to finalize the request with. */
 ngx_int_t ngx_cometa_stats_list(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx);

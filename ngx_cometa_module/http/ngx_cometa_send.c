@@ -33,19 +33,13 @@ static ngx_int_t ngx_cometa_send_reply(ngx_http_request_t *r, u_char *data,
 
 
 ngx_int_t
-ngx_cometa_send_handler(ngx_http_request_t *r)
+ngx_cometa_send_handler(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
     ngx_int_t               rc;
     ngx_uint_t              error;
-    ngx_cometa_ctx_t       *ctx;
     ngx_cometa_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
-
-    ctx = ngx_cometa_http_ctx(r);
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
 
     error = ngx_cometa_http_admit(r, ctx, 1);
 

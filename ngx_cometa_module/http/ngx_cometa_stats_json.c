@@ -113,20 +113,14 @@ static ngx_cometa_json_field_t  ngx_cometa_json_fields[] = {
 
 
 ngx_int_t
-ngx_cometa_stats_json_handler(ngx_http_request_t *r)
+ngx_cometa_stats_json_handler(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
     ngx_int_t               rc;
     ngx_str_t               device;
     ngx_uint_t              error, list;
-    ngx_cometa_ctx_t       *ctx;
     ngx_cometa_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
-
-    ctx = ngx_cometa_http_ctx(r);
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
 
     rc = ngx_http_discard_request_body(r);
     if (rc != NGX_OK) {

@@ -42,15 +42,9 @@ static void ngx_cometa_websocket_cleanup(void *data);
 
 
 ngx_int_t
-ngx_cometa_websocket_handler(ngx_http_request_t *r)
+ngx_cometa_websocket_handler(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
-    ngx_int_t          rc;
-    ngx_cometa_ctx_t  *ctx;
-
-    ctx = ngx_cometa_http_ctx(r);
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
+    ngx_int_t  rc;
 
     rc = ngx_http_discard_request_body(r);
     if (rc != NGX_OK) {

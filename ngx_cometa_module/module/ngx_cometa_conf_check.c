@@ -1,15 +1,54 @@
 /*
- * What other directives of a location would make of its handlers: another
- * handler in their place, a "return" in front of them, or a device that is
- * none. See ngx_cometa_conf_check.h.
+ * Checks of a location with a handler. What another directive would make of it
+ * is refused here, too: another handler in its place, a "return" in front of
+ * it, or a device that is none.
  */
 
 #include "ngx_cometa_conf_check.h"
 #include "ngx_cometa_handler.h"
 
 
+static ngx_int_t ngx_cometa_conf_check_secret(ngx_conf_t *cf,
+    ngx_cometa_loc_conf_t *conf);
+static ngx_int_t ngx_cometa_conf_check_body(ngx_conf_t *cf,
+    ngx_cometa_loc_conf_t *conf);
+static ngx_int_t ngx_cometa_conf_check_ids(ngx_conf_t *cf,
+    ngx_cometa_loc_conf_t *conf);
+static ngx_uint_t ngx_cometa_conf_check_keyed(ngx_cometa_loc_conf_t *conf);
 static ngx_uint_t ngx_cometa_conf_check_returns(ngx_conf_t *cf);
 static size_t ngx_cometa_conf_check_code(u_char *ip);
+
+
+ngx_int_t
+ngx_cometa_conf_check_handlers(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
+{
+    ngx_cometa_main_conf_t    *mcf;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cometa_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (mcf->zone == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "location \"%V\" has a cometa handler, but there "
+                           "is no \"cometa_zone\": add \"cometa_zone "
+                           "zone=cometa:32m;\" to the http block",
+                           &clcf->name);
+        return NGX_ERROR;
+    }
+
+    if ((conf->handlers & NGX_COMETA_ATTACH)
+        && (conf->handlers & NGX_COMETA_SEND))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"cometa_attach\" and \"cometa_send\" both serve "
+                           "POST: location \"%V\" can have one of them",
+                           &clcf->name);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
 
 
 ngx_int_t
@@ -56,6 +95,113 @@ ngx_cometa_conf_check_location(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
     }
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_cometa_conf_check_values(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
+{
+    if (ngx_cometa_conf_check_secret(cf, conf) != NGX_OK
+        || ngx_cometa_conf_check_body(cf, conf) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_cometa_conf_check_ids(cf, conf);
+}
+
+
+static ngx_int_t
+ngx_cometa_conf_check_secret(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if ((conf->handlers & ~NGX_COMETA_ATTACH)
+        && !ngx_cometa_conf_check_keyed(conf)
+        && conf->secret == NULL && !conf->guarded)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "location \"%V\" needs \"cometa_secret\": the "
+                           "secret of the application, usually a variable "
+                           "from a map, or \"off\" if another module guards "
+                           "the location", &clcf->name);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cometa_conf_check_body(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (conf->max_given
+        && clcf->client_max_body_size
+        && (off_t) conf->max_message > clcf->client_max_body_size)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"cometa_max_message_size\" of location \"%V\" is "
+                           "more than its \"client_max_body_size\", lower "
+                           "the one or raise the other", &clcf->name);
+        return NGX_ERROR;
+    }
+
+    if ((conf->handlers & NGX_COMETA_ATTACH)
+        && clcf->chunked_transfer_encoding == 0)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"cometa_attach\" needs "
+                           "\"chunked_transfer_encoding on\" in location "
+                           "\"%V\"", &clcf->name);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cometa_conf_check_ids(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
+{
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (conf->application == NULL
+        && !conf->prometheus
+        && !ngx_cometa_conf_check_keyed(conf))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "location \"%V\" needs \"cometa_application\", or "
+                           "a regular expression with (?<app>...)",
+                           &clcf->name);
+        return NGX_ERROR;
+    }
+
+    if ((conf->handlers & ~NGX_COMETA_STATS) && conf->device == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "location \"%V\" needs \"cometa_device\", or a "
+                           "regular expression with (?<device>...)",
+                           &clcf->name);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* Where a WebSocket is opened, its key is enough: it names the application. */
+
+static ngx_uint_t
+ngx_cometa_conf_check_keyed(ngx_cometa_loc_conf_t *conf)
+{
+    return conf->handlers == NGX_COMETA_WEBSOCKET && conf->websocket_key;
 }
 
 

@@ -16,6 +16,11 @@
 #include "cometa_chunk.h"
 
 
+/* The first byte of chunks that are no reply. */
+
+#define NGX_COMETA_CHUNK_HEARTBEAT  0x06    /* alone */
+#define NGX_COMETA_CHUNK_EVENT      0x07    /* its data follows */
+
 
 typedef struct ngx_cometa_device_s  ngx_cometa_device_t;
 typedef struct ngx_cometa_input_s   ngx_cometa_input_t;

@@ -423,14 +423,14 @@ ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data, size_t len)
     dev->bytes_up += len;
     dev->messages_up++;
 
-    if (len == 1 && data[0] == 0x06) {
+    if (len == 1 && data[0] == NGX_COMETA_CHUNK_HEARTBEAT) {
         dev->heartbeat = ngx_time();
         return;
     }
 
     ngx_cometa_stats_add(dev->app, bytes_up, len);
 
-    if (len && data[0] == 0x07) {
+    if (len && data[0] == NGX_COMETA_CHUNK_EVENT) {
         ngx_cometa_stats_add(dev->app, events, 1);
         ngx_cometa_device_handlers.event(dev, data + 1, len - 1);
         return;
