@@ -322,7 +322,7 @@ ngx_cometa_webhook_number(ngx_str_t *value, ngx_int_t max, ngx_uint_t *number)
 
     n = ngx_atoi(value->data, value->len);
 
-    if (n == NGX_ERROR || n < 1 || n > max) {
+    if (n < 1 || n > max) {
         return NGX_CONF_ERROR;
     }
 
@@ -339,7 +339,7 @@ ngx_cometa_webhook_time(ngx_str_t *value, ngx_msec_t *time)
 
     ms = ngx_parse_time(value, 0);
 
-    if (ms == NGX_ERROR || ms < 1 || ms > NGX_COMETA_DAY) {
+    if (ms < 1 || ms > NGX_COMETA_DAY) {
         return NGX_CONF_ERROR;
     }
 

@@ -5,6 +5,7 @@
  */
 
 #include "ngx_cometa_device.h"
+#include "ngx_cometa_debug.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_compat.h"
 #include "ngx_cometa_device_io.h"
@@ -164,6 +165,8 @@ ngx_cometa_device_grow(void)
 static void
 ngx_cometa_device_free(ngx_cometa_device_t *dev)
 {
+    ngx_cometa_expect(dev->used && ngx_cometa_devices_used > 0);
+
     if (dev->info) {
         ngx_free(dev->info);
     }
@@ -349,6 +352,8 @@ ngx_cometa_device_finish(ngx_cometa_device_t *dev)
 {
     ngx_uint_t         reason, quiet;
     ngx_connection_t  *c;
+
+    ngx_cometa_expect(dev->used && dev->closing);
 
     c = dev->connection;
     reason = dev->reason;

@@ -5,6 +5,7 @@
  */
 
 #include "ngx_cometa_device_io.h"
+#include "ngx_cometa_debug.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_compat.h"
 #include "ngx_cometa_drain.h"
@@ -70,6 +71,8 @@ ngx_cometa_device_read_handler(ngx_event_t *rev)
 
     c = rev->data;
     dev = c->data;
+
+    ngx_cometa_expect(dev->used && dev->connection == c);
 
     ngx_cometa_device_log(dev);
 
