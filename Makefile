@@ -63,7 +63,8 @@ endif
 ifdef SANITIZE
 link     := --add-module
 cc_opt   := -O1 -g -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1 \
-            -DNGX_HAVE_NONALIGNED=0 -fsanitize=address,undefined \
+            -DNGX_HAVE_NONALIGNED=0 -DNGX_COMETA_DEBUG \
+            -fsanitize=address,undefined \
             -fno-sanitize=nonnull-attribute -fno-sanitize-recover=undefined
 ld_opt   := -fsanitize=address,undefined
 module   :=
@@ -228,7 +229,8 @@ build/unit-$(cc)/%: t/unit/%.c $(wildcard t/unit/*.h) $(sources) | build
 	    $(headers) $(unit_opt) $< $(pure) \
 	    -lpthread -lcrypto -lm -o $@
 
-unit_opt = -fsanitize=address,undefined -fno-sanitize-recover=undefined
+unit_opt = -DNGX_COMETA_DEBUG -fsanitize=address,undefined \
+           -fno-sanitize-recover=undefined
 
 # This one goes through the mailbox step by step, and wants few steps.
 

@@ -7,11 +7,18 @@
 
 #include "ngx_cometa_adopt.h"
 #include "ngx_cometa_compat.h"
+#include "ngx_cometa_debug.h"
+#include "ngx_cometa_ctx.h"
+#include "ngx_cometa_loc.h"
 #include "ngx_cometa_fdpass.h"
 
 
 static void ngx_cometa_adopt_flush(ngx_http_request_t *r);
 static void ngx_cometa_adopt_event(ngx_event_t *ev);
+static ngx_int_t ngx_cometa_adopt_rest(ngx_http_request_t *r,
+    ngx_str_t *rest);
+static void ngx_cometa_adopt_stop(ngx_event_t *ev);
+static void ngx_cometa_adopt_hand(ngx_http_request_t *r, ngx_str_t *rest);
 
 
 void
@@ -91,49 +98,86 @@ ngx_cometa_adopt_flush(ngx_http_request_t *r)
 static void
 ngx_cometa_adopt_event(ngx_event_t *ev)
 {
-    size_t                len;
-    u_char               *rest;
-    void                 *data;
-    socklen_t             socklen;
-    ngx_pool_t           *pool;
-    ngx_sockaddr_t        addr;
-    ngx_connection_t     *c;
-    ngx_cometa_ctx_t     *ctx;
-    ngx_http_request_t   *r;
-    ngx_cometa_adopt_pt   handler;
+    ngx_str_t            rest;
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
 
     c = ev->data;
     r = c->data;
 
+    ngx_cometa_expect(r->signature == NGX_HTTP_MODULE);
+
+    if (c->error || c->close || ngx_cometa_adopt_rest(r, &rest) != NGX_OK) {
+        ngx_http_finalize_request(r, NGX_ERROR);
+        ngx_http_run_posted_requests(c);
+        return;
+    }
+
+    ngx_cometa_adopt_stop(c->read);
+    ngx_cometa_adopt_stop(c->write);
+
+    ngx_cometa_adopt_hand(r, &rest);
+
+    if (rest.data) {
+        ngx_free(rest.data);
+    }
+}
+
+
+/* A copy of what was read behind the request, which is freed with it. */
+
+static ngx_int_t
+ngx_cometa_adopt_rest(ngx_http_request_t *r, ngx_str_t *rest)
+{
+    rest->len = r->header_in->last - r->header_in->pos;
+    rest->data = NULL;
+
+    if (rest->len == 0) {
+        return NGX_OK;
+    }
+
+    rest->data = ngx_alloc(rest->len, r->connection->log);
+    if (rest->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(rest->data, r->header_in->pos, rest->len);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_cometa_adopt_stop(ngx_event_t *ev)
+{
+    if (ev->timer_set) {
+        ngx_del_timer(ev);
+    }
+}
+
+
+/* Frees the request, and gives its connection to the handler. */
+
+static void
+ngx_cometa_adopt_hand(ngx_http_request_t *r, ngx_str_t *rest)
+{
+    socklen_t              socklen;
+    ngx_pool_t            *pool;
+    ngx_sockaddr_t         addr;
+    ngx_connection_t      *c;
+    ngx_cometa_ctx_t      *ctx;
+    ngx_cometa_adopt_pt    handler;
+    ngx_cometa_adoptee_t   adoptee;
+
+    c = r->connection;
     ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
+
     handler = ctx->adopt;
-    data = ctx->adoptee;
+    adoptee = ctx->adoptee;
+    ngx_memzero(&ctx->adoptee, sizeof(ngx_cometa_adoptee_t));
 
-    if (c->error || c->close) {
-        goto failed;
-    }
-
-    len = r->header_in->last - r->header_in->pos;
-    rest = NULL;
-
-    if (len) {
-        rest = ngx_alloc(len, c->log);
-        if (rest == NULL) {
-            goto failed;
-        }
-
-        ngx_memcpy(rest, r->header_in->pos, len);
-    }
-
-    ctx->adoptee = NULL;
-
-    if (c->read->timer_set) {
-        ngx_del_timer(c->read);
-    }
-
-    if (c->write->timer_set) {
-        ngx_del_timer(c->write);
-    }
+    ngx_cometa_expect((adoptee.device != NULL) + (adoptee.ws != NULL)
+                      + (adoptee.move != NULL) == 1);
 
     /* the address as the realip module sees it, which ends with the request */
 
@@ -156,22 +200,11 @@ ngx_cometa_adopt_event(ngx_event_t *ev)
         c->pool = NULL;
     }
 
-    handler(c, data, rest, len);
+    handler(c, &adoptee, rest->data, rest->len);
 
     ngx_cometa_fdpass_crowd();
 
     if (pool) {
         ngx_destroy_pool(pool);
     }
-
-    if (rest) {
-        ngx_free(rest);
-    }
-
-    return;
-
-failed:
-
-    ngx_http_finalize_request(r, NGX_ERROR);
-    ngx_http_run_posted_requests(c);
 }

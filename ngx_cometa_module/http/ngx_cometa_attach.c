@@ -8,8 +8,13 @@
 
 #include "ngx_cometa.h"
 #include "ngx_cometa_address.h"
+#include "ngx_cometa_throttle.h"
 #include "ngx_cometa_adopt.h"
+#include "ngx_cometa_attach_info.h"
+#include "ngx_cometa_ctx.h"
+#include "ngx_cometa_handler.h"
 #include "ngx_cometa_http.h"
+#include "ngx_cometa_loc.h"
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_device_card.h"
@@ -24,16 +29,12 @@
 
 
 #define NGX_COMETA_CONTINUE  "HTTP/1.1 100 Continue" CRLF CRLF
-#define NGX_COMETA_READS     64         /* of a body, in one turn */
 
 
 static ngx_uint_t ngx_cometa_attach_check(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
 static ngx_int_t ngx_cometa_attach_refuse(ngx_http_request_t *r,
     ngx_uint_t error);
-static void ngx_cometa_attach_body(ngx_http_request_t *r);
-static void ngx_cometa_attach_read(ngx_http_request_t *r);
-static ngx_int_t ngx_cometa_attach_take(ngx_http_request_t *r);
 static ngx_int_t ngx_cometa_attach_expect(ngx_http_request_t *r);
 static ngx_int_t ngx_cometa_attach_open(ngx_http_request_t *r);
 static ngx_uint_t ngx_cometa_attach_enter(ngx_http_request_t *r,
@@ -41,26 +42,24 @@ static ngx_uint_t ngx_cometa_attach_enter(ngx_http_request_t *r,
 static ngx_cometa_device_t *ngx_cometa_attach_device(ngx_http_request_t *r);
 static void ngx_cometa_attach_tell(ngx_http_request_t *r,
     ngx_cometa_place_t *old, ngx_uint_t wait);
-static void ngx_cometa_attach_full(ngx_http_request_t *r);
-static ngx_int_t ngx_cometa_attach_info(ngx_http_request_t *r,
-    ngx_cometa_device_t *dev);
+static void ngx_cometa_attach_full(ngx_cometa_throttle_t *throttle,
+    ngx_log_t *log);
 static ngx_int_t ngx_cometa_attach_answer(ngx_http_request_t *r);
-static void ngx_cometa_attach_adopted(ngx_connection_t *c, void *data,
-    u_char *rest, size_t len);
+static void ngx_cometa_attach_adopted(ngx_connection_t *c,
+    ngx_cometa_adoptee_t *adoptee, u_char *rest, size_t len);
 static void ngx_cometa_attach_cleanup(void *data);
 
 
-ngx_int_t
-ngx_cometa_attach_handler(ngx_http_request_t *r)
-{
-    ngx_int_t          rc;
-    ngx_uint_t         error;
-    ngx_cometa_ctx_t  *ctx;
+static ngx_cometa_throttle_t  ngx_cometa_attach_throttle = {
+    .handler = ngx_cometa_attach_full
+};
 
-    ctx = ngx_cometa_http_ctx(r);
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
+
+ngx_int_t
+ngx_cometa_attach_handler(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  error;
 
     error = ngx_cometa_attach_check(r, ctx);
     if (error != NGX_COMETA_OK) {
@@ -74,11 +73,7 @@ ngx_cometa_attach_handler(ngx_http_request_t *r)
          * collected by nginx, for only its beginning is kept
          */
 
-        r->request_body_no_buffering = 1;
-
-        rc = ngx_http_read_client_request_body(r, ngx_cometa_attach_body);
-
-        return (rc >= NGX_HTTP_SPECIAL_RESPONSE) ? rc : NGX_DONE;
+        return ngx_cometa_attach_info_read(r, ngx_cometa_attach_open);
     }
 
     /* form B: the body itself is the chunks, and never read as a body */
@@ -175,105 +170,6 @@ ngx_cometa_attach_refuse(ngx_http_request_t *r, ngx_uint_t error)
 }
 
 
-static void
-ngx_cometa_attach_body(ngx_http_request_t *r)
-{
-    if (ngx_cometa_attach_take(r) == NGX_ERROR) {
-        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
-        return;
-    }
-
-    if (r->reading_body) {
-        r->read_event_handler = ngx_cometa_attach_read;
-        ngx_cometa_attach_read(r);
-        return;
-    }
-
-    ngx_http_finalize_request(r, ngx_cometa_attach_open(r));
-}
-
-
-static void
-ngx_cometa_attach_read(ngx_http_request_t *r)
-{
-    ngx_int_t   rc, taken;
-    ngx_uint_t  n;
-
-    for (n = 0; r->reading_body; n++) {
-
-        if (n == NGX_COMETA_READS) {
-            ngx_post_event(r->connection->read, &ngx_posted_next_events);
-            return;
-        }
-
-        rc = ngx_http_read_unbuffered_request_body(r);
-
-        if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
-            ngx_http_finalize_request(r, rc);
-            return;
-        }
-
-        taken = ngx_cometa_attach_take(r);
-
-        if (taken == NGX_ERROR) {
-            ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
-            return;
-        }
-
-        /* a full buffer stops the reading, and then no event comes */
-
-        if (rc == NGX_AGAIN && taken == NGX_DECLINED) {
-            return;
-        }
-    }
-
-    ngx_http_finalize_request(r, ngx_cometa_attach_open(r));
-}
-
-
-/*
- * Keeps as much of the body that was read as an info may have, and gives the
- * buffers back. NGX_DECLINED: nothing was read.
- */
-
-static ngx_int_t
-ngx_cometa_attach_take(ngx_http_request_t *r)
-{
-    size_t             n;
-    ngx_buf_t         *b;
-    ngx_chain_t       *cl;
-    ngx_cometa_ctx_t  *ctx;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
-
-    if (r->request_body == NULL || r->request_body->bufs == NULL) {
-        return NGX_DECLINED;
-    }
-
-    if (ctx->info.data == NULL) {
-        ctx->info.data = ngx_pnalloc(r->pool, NGX_COMETA_INFO_MAX);
-        if (ctx->info.data == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    for (cl = r->request_body->bufs; cl; cl = cl->next) {
-        b = cl->buf;
-        n = ngx_min(NGX_COMETA_INFO_MAX - ctx->info.len,
-                    (size_t) (b->last - b->pos));
-
-        ngx_memcpy(ctx->info.data + ctx->info.len, b->pos, n);
-
-        ctx->info.len += n;
-        b->pos = b->last;
-    }
-
-    r->request_body->bufs = NULL;
-
-    return NGX_OK;
-}
-
-
 static ngx_int_t
 ngx_cometa_attach_expect(ngx_http_request_t *r)
 {
@@ -334,9 +230,9 @@ ngx_cometa_attach_open(ngx_http_request_t *r)
     cln->handler = ngx_cometa_attach_cleanup;
     cln->data = ctx;
 
-    ctx->adoptee = ngx_cometa_attach_device(r);
+    ctx->adoptee.device = ngx_cometa_attach_device(r);
 
-    if (ctx->adoptee == NULL) {
+    if (ctx->adoptee.device == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -387,7 +283,7 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     ngx_cometa_mail_head_t   from;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
-    dev = ctx->adoptee;
+    dev = ctx->adoptee.device;
 
     takeover.wanted = lcf->takeover;
     takeover.limit = lcf->takeover_limit;
@@ -410,7 +306,7 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     }
 
     if (rc == NGX_BUSY) {
-        ngx_cometa_attach_full(r);
+        ngx_cometa_throttle(&ngx_cometa_attach_throttle, r->connection->log);
         return NGX_COMETA_ZONE_FULL;
     }
 
@@ -456,53 +352,13 @@ ngx_cometa_attach_tell(ngx_http_request_t *r, ngx_cometa_place_t *old,
 }
 
 
-/* Once a second at most. */
-
 static void
-ngx_cometa_attach_full(ngx_http_request_t *r)
+ngx_cometa_attach_full(ngx_cometa_throttle_t *throttle, ngx_log_t *log)
 {
-    static time_t      last;
-    static ngx_uint_t  n;
-
-    n++;
-
-    if (last == ngx_time()) {
-        return;
-    }
-
-    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+    ngx_log_error(NGX_LOG_ERR, log, 0,
                   "cometa_zone is full, %ui attaches refused: increase its "
                   "size and restart nginx, for a reload with another size "
-                  "begins an empty zone", n);
-    last = ngx_time();
-    n = 0;
-}
-
-
-static ngx_int_t
-ngx_cometa_attach_info(ngx_http_request_t *r, ngx_cometa_device_t *dev)
-{
-    ngx_str_t   info, *value;
-
-    ngx_str_null(&info);
-
-    if (dev->state.sdk) {
-        info = ((ngx_cometa_ctx_t *)
-                ngx_http_get_module_ctx(r, ngx_http_cometa_module))->info;
-
-    } else {
-        value = ngx_cometa_http_header(r, "Cometa-Info", 11, NULL);
-
-        if (value == NULL && r->headers_in.user_agent) {
-            value = &r->headers_in.user_agent->value;
-        }
-
-        if (value) {
-            info = *value;
-        }
-    }
-
-    return ngx_cometa_device_info(dev, &info);
+                  "begins an empty zone", throttle->n);
 }
 
 
@@ -579,12 +435,12 @@ ngx_cometa_attach_answer(ngx_http_request_t *r)
 
 
 static void
-ngx_cometa_attach_adopted(ngx_connection_t *c, void *data, u_char *rest,
-    size_t len)
+ngx_cometa_attach_adopted(ngx_connection_t *c, ngx_cometa_adoptee_t *adoptee,
+    u_char *rest, size_t len)
 {
     (void) ngx_tcp_nodelay(c);
 
-    ngx_cometa_device_open(data, c, rest, len);
+    ngx_cometa_device_open(adoptee->device, c, rest, len);
 }
 
 
@@ -593,8 +449,8 @@ ngx_cometa_attach_cleanup(void *data)
 {
     ngx_cometa_ctx_t  *ctx = data;
 
-    if (ctx->adoptee) {
-        ngx_cometa_device_discard(ctx->adoptee);
-        ctx->adoptee = NULL;
+    if (ctx->adoptee.device) {
+        ngx_cometa_device_discard(ctx->adoptee.device);
+        ctx->adoptee.device = NULL;
     }
 }

@@ -1,11 +1,14 @@
 
 /*
- * What the HTTP faces have in common. Everything here lives in the request
- * and its pool.
+ * What the handlers have in common. Everything here lives in the request and
+ * its pool.
  */
 
 #include "ngx_cometa_http.h"
 #include "ngx_cometa.h"
+#include "ngx_cometa_compat.h"
+#include "ngx_cometa_ctx.h"
+#include "ngx_cometa_loc.h"
 #include "ngx_cometa_error.h"
 #include "ngx_cometa_zone.h"
 #include "cometa_header.h"
@@ -153,6 +156,26 @@ ngx_cometa_http_authorize(ngx_http_request_t *r)
     }
 
     return ngx_cometa_http_presents(r, &secret);
+}
+
+
+ngx_uint_t
+ngx_cometa_http_admit(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
+    ngx_uint_t device)
+{
+    ngx_uint_t  error;
+
+    error = ngx_cometa_http_key(r, ctx, device);
+
+    if (error == NGX_COMETA_OK && !ngx_cometa_http_authorize(r)) {
+        return NGX_COMETA_UNAUTHORIZED;
+    }
+
+    if (error == NGX_COMETA_OK && !ngx_cometa_zone.claimed) {
+        return NGX_COMETA_OVERLOADED;
+    }
+
+    return error;
 }
 
 
@@ -468,59 +491,6 @@ ngx_cometa_http_upgrade_headers(ngx_http_request_t *r)
     }
 
     return NGX_OK;
-}
-
-
-ngx_int_t
-ngx_cometa_http_watch(ngx_http_request_t *r)
-{
-    ngx_event_t  *rev;
-
-    rev = r->connection->read;
-
-    r->read_event_handler = ngx_http_test_reading;
-
-    /* edge-triggered: what came with the request makes no new event */
-
-    if (rev->ready) {
-        ngx_post_event(rev, &ngx_posted_events);
-        return NGX_OK;
-    }
-
-    return ngx_handle_read_event(rev, 0);
-}
-
-
-void
-ngx_cometa_http_start(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
-{
-    r->main->count++;
-
-    ctx->starting = 1;
-    ngx_cometa_call_begin(ctx->call);
-    ctx->starting = 0;
-
-    ngx_http_finalize_request(r, NGX_DONE);
-}
-
-
-void
-ngx_cometa_http_end(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
-    ngx_int_t rc)
-{
-    ngx_uint_t         starting;
-    ngx_connection_t  *c;
-
-    c = r->connection;
-    starting = ctx->starting;
-
-    ngx_http_finalize_request(r, rc);
-
-    /* on their way up the stack, nginx's own callers do so */
-
-    if (!starting) {
-        ngx_http_run_posted_requests(c);
-    }
 }
 
 

@@ -5,8 +5,11 @@
  */
 
 #include "ngx_cometa.h"
-#include "ngx_cometa_trace.h"
+#include "ngx_cometa_ctx.h"
+#include "ngx_cometa_handler.h"
 #include "ngx_cometa_http.h"
+#include "ngx_cometa_http_call.h"
+#include "ngx_cometa_loc.h"
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_call_table.h"
 #include "ngx_cometa_app.h"
@@ -28,33 +31,18 @@ static void ngx_cometa_send_done(ngx_cometa_call_t *call, ngx_uint_t error,
     u_char *data, size_t len);
 static ngx_int_t ngx_cometa_send_reply(ngx_http_request_t *r, u_char *data,
     size_t len);
-static void ngx_cometa_send_cleanup(void *data);
 
 
 ngx_int_t
-ngx_cometa_send_handler(ngx_http_request_t *r)
+ngx_cometa_send_handler(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
     ngx_int_t               rc;
     ngx_uint_t              error;
-    ngx_cometa_ctx_t       *ctx;
     ngx_cometa_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
 
-    ctx = ngx_cometa_http_ctx(r);
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    error = ngx_cometa_http_key(r, ctx, 1);
-
-    if (error == NGX_COMETA_OK && !ngx_cometa_http_authorize(r)) {
-        error = NGX_COMETA_UNAUTHORIZED;
-    }
-
-    if (error == NGX_COMETA_OK && !ngx_cometa_zone.claimed) {
-        error = NGX_COMETA_OVERLOADED;
-    }
+    error = ngx_cometa_http_admit(r, ctx, 1);
 
     if (error == NGX_COMETA_OK
         && r->headers_in.content_length_n > (off_t) lcf->max_message)
@@ -138,7 +126,6 @@ ngx_cometa_send_call(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
     ngx_time_t             *tp;
     ngx_msec_int_t          spent, limit;
     ngx_cometa_call_t      *call;
-    ngx_http_cleanup_t     *cln;
     ngx_cometa_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
@@ -159,32 +146,20 @@ ngx_cometa_send_call(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
         return ngx_cometa_send_refuse(r, ctx, NGX_COMETA_DEVICE_TIMEOUT);
     }
 
-    cln = ngx_http_cleanup_add(r, 0);
-    if (cln == NULL || ngx_cometa_http_watch(r) != NGX_OK) {
+    if (ngx_cometa_http_watch(r) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    call = ngx_cometa_call_create();
+    call = ngx_cometa_http_call(r, ctx, ngx_cometa_send_done);
     if (call == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    cln->handler = ngx_cometa_send_cleanup;
-    cln->data = ctx;
-
-    call->key = ctx->key;
     call->message = *message;
     call->timeout = limit - spent;
     call->owe = lcf->send_timeout;
     call->wait = ngx_cometa_send_wait(r, lcf);
     call->queue = lcf->queue;
-    call->handler = ngx_cometa_send_done;
-    call->data = r;
-    call->debug = ngx_cometa_traced(r->connection);
-
-    ctx->call = call;
-
-    r->write_event_handler = ngx_http_request_empty_handler;
 
     ngx_cometa_http_start(r, ctx);
 
@@ -253,16 +228,8 @@ ngx_cometa_send_done(ngx_cometa_call_t *call, ngx_uint_t error, u_char *data,
     ngx_cometa_ctx_t    *ctx;
     ngx_http_request_t  *r;
 
-    r = call->data;
-
+    r = ngx_cometa_http_called(call, error);
     ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
-
-    ctx->call = NULL;
-    ctx->session = call->session;
-    ctx->placed = (call->session != 0);
-    ctx->remote = call->remote;
-    ctx->latency = call->latency;
-    ctx->called = (error == NGX_COMETA_OK);
 
     if (error == NGX_COMETA_OK) {
         rc = ngx_cometa_send_reply(r, data, len);
@@ -315,16 +282,4 @@ ngx_cometa_send_reply(ngx_http_request_t *r, u_char *data, size_t len)
     out.next = NULL;
 
     return ngx_http_output_filter(r, &out);
-}
-
-
-static void
-ngx_cometa_send_cleanup(void *data)
-{
-    ngx_cometa_ctx_t  *ctx = data;
-
-    if (ctx->call) {
-        ngx_cometa_call_cancel(ctx->call);
-        ctx->call = NULL;
-    }
 }

@@ -5,8 +5,11 @@
  */
 
 #include "ngx_cometa.h"
-#include "ngx_cometa_trace.h"
+#include "ngx_cometa_ctx.h"
+#include "ngx_cometa_handler.h"
 #include "ngx_cometa_http.h"
+#include "ngx_cometa_http_call.h"
+#include "ngx_cometa_loc.h"
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_call_table.h"
 #include "ngx_cometa_app.h"
@@ -17,6 +20,34 @@
 
 
 #define NGX_COMETA_QUERY_TIMEOUT  5000          /* ms, for an owner's answer */
+#define NGX_COMETA_JSON_ESCAPE    6             /* bytes, of one: \u001f */
+
+
+/* What is known of an application, and what follows from it. */
+
+typedef struct {
+    ngx_cometa_counters_t   counters;
+    ngx_cometa_gauges_t     gauges;
+    ngx_cometa_latencies_t  latencies;
+    uint64_t                keys_dropped;
+    uint64_t                detached;
+    uint64_t                failed;
+    uint64_t                mean_ms;
+    uint64_t                min_ms;
+    uint64_t                max_ms;
+    uint64_t                deviation;      /* us, as those below */
+    uint64_t                p50;
+    uint64_t                p90;
+    uint64_t                p99;
+    uint64_t                p999;
+} ngx_cometa_app_figures_t;
+
+
+typedef struct {
+    const char             *name;
+    size_t                  offset;         /* of a uint64_t among them */
+    ngx_uint_t              latency;        /* it is one, in us */
+} ngx_cometa_json_field_t;
 
 
 static ngx_int_t ngx_cometa_stats_json_device(ngx_http_request_t *r,
@@ -25,25 +56,72 @@ static void ngx_cometa_stats_json_device_done(ngx_cometa_call_t *call,
     ngx_uint_t error, u_char *data, size_t len);
 static ngx_int_t ngx_cometa_stats_json_app(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
-static u_char *ngx_cometa_stats_json_latency(u_char *p, char *name, double us);
-static void ngx_cometa_stats_json_cleanup(void *data);
+static void ngx_cometa_stats_json_collect(ngx_str_t *name,
+    ngx_cometa_app_figures_t *f);
+static u_char *ngx_cometa_stats_json_field(u_char *p,
+    ngx_cometa_json_field_t *field, ngx_cometa_app_figures_t *f);
+
+
+#define ngx_cometa_figure(f)   offsetof(ngx_cometa_app_figures_t, f), 0
+#define ngx_cometa_latency(f)  offsetof(ngx_cometa_app_figures_t, f), 1
+
+
+/* In the order of the answer. */
+
+static ngx_cometa_json_field_t  ngx_cometa_json_fields[] = {
+    { "num_devices", ngx_cometa_figure(gauges.devices) },
+    { "messages", ngx_cometa_figure(counters.messages) },
+    { "errors", ngx_cometa_figure(counters.errors) },
+    { "bytes_up", ngx_cometa_figure(counters.bytes_up) },
+    { "bytes_down", ngx_cometa_figure(counters.bytes_down) },
+    { "latency", ngx_cometa_figure(mean_ms) },
+    { "latency_min", ngx_cometa_figure(min_ms) },
+    { "latency_max", ngx_cometa_figure(max_ms) },
+    { "std_deviation", ngx_cometa_latency(deviation) },
+    { "websockets", ngx_cometa_figure(gauges.websockets) },
+    { "latency_p50", ngx_cometa_latency(p50) },
+    { "latency_p90", ngx_cometa_latency(p90) },
+    { "latency_p99", ngx_cometa_latency(p99) },
+    { "latency_p999", ngx_cometa_latency(p999) },
+    { "events", ngx_cometa_figure(counters.events) },
+    { "late", ngx_cometa_figure(counters.late) },
+    { "timeouts",
+      ngx_cometa_figure(counters.failed[NGX_COMETA_DEVICE_TIMEOUT]) },
+    { "queued", ngx_cometa_figure(gauges.queued) },
+    { "attached_total", ngx_cometa_figure(counters.attached) },
+    { "detached_total", ngx_cometa_figure(detached) },
+    { "calls", ngx_cometa_figure(gauges.calls) },
+    { "failed", ngx_cometa_figure(failed) },
+    { "websockets_slow", ngx_cometa_figure(counters.websockets_slow) },
+    { "webhook_sent", ngx_cometa_figure(counters.webhook_sent) },
+    { "webhook_failed", ngx_cometa_figure(counters.webhook_failed) },
+    { "webhook_retries", ngx_cometa_figure(counters.webhook_retries) },
+    { "webhook_dropped", ngx_cometa_figure(counters.webhook_dropped) },
+    { "webhook_queued", ngx_cometa_figure(gauges.webhook_queued) },
+    { "keys_dropped", ngx_cometa_figure(keys_dropped) }
+};
+
+#define NGX_COMETA_JSON_FIELDS                                                \
+    (sizeof(ngx_cometa_json_fields) / sizeof(ngx_cometa_json_field_t))
+
+/* Of the whole answer without the name: a field has a name and a number. */
+
+#define NGX_COMETA_JSON_FIELD  (sizeof("\"webhook_retries\":\"\",.000")       \
+                                + NGX_INT64_LEN)
+#define NGX_COMETA_JSON_SIZE                                                  \
+    (sizeof("{\"app_id\":\"\",\"app_name\":\"\",\"stats\":{}}")               \
+     + NGX_COMETA_ID_MAX + NGX_COMETA_JSON_FIELDS * NGX_COMETA_JSON_FIELD)
 
 
 ngx_int_t
-ngx_cometa_stats_json_handler(ngx_http_request_t *r)
+ngx_cometa_stats_json_handler(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
     ngx_int_t               rc;
     ngx_str_t               device;
     ngx_uint_t              error, list;
-    ngx_cometa_ctx_t       *ctx;
     ngx_cometa_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
-
-    ctx = ngx_cometa_http_ctx(r);
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
 
     rc = ngx_http_discard_request_body(r);
     if (rc != NGX_OK) {
@@ -70,15 +148,7 @@ ngx_cometa_stats_json_handler(ngx_http_request_t *r)
                && ngx_strncmp(r->uri.data + r->uri.len - 8, "/devices", 8)
                   == 0);
 
-    error = ngx_cometa_http_key(r, ctx, device.len && !list);
-
-    if (error == NGX_COMETA_OK && !ngx_cometa_http_authorize(r)) {
-        error = NGX_COMETA_UNAUTHORIZED;
-    }
-
-    if (error == NGX_COMETA_OK && !ngx_cometa_zone.claimed) {
-        error = NGX_COMETA_OVERLOADED;
-    }
+    error = ngx_cometa_http_admit(r, ctx, device.len && !list);
 
     if (error != NGX_COMETA_OK) {
         return ngx_cometa_http_error(r, error);
@@ -99,33 +169,17 @@ ngx_cometa_stats_json_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_cometa_stats_json_device(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
-    ngx_cometa_call_t   *call;
-    ngx_http_cleanup_t  *cln;
+    ngx_cometa_call_t  *call;
 
-    cln = ngx_http_cleanup_add(r, 0);
-    if (cln == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    call = ngx_cometa_call_create();
+    call = ngx_cometa_http_call(r, ctx, ngx_cometa_stats_json_device_done);
     if (call == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    cln->handler = ngx_cometa_stats_json_cleanup;
-    cln->data = ctx;
-
-    call->key = ctx->key;
     call->timeout = NGX_COMETA_QUERY_TIMEOUT;
     call->query = 1;
-    call->debug = ngx_cometa_traced(r->connection);
-    call->handler = ngx_cometa_stats_json_device_done;
-    call->data = r;
-
-    ctx->call = call;
 
     r->main->count++;
-    r->write_event_handler = ngx_http_request_empty_handler;
 
     ngx_cometa_http_start(r, ctx);
 
@@ -142,14 +196,8 @@ ngx_cometa_stats_json_device_done(ngx_cometa_call_t *call, ngx_uint_t error,
     ngx_cometa_ctx_t    *ctx;
     ngx_http_request_t  *r;
 
-    r = call->data;
-
+    r = ngx_cometa_http_called(call, error);
     ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
-
-    ctx->call = NULL;
-    ctx->session = call->session;
-    ctx->placed = (call->session != 0);
-    ctx->remote = call->remote;
 
     if (error != NGX_COMETA_OK) {
         rc = ngx_cometa_http_error(r, error);
@@ -174,18 +222,17 @@ done:
 }
 
 
+/* Figures as strings, for that is what clients of 2015 have always got. */
+
 static ngx_int_t
 ngx_cometa_stats_json_app(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
-    u_char                  *p;
-    uint32_t                 app;
-    uint64_t                 detached, failed, ms;
-    ngx_str_t                name, body;
-    ngx_uint_t               i, dropped;
-    ngx_cometa_gauges_t      gauges;
-    ngx_cometa_counters_t    sum;
-    ngx_cometa_loc_conf_t   *lcf;
-    ngx_cometa_latencies_t  *lat;
+    u_char                 *p;
+    ngx_str_t               name, body;
+    ngx_uint_t              i;
+    ngx_cometa_loc_conf_t  *lcf;
+
+    static ngx_cometa_app_figures_t  f;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
 
@@ -197,86 +244,28 @@ ngx_cometa_stats_json_app(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    lat = ngx_pcalloc(r->pool, sizeof(ngx_cometa_latencies_t));
-    p = ngx_pnalloc(r->pool, 1024 + 32 * NGX_INT64_LEN + NGX_COMETA_ID_MAX
-                             + 6 * name.len);
-
-    if (lat == NULL || p == NULL) {
+    p = ngx_pnalloc(r->pool, NGX_COMETA_JSON_SIZE
+                             + NGX_COMETA_JSON_ESCAPE * name.len);
+    if (p == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    ngx_memzero(&sum, sizeof(ngx_cometa_counters_t));
-    ngx_memzero(&gauges, sizeof(ngx_cometa_gauges_t));
-
-    dropped = 0;
-
-    app = ngx_cometa_app_hold(&ctx->key.app, 0, holds);
-
-    if (app != NGX_COMETA_NONE) {
-        ngx_cometa_stats_sum(app, &sum);
-        ngx_cometa_stats_gauges(app, &gauges);
-        ngx_cometa_stats_latencies(app, lat);
-        dropped = ngx_cometa_otk_dropped(app);
-
-        ngx_cometa_gauge_add(app, holds, -1);
-    }
-
-    detached = 0;
-    failed = 0;
-
-    for (i = 0; i < NGX_COMETA_REASONS; i++) {
-        detached += sum.detached[i];
-    }
-
-    for (i = 0; i < NGX_COMETA_ERRORS; i++) {
-        failed += sum.failed[i];
-    }
+    ngx_cometa_stats_json_collect(&ctx->key.app, &f);
 
     body.data = p;
 
     p = ngx_sprintf(p, "{\"app_id\":\"%V\",\"app_name\":\"", &ctx->key.app);
     p = (u_char *) ngx_escape_json(p, name.data, name.len);
+    p = ngx_cpymem(p, "\",\"stats\":{", sizeof("\",\"stats\":{") - 1);
 
-    p = ngx_sprintf(p, "\",\"stats\":{\"num_devices\":\"%uL\","
-                    "\"messages\":\"%uL\",\"errors\":\"%uL\","
-                    "\"bytes_up\":\"%uL\",\"bytes_down\":\"%uL\",",
-                    gauges.devices, sum.messages, sum.errors, sum.bytes_up,
-                    sum.bytes_down);
+    for (i = 0; i < NGX_COMETA_JSON_FIELDS; i++) {
+        p = ngx_cometa_stats_json_field(p, &ngx_cometa_json_fields[i], &f);
+    }
 
-    ms = lat->mean / 1000 + 0.5;
+    /* instead of the last comma */
 
-    p = ngx_sprintf(p, "\"latency\":\"%uL\",\"latency_min\":\"%uL\","
-                    "\"latency_max\":\"%uL\",", ms, lat->min / 1000,
-                    (lat->max + 999) / 1000);
-
-    p = ngx_cometa_stats_json_latency(p, "std_deviation", lat->deviation);
-
-    p = ngx_sprintf(p, "\"websockets\":\"%uL\",", gauges.websockets);
-
-    p = ngx_cometa_stats_json_latency(p, "latency_p50",
-                           cometa_histogram_quantile(lat->counts, 0.5));
-    p = ngx_cometa_stats_json_latency(p, "latency_p90",
-                           cometa_histogram_quantile(lat->counts, 0.9));
-    p = ngx_cometa_stats_json_latency(p, "latency_p99",
-                           cometa_histogram_quantile(lat->counts, 0.99));
-    p = ngx_cometa_stats_json_latency(p, "latency_p999",
-                           cometa_histogram_quantile(lat->counts, 0.999));
-
-    p = ngx_sprintf(p, "\"events\":\"%uL\",\"late\":\"%uL\","
-                    "\"timeouts\":\"%uL\",\"queued\":\"%uL\","
-                    "\"attached_total\":\"%uL\",\"detached_total\":\"%uL\","
-                    "\"calls\":\"%uL\",\"failed\":\"%uL\","
-                    "\"websockets_slow\":\"%uL\",\"webhook_sent\":\"%uL\","
-                    "\"webhook_failed\":\"%uL\",\"webhook_retries\":\"%uL\","
-                    "\"webhook_dropped\":\"%uL\",\"webhook_queued\":\"%uL\","
-                    "\"keys_dropped\":\"%ui\"}}",
-                    sum.events, sum.late,
-                    sum.failed[NGX_COMETA_DEVICE_TIMEOUT], gauges.queued,
-                    sum.attached, detached, gauges.calls, failed,
-                    sum.websockets_slow, sum.webhook_sent,
-                    sum.webhook_failed, sum.webhook_retries,
-                    sum.webhook_dropped, gauges.webhook_queued,
-                    dropped);
+    p[-1] = '}';
+    *p++ = '}';
 
     body.len = p - body.data;
 
@@ -284,26 +273,64 @@ ngx_cometa_stats_json_app(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 }
 
 
-/* In ms with three decimals, as a string. */
+/* All zero, if there is no such application. */
 
-static u_char *
-ngx_cometa_stats_json_latency(u_char *p, char *name, double us)
+static void
+ngx_cometa_stats_json_collect(ngx_str_t *name, ngx_cometa_app_figures_t *f)
 {
-    uint64_t  n;
+    uint32_t                 app;
+    ngx_uint_t               i;
+    ngx_cometa_latencies_t  *lat;
 
-    n = us + 0.5;
+    ngx_memzero(f, sizeof(ngx_cometa_app_figures_t));
 
-    return ngx_sprintf(p, "\"%s\":\"%uL.%03uL\",", name, n / 1000, n % 1000);
+    lat = &f->latencies;
+
+    app = ngx_cometa_app_hold(name, 0, holds);
+
+    if (app != NGX_COMETA_NONE) {
+        ngx_cometa_stats_sum(app, &f->counters);
+        ngx_cometa_stats_gauges(app, &f->gauges);
+        ngx_cometa_stats_latencies(app, lat);
+        f->keys_dropped = ngx_cometa_otk_dropped(app);
+
+        ngx_cometa_gauge_add(app, holds, -1);
+    }
+
+    for (i = 0; i < NGX_COMETA_REASONS; i++) {
+        f->detached += f->counters.detached[i];
+    }
+
+    for (i = 0; i < NGX_COMETA_ERRORS; i++) {
+        f->failed += f->counters.failed[i];
+    }
+
+    f->mean_ms = lat->mean / 1000 + 0.5;
+    f->min_ms = lat->min / 1000;
+    f->max_ms = (lat->max + 999) / 1000;
+
+    f->deviation = lat->deviation + 0.5;
+    f->p50 = cometa_histogram_quantile(lat->counts, 0.5) + 0.5;
+    f->p90 = cometa_histogram_quantile(lat->counts, 0.9) + 0.5;
+    f->p99 = cometa_histogram_quantile(lat->counts, 0.99) + 0.5;
+    f->p999 = cometa_histogram_quantile(lat->counts, 0.999) + 0.5;
 }
 
 
-static void
-ngx_cometa_stats_json_cleanup(void *data)
-{
-    ngx_cometa_ctx_t  *ctx = data;
+/* Latencies are in us, and shown in ms with three decimals. */
 
-    if (ctx->call) {
-        ngx_cometa_call_cancel(ctx->call);
-        ctx->call = NULL;
+static u_char *
+ngx_cometa_stats_json_field(u_char *p, ngx_cometa_json_field_t *field,
+    ngx_cometa_app_figures_t *f)
+{
+    uint64_t  n;
+
+    n = *(uint64_t *) ((u_char *) f + field->offset);
+
+    if (field->latency) {
+        return ngx_sprintf(p, "\"%s\":\"%uL.%03uL\",", field->name, n / 1000,
+                           n % 1000);
     }
+
+    return ngx_sprintf(p, "\"%s\":\"%uL\",", field->name, n);
 }

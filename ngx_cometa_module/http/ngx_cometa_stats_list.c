@@ -6,7 +6,11 @@
  */
 
 #include "ngx_cometa.h"
+#include "ngx_cometa_ctx.h"
+#include "ngx_cometa_debug.h"
+#include "ngx_cometa_handler.h"
 #include "ngx_cometa_http.h"
+#include "ngx_cometa_loc.h"
 #include "ngx_cometa_app.h"
 #include "ngx_cometa_registry.h"
 #include "ngx_cometa_stats.h"
@@ -25,7 +29,9 @@
  * behind `after`, in a heap with the largest of them on top.
  */
 
-typedef struct {
+typedef struct ngx_cometa_stats_list_s  ngx_cometa_stats_list_t;
+
+struct ngx_cometa_stats_list_s {
     ngx_event_t           event;        /* the next slice */
     ngx_buf_t            *buf;
     uint32_t              app;
@@ -40,7 +46,7 @@ typedef struct {
 
     unsigned              counted:1;
     unsigned              done:1;
-} ngx_cometa_stats_list_t;
+};
 
 
 static ngx_uint_t ngx_cometa_stats_list_args(ngx_http_request_t *r,
@@ -70,9 +76,9 @@ static ngx_cometa_id_t  ngx_cometa_stats_list_ids[NGX_COMETA_WALK_MAX];
 ngx_int_t
 ngx_cometa_stats_list(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
-    ngx_uint_t           error;
-    ngx_cometa_stats_list_t   *list;
-    ngx_http_cleanup_t  *cln;
+    ngx_uint_t                error;
+    ngx_http_cleanup_t       *cln;
+    ngx_cometa_stats_list_t  *list;
 
     list = ngx_pcalloc(r->pool, sizeof(ngx_cometa_stats_list_t));
     if (list == NULL) {
@@ -196,6 +202,8 @@ ngx_cometa_stats_list_event(ngx_event_t *ev)
     r = ev->data;
     c = r->connection;
 
+    ngx_cometa_expect(r->signature == NGX_HTTP_MODULE);
+
     ngx_cometa_stats_list_next(r);
     ngx_http_run_posted_requests(c);
 }
@@ -209,7 +217,7 @@ ngx_cometa_stats_list_next(ngx_http_request_t *r)
     ngx_int_t                  rc;
     ngx_event_t               *wev;
     ngx_cometa_ctx_t          *ctx;
-    ngx_cometa_stats_list_t         *list;
+    ngx_cometa_stats_list_t   *list;
     ngx_http_core_loc_conf_t  *clcf;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
@@ -303,7 +311,6 @@ ngx_cometa_stats_list_slice(ngx_http_request_t *r,
             b->last = ngx_sprintf(b->last,
                                   "{\"num_devices\":%ui,\"devices\":[",
                                   list->total);
-            n = 0;
         }
 
         if (list->cursor != NGX_COMETA_NONE && b->last == b->start) {
@@ -493,8 +500,8 @@ ngx_cometa_id_cmp(u_char *a, size_t a_len, u_char *b, size_t b_len)
 static void
 ngx_cometa_stats_list_cleanup(void *data)
 {
+    ngx_cometa_ctx_t         *ctx = data;
     ngx_cometa_stats_list_t  *list;
-    ngx_cometa_ctx_t   *ctx = data;
 
     list = ctx->list;
 

@@ -5,6 +5,7 @@
  */
 
 #include "ngx_cometa.h"
+#include "ngx_cometa_handler.h"
 #include "ngx_cometa_http.h"
 #include "ngx_cometa_app.h"
 #include "ngx_cometa_error.h"

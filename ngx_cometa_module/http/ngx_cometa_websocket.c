@@ -7,7 +7,10 @@
 #include "ngx_cometa.h"
 #include "ngx_cometa_compat.h"
 #include "ngx_cometa_adopt.h"
+#include "ngx_cometa_ctx.h"
+#include "ngx_cometa_handler.h"
 #include "ngx_cometa_http.h"
+#include "ngx_cometa_loc.h"
 #include "ngx_cometa_ws_move.h"
 #include "ngx_cometa_ws.h"
 #include "ngx_cometa_ws_read.h"
@@ -34,21 +37,15 @@ static ngx_uint_t ngx_cometa_websocket_admit(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx, ngx_cometa_place_t *place);
 static ngx_int_t ngx_cometa_websocket_switch(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx, ngx_str_t *key);
-static void ngx_cometa_websocket_adopted(ngx_connection_t *c, void *data,
-    u_char *rest, size_t len);
+static void ngx_cometa_websocket_adopted(ngx_connection_t *c,
+    ngx_cometa_adoptee_t *adoptee, u_char *rest, size_t len);
 static void ngx_cometa_websocket_cleanup(void *data);
 
 
 ngx_int_t
-ngx_cometa_websocket_handler(ngx_http_request_t *r)
+ngx_cometa_websocket_handler(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
-    ngx_int_t          rc;
-    ngx_cometa_ctx_t  *ctx;
-
-    ctx = ngx_cometa_http_ctx(r);
-    if (ctx == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
+    ngx_int_t  rc;
 
     rc = ngx_http_discard_request_body(r);
     if (rc != NGX_OK) {
@@ -103,11 +100,7 @@ ngx_cometa_websocket_issue(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
 
-    error = ngx_cometa_http_key(r, ctx, 1);
-
-    if (error == NGX_COMETA_OK && !ngx_cometa_http_authorize(r)) {
-        error = NGX_COMETA_UNAUTHORIZED;
-    }
+    error = ngx_cometa_http_admit(r, ctx, 1);
 
     if (error != NGX_COMETA_OK) {
         return ngx_cometa_http_error(r, error);
@@ -179,13 +172,14 @@ ngx_cometa_websocket_open(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     cln->handler = ngx_cometa_websocket_cleanup;
     cln->data = ctx;
 
-    ctx->moving = ngx_cometa_ws_move_wanted(r, &place);
+    if (ngx_cometa_ws_move_wanted(r, &place)) {
+        ctx->adoptee.move = ngx_cometa_ws_move_begin(r, ctx, &place);
 
-    ctx->adoptee = ctx->moving
-                   ? ngx_cometa_ws_move_begin(r, ctx, &place)
-                   : ngx_cometa_ws_create(lcf->ws, &ctx->key);
+    } else {
+        ctx->adoptee.ws = ngx_cometa_ws_create(lcf->ws, &ctx->key);
+    }
 
-    if (ctx->adoptee == NULL) {
+    if (ctx->adoptee.move == NULL && ctx->adoptee.ws == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -209,8 +203,7 @@ ngx_cometa_websocket_check(ngx_http_request_t *r, ngx_str_t **key)
         return NGX_COMETA_HTTP1_REQUIRED;
     }
 
-    version = ngx_cometa_http_header(r, "Sec-WebSocket-Version", 21,
-                                     NULL);
+    version = ngx_cometa_http_header(r, "Sec-WebSocket-Version", 21, NULL);
 
     if (!ngx_cometa_http_token(r, "Upgrade", 7, "websocket")
         || version == NULL || version->len != 2
@@ -342,7 +335,7 @@ ngx_cometa_websocket_switch(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
 
     /* not before: an error would be kept, too */
 
-    if (ctx->moving) {
+    if (ctx->adoptee.move) {
         ngx_cometa_ws_move_keep(r->connection);
     }
 
@@ -356,8 +349,8 @@ ngx_cometa_websocket_switch(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
         return NGX_ERROR;
     }
 
-    ngx_cometa_adopt(r, ctx->moving ? ngx_cometa_ws_move_adopted
-                                    : ngx_cometa_websocket_adopted);
+    ngx_cometa_adopt(r, ctx->adoptee.move ? ngx_cometa_ws_move_adopted
+                                          : ngx_cometa_websocket_adopted);
 
     r->main->count++;
     ngx_http_finalize_request(r, NGX_DONE);
@@ -367,12 +360,12 @@ ngx_cometa_websocket_switch(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
 
 
 static void
-ngx_cometa_websocket_adopted(ngx_connection_t *c, void *data, u_char *rest,
-    size_t len)
+ngx_cometa_websocket_adopted(ngx_connection_t *c,
+    ngx_cometa_adoptee_t *adoptee, u_char *rest, size_t len)
 {
     (void) ngx_tcp_nodelay(c);
 
-    ngx_cometa_ws_open(data, c, rest, len);
+    ngx_cometa_ws_open(adoptee->ws, c, rest, len);
 }
 
 
@@ -381,16 +374,13 @@ ngx_cometa_websocket_cleanup(void *data)
 {
     ngx_cometa_ctx_t  *ctx = data;
 
-    if (ctx->adoptee == NULL) {
-        return;
+    if (ctx->adoptee.move) {
+        ngx_cometa_ws_move_discard(ctx->adoptee.move);
     }
 
-    if (ctx->moving) {
-        ngx_cometa_ws_move_discard(ctx->adoptee);
-
-    } else {
-        ngx_cometa_ws_discard(ctx->adoptee);
+    if (ctx->adoptee.ws) {
+        ngx_cometa_ws_discard(ctx->adoptee.ws);
     }
 
-    ctx->adoptee = NULL;
+    ngx_memzero(&ctx->adoptee, sizeof(ngx_cometa_adoptee_t));
 }

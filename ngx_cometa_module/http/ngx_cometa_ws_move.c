@@ -10,19 +10,21 @@
 #include "ngx_cometa.h"
 #include "ngx_cometa_compat.h"
 #include "ngx_cometa_bytes.h"
+#include "ngx_cometa_ctx.h"
+#include "ngx_cometa_loc.h"
 #include "ngx_cometa_ws.h"
 #include "ngx_cometa_ws_read.h"
 #include "ngx_cometa_zone.h"
 
 
-typedef struct {
+struct ngx_cometa_ws_move_s {
     ngx_cometa_ws_conf_t  *conf;
     ngx_cometa_key_t           key;
     ngx_cometa_place_t         place;
     ngx_cometa_bytes_t        *answer;
     u_char                     app[NGX_COMETA_ID_MAX];
     u_char                     device[NGX_COMETA_ID_MAX];
-} ngx_cometa_ws_move_t;
+};
 
 
 /*
@@ -73,11 +75,11 @@ ngx_cometa_ws_move_wanted(ngx_http_request_t *r, ngx_cometa_place_t *place)
 }
 
 
-void *
+ngx_cometa_ws_move_t *
 ngx_cometa_ws_move_begin(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
     ngx_cometa_place_t *place)
 {
-    ngx_cometa_ws_move_t      *move;
+    ngx_cometa_ws_move_t   *move;
     ngx_cometa_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
@@ -102,10 +104,8 @@ ngx_cometa_ws_move_begin(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
 
 
 void
-ngx_cometa_ws_move_discard(void *data)
+ngx_cometa_ws_move_discard(ngx_cometa_ws_move_t *move)
 {
-    ngx_cometa_ws_move_t  *move = data;
-
     ngx_cometa_bytes_free(&move->answer);
     ngx_free(move);
 }
@@ -123,15 +123,15 @@ ngx_cometa_ws_move_keep(ngx_connection_t *c)
 static ngx_chain_t *
 ngx_cometa_ws_move_chain(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
 {
-    size_t               n;
-    ngx_chain_t         *cl;
-    ngx_cometa_ctx_t    *ctx;
-    ngx_cometa_ws_move_t   *move;
-    ngx_http_request_t  *r;
+    size_t                 n;
+    ngx_chain_t           *cl;
+    ngx_cometa_ctx_t      *ctx;
+    ngx_http_request_t    *r;
+    ngx_cometa_ws_move_t  *move;
 
     r = c->data;
     ctx = ngx_http_get_module_ctx(r->main, ngx_http_cometa_module);
-    move = ctx->adoptee;
+    move = ctx->adoptee.move;
 
     for (cl = in; cl; cl = cl->next) {
 
@@ -156,13 +156,13 @@ ngx_cometa_ws_move_chain(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
 
 
 void
-ngx_cometa_ws_move_adopted(ngx_connection_t *c, void *data, u_char *rest,
-    size_t len)
+ngx_cometa_ws_move_adopted(ngx_connection_t *c,
+    ngx_cometa_adoptee_t *adoptee, u_char *rest, size_t len)
 {
-    ngx_str_t           answer, more;
+    ngx_str_t              answer, more;
     ngx_cometa_ws_move_t  *move;
 
-    move = data;
+    move = adoptee->move;
 
     c->send_chain = ngx_send_chain;
 

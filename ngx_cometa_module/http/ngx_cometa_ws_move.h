@@ -10,8 +10,11 @@
 
 
 #include "ngx_cometa_fdpass.h"
-#include "ngx_cometa_http.h"
+#include "ngx_cometa_ctx.h"
 #include "ngx_cometa_registry.h"
+
+
+typedef struct ngx_cometa_ws_move_s  ngx_cometa_ws_move_t;
 
 
 /*
@@ -21,19 +24,19 @@
 ngx_uint_t ngx_cometa_ws_move_wanted(ngx_http_request_t *r,
     ngx_cometa_place_t *place);
 
-/* Instead of a socket for ctx->adoptee. NULL: no memory. */
-void *ngx_cometa_ws_move_begin(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
-    ngx_cometa_place_t *place);
+/* For ctx->adoptee.move, instead of a WebSocket. NULL: no memory. */
+ngx_cometa_ws_move_t *ngx_cometa_ws_move_begin(ngx_http_request_t *r,
+    ngx_cometa_ctx_t *ctx, ngx_cometa_place_t *place);
 
-/* From now on the answer is kept in ctx->adoptee, not written. */
+/* From now on the answer is kept in ctx->adoptee.move, not written. */
 void ngx_cometa_ws_move_keep(ngx_connection_t *c);
 
 /* As ngx_cometa_adopt() wants it. A socket that cannot move opens here. */
-void ngx_cometa_ws_move_adopted(ngx_connection_t *c, void *move, u_char *rest,
-    size_t len);
+void ngx_cometa_ws_move_adopted(ngx_connection_t *c,
+    ngx_cometa_adoptee_t *adoptee, u_char *rest, size_t len);
 
 /* Instead of that, if the request ends before. */
-void ngx_cometa_ws_move_discard(void *move);
+void ngx_cometa_ws_move_discard(ngx_cometa_ws_move_t *move);
 
 /* Opens a socket that was handed over to this worker. */
 void ngx_cometa_ws_move_arrived(ngx_connection_t *c, u_char *data, size_t len);

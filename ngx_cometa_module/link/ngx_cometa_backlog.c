@@ -15,6 +15,7 @@
 #include "ngx_cometa_backlog.h"
 #include "ngx_cometa_post.h"
 #include "ngx_cometa_zone.h"
+#include "ngx_cometa_throttle.h"
 #include "cometa_ring.h"
 
 
@@ -24,7 +25,6 @@
 #endif
 #define NGX_COMETA_BACKLOG_RINGS    8       /* at least so many, of each */
 #define NGX_COMETA_BACKLOG_ALLOC    16      /* what malloc() adds */
-#define NGX_COMETA_BACKLOG_SAY      1000    /* ms, between lines in the log */
 
 
 typedef struct {
@@ -49,9 +49,9 @@ static ngx_uint_t ngx_cometa_backlog_room(uint32_t slot,
     ngx_cometa_post_t *post, size_t len);
 static void ngx_cometa_backlog_lost(uint32_t slot, ngx_cometa_post_t *post);
 static void ngx_cometa_backlog_say(uint32_t slot);
-static void ngx_cometa_backlog_say_handler(ngx_event_t *ev);
-static ngx_uint_t ngx_cometa_backlog_report(void);
-static void ngx_cometa_backlog_report_lost(ngx_uint_t app);
+static void ngx_cometa_backlog_report(ngx_cometa_throttle_t *throttle,
+    ngx_log_t *log);
+static void ngx_cometa_backlog_report_lost(ngx_uint_t app, ngx_log_t *log);
 
 
 static ngx_cometa_addressee_t  *ngx_cometa_addressees;      /* by slot */
@@ -66,7 +66,10 @@ static ngx_uint_t               ngx_cometa_backlog_n_delayed;
 static ngx_uint_t               ngx_cometa_backlog_n_refused;
 static ngx_uint_t               ngx_cometa_backlog_n_lost;
 static uint32_t                 ngx_cometa_backlog_last;
-static ngx_event_t              ngx_cometa_backlog_event;
+
+static ngx_cometa_throttle_t    ngx_cometa_backlog_throttle = {
+    .handler = ngx_cometa_backlog_report
+};
 
 
 ngx_int_t
@@ -100,19 +103,7 @@ ngx_cometa_backlog_start(ngx_cycle_t *cycle)
     ngx_cometa_backlog_max[NGX_COMETA_ANSWERS] =
                                  ngx_max(NGX_COMETA_BACKLOG_ANSWERS, rings);
 
-    ngx_cometa_backlog_event.handler = ngx_cometa_backlog_say_handler;
-    ngx_cometa_backlog_event.log = cycle->log;
-    ngx_cometa_backlog_event.data = &ngx_cometa_backlog_event;
-    ngx_cometa_backlog_event.cancelable = 1;
-
     return NGX_OK;
-}
-
-
-void
-ngx_cometa_backlog_close(void)
-{
-    (void) ngx_cometa_backlog_report();
 }
 
 
@@ -323,43 +314,22 @@ ngx_cometa_backlog_lost(uint32_t slot, ngx_cometa_post_t *post)
 }
 
 
-/* The first is logged at once, what comes within a second by the timer. */
-
 static void
 ngx_cometa_backlog_say(uint32_t slot)
 {
     ngx_cometa_backlog_last = slot;
 
-    if (!ngx_cometa_backlog_event.timer_set) {
-        ngx_cometa_backlog_say_handler(&ngx_cometa_backlog_event);
-    }
+    ngx_cometa_throttle(&ngx_cometa_backlog_throttle, ngx_cycle->log);
 }
 
 
 static void
-ngx_cometa_backlog_say_handler(ngx_event_t *ev)
-{
-    if (ngx_cometa_backlog_report()) {
-        ngx_add_timer(ev, NGX_COMETA_BACKLOG_SAY);
-    }
-}
-
-
-/* Whether there was something to say. */
-
-static ngx_uint_t
-ngx_cometa_backlog_report(void)
+ngx_cometa_backlog_report(ngx_cometa_throttle_t *throttle, ngx_log_t *log)
 {
     ngx_uint_t  i;
 
-    if (ngx_cometa_backlog_n_delayed + ngx_cometa_backlog_n_refused
-        + ngx_cometa_backlog_n_lost == 0)
-    {
-        return 0;
-    }
-
     if (ngx_cometa_backlog_n_delayed + ngx_cometa_backlog_n_refused) {
-        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+        ngx_log_error(NGX_LOG_WARN, log, 0,
                       "cometa mailbox of worker process %uD (slot %uD) was "
                       "full: %ui messages had to wait, %ui calls were "
                       "refused, of all mailboxes; %uz bytes wait now",
@@ -371,18 +341,16 @@ ngx_cometa_backlog_report(void)
     for (i = 0; ngx_cometa_backlog_n_lost && i <= ngx_cometa_zone.head->apps;
          i++)
     {
-        ngx_cometa_backlog_report_lost(i);
+        ngx_cometa_backlog_report_lost(i, log);
     }
 
     ngx_cometa_backlog_n_delayed = 0;
     ngx_cometa_backlog_n_refused = 0;
-
-    return 1;
 }
 
 
 static void
-ngx_cometa_backlog_report_lost(ngx_uint_t app)
+ngx_cometa_backlog_report_lost(ngx_uint_t app, ngx_log_t *log)
 {
     ngx_str_t             name;
     ngx_uint_t            k;
@@ -404,7 +372,7 @@ ngx_cometa_backlog_report_lost(ngx_uint_t app)
             continue;
         }
 
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+        ngx_log_error(NGX_LOG_ERR, log, 0,
                       "cometa mailbox of worker process %uD (slot %uD) was "
                       "full, and no more can wait for it: %uD %s of "
                       "application \"%V\" were lost",

@@ -31,9 +31,8 @@ typedef struct {
 } ngx_cometa_letter_t;
 
 
-/* At the start and at the end of a worker. */
+/* At the start of a worker. */
 ngx_int_t ngx_cometa_backlog_start(ngx_cycle_t *cycle);
-void ngx_cometa_backlog_close(void);
 
 /*
  * Whether letters wait that this one must not overtake. Answers go before

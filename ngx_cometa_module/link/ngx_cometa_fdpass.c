@@ -7,6 +7,7 @@
 
 #include "ngx_cometa_fdpass.h"
 #include "ngx_cometa_compat.h"
+#include "ngx_cometa_throttle.h"
 #include "ngx_cometa_channel.h"
 #include "ngx_cometa_zone.h"
 
@@ -15,12 +16,15 @@
 
 #define NGX_COMETA_FDPASS_BATCH  32   /* parcels of one turn */
 #define NGX_COMETA_FDPASS_CROWD  1000 /* ms, until a crowd is looked at */
+#define NGX_COMETA_FDPASS_FREE   16   /* one of so many connections is free */
 
 
 static void ngx_cometa_fdpass_event(ngx_event_t *rev);
 static ngx_int_t ngx_cometa_fdpass_receive(int door);
 static void ngx_cometa_fdpass_take(int fd, u_char *data, size_t len);
 static void ngx_cometa_fdpass_lost(char *limit);
+static void ngx_cometa_fdpass_report(ngx_cometa_throttle_t *throttle,
+    ngx_log_t *log);
 static void ngx_cometa_fdpass_timer(ngx_event_t *ev);
 
 
@@ -28,6 +32,11 @@ static ngx_connection_t        *ngx_cometa_door;
 static ngx_cometa_fdpass_pt   ngx_cometa_fdpass_handler;
 static u_char                  *ngx_cometa_parcel;
 static ngx_event_t              ngx_cometa_crowd;
+static char                    *ngx_cometa_fdpass_limit;    /* the last one */
+
+static ngx_cometa_throttle_t    ngx_cometa_fdpass_throttle = {
+    .handler = ngx_cometa_fdpass_report
+};
 
 
 ngx_int_t
@@ -267,30 +276,25 @@ ngx_cometa_fdpass_take(int fd, u_char *data, size_t len)
 }
 
 
-/* A line a second at most, for all since the last one. */
-
 static void
 ngx_cometa_fdpass_lost(char *limit)
 {
-    static time_t      said;
-    static ngx_uint_t  n;
-
 #if (NGX_STAT_STUB)
     (void) ngx_atomic_fetch_add(ngx_stat_active, -1);
 #endif
 
-    n++;
+    ngx_cometa_fdpass_limit = limit;
 
-    if (said == ngx_time()) {
-        return;
-    }
+    ngx_cometa_throttle(&ngx_cometa_fdpass_throttle, ngx_cycle->log);
+}
 
-    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+
+static void
+ngx_cometa_fdpass_report(ngx_cometa_throttle_t *throttle, ngx_log_t *log)
+{
+    ngx_log_error(NGX_LOG_ERR, log, 0,
                   "%ui connections handed over were closed, raise \"%s\"",
-                  n, limit);
-
-    said = ngx_time();
-    n = 0;
+                  throttle->n, ngx_cometa_fdpass_limit);
 }
 
 
@@ -306,7 +310,8 @@ ngx_cometa_fdpass_crowd(void)
 
     slot = &ngx_cometa_zone.slots[ngx_cometa_zone.slot];
 
-    slot->crowded = ngx_cycle->free_connection_n < ngx_cycle->connection_n / 16;
+    slot->crowded = ngx_cycle->free_connection_n
+                    < ngx_cycle->connection_n / NGX_COMETA_FDPASS_FREE;
 
     if (slot->crowded && !ngx_cometa_crowd.timer_set) {
         ngx_add_timer(&ngx_cometa_crowd, NGX_COMETA_FDPASS_CROWD);

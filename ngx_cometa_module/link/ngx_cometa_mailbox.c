@@ -118,7 +118,6 @@ void
 ngx_cometa_mailbox_close(void)
 {
     if (ngx_cometa_mailbox_connection) {
-        ngx_cometa_backlog_close();
         ngx_cometa_channel_close(ngx_cometa_mailbox_connection);
         ngx_cometa_mailbox_connection = NULL;
     }

@@ -5,7 +5,10 @@
  */
 
 #include "ngx_cometa_conf.h"
-#include "ngx_cometa_check.h"
+#include "ngx_cometa_handler.h"
+#include "ngx_cometa_loc.h"
+#include "ngx_cometa_conf_check.h"
+#include "ngx_cometa_value.h"
 #include "ngx_cometa_drain.h"
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_device_state.h"
@@ -14,19 +17,27 @@
 #include "ngx_cometa_zone.h"
 
 
-static char *ngx_cometa_check_loc_conf(ngx_conf_t *cf, ngx_cometa_loc_conf_t
-    *conf);
+static void ngx_cometa_merge_values(ngx_cometa_loc_conf_t *conf,
+    ngx_cometa_loc_conf_t *prev);
+static void ngx_cometa_merge_times(ngx_cometa_loc_conf_t *conf,
+    ngx_cometa_loc_conf_t *prev);
+static char *ngx_cometa_init_location(ngx_conf_t *cf,
+    ngx_cometa_loc_conf_t *conf);
 static ngx_int_t ngx_cometa_default_values(ngx_conf_t *cf,
     ngx_cometa_loc_conf_t *conf);
 static ngx_int_t ngx_cometa_default_value(ngx_conf_t *cf, char *name,
     ngx_http_complex_value_t **value);
-static ngx_int_t ngx_cometa_init_devices(ngx_conf_t *cf, ngx_cometa_loc_conf_t
-    *conf);
-static ngx_int_t ngx_cometa_init_ws(ngx_conf_t *cf, ngx_cometa_loc_conf_t
-    *conf);
+static ngx_int_t ngx_cometa_init_devices(ngx_conf_t *cf,
+    ngx_cometa_loc_conf_t *conf);
+static ngx_int_t ngx_cometa_init_ws(ngx_conf_t *cf,
+    ngx_cometa_loc_conf_t *conf);
 
 
 #define NGX_COMETA_INFO_READ  1024      /* bytes of an info, in one piece */
+
+/* Output that a WebSocket may owe: so much, and a few of the largest. */
+#define NGX_COMETA_WS_OUTPUT    (256 * 1024)
+#define NGX_COMETA_WS_MESSAGES  4
 
 
 /* Configurations that this process and those before it have read. */
@@ -133,75 +144,8 @@ ngx_cometa_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_cometa_main_conf_t    *mcf;
     ngx_http_core_loc_conf_t  *clcf;
 
-    if (conf->application == NULL) {
-        conf->application = prev->application;
-    }
-
-    if (conf->device == NULL) {
-        conf->device = prev->device;
-    }
-
-    ngx_conf_merge_ptr_value(conf->app_name, prev->app_name, NULL);
-    ngx_conf_merge_ptr_value(conf->device_secret, prev->device_secret, NULL);
-
-    /* if nothing is said of the key, $key is the default of a location */
-
-    if (conf->websocket_key == NGX_CONF_UNSET_PTR) {
-        conf->websocket_key = prev->websocket_key;
-    }
-
-    if (conf->webhook == NULL) {
-        conf->webhook = prev->webhook;
-    }
-
-    /* "off" and a value are one directive: they are inherited together */
-
-    if (conf->guarded == NGX_CONF_UNSET) {
-        conf->secret = prev->secret;
-        conf->guarded = (prev->guarded == NGX_CONF_UNSET) ? 0
-                                                          : prev->guarded;
-    }
-
-    /* so are the two times of these */
-
-    if (conf->heartbeat == NGX_CONF_UNSET_MSEC) {
-        conf->heartbeat_timeout = prev->heartbeat_timeout;
-    }
-
-    ngx_conf_merge_msec_value(conf->heartbeat, prev->heartbeat, 60000);
-
-    if (conf->heartbeat_timeout == NGX_CONF_UNSET_MSEC) {
-        conf->heartbeat_timeout = conf->heartbeat / 2 * 3;
-    }
-
-    if (conf->send_timeout == NGX_CONF_UNSET_MSEC) {
-        conf->send_timeout_max = prev->send_timeout_max;
-    }
-
-    ngx_conf_merge_msec_value(conf->send_timeout, prev->send_timeout, 30000);
-
-    if (conf->send_timeout_max == NGX_CONF_UNSET_MSEC) {
-        conf->send_timeout_max = ngx_max(conf->send_timeout, 300000);
-    }
-
-    ngx_conf_merge_msec_value(conf->send_wait, prev->send_wait, 0);
-    ngx_conf_merge_uint_value(conf->queue, prev->queue, 16);
-    if (conf->takeover == NGX_CONF_UNSET) {
-        conf->takeover_limit = prev->takeover_limit;
-    }
-
-    ngx_conf_merge_value(conf->takeover, prev->takeover, 1);
-    ngx_conf_init_uint_value(conf->takeover_limit, 5);
-    ngx_conf_merge_msec_value(conf->websocket_key_timeout,
-                              prev->websocket_key_timeout, 60000);
-    ngx_conf_merge_msec_value(conf->websocket_timeout,
-                              prev->websocket_timeout, 60000);
-    ngx_conf_merge_value(conf->websocket_move, prev->websocket_move, 1);
-
-    conf->max_given = (conf->max_message != NGX_CONF_UNSET_SIZE)
-                      || prev->max_given;
-
-    ngx_conf_merge_size_value(conf->max_message, prev->max_message, 65536);
+    ngx_cometa_merge_values(conf, prev);
+    ngx_cometa_merge_times(conf, prev);
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cometa_module);
     mcf->max_message = ngx_max(mcf->max_message, conf->max_message);
@@ -224,97 +168,101 @@ ngx_cometa_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_OK;
     }
 
-    return ngx_cometa_check_loc_conf(cf, conf);
+    return ngx_cometa_init_location(cf, conf);
 }
 
 
-/* What a location with a handler must have, and must not. */
+static void
+ngx_cometa_merge_values(ngx_cometa_loc_conf_t *conf,
+    ngx_cometa_loc_conf_t *prev)
+{
+    if (conf->application == NULL) {
+        conf->application = prev->application;
+    }
+
+    if (conf->device == NULL) {
+        conf->device = prev->device;
+    }
+
+    if (conf->webhook == NULL) {
+        conf->webhook = prev->webhook;
+    }
+
+    ngx_conf_merge_ptr_value(conf->app_name, prev->app_name, NULL);
+    ngx_conf_merge_ptr_value(conf->device_secret, prev->device_secret, NULL);
+
+    /* if nothing is said of the key, $key is the default of a location */
+
+    if (conf->websocket_key == NGX_CONF_UNSET_PTR) {
+        conf->websocket_key = prev->websocket_key;
+    }
+
+    /* "off" and a value are one directive: they are inherited together */
+
+    if (conf->guarded == NGX_CONF_UNSET) {
+        conf->secret = prev->secret;
+        conf->guarded = (prev->guarded == NGX_CONF_UNSET) ? 0
+                                                          : prev->guarded;
+    }
+
+    /* so are "on" and its limit */
+
+    if (conf->takeover == NGX_CONF_UNSET) {
+        conf->takeover_limit = prev->takeover_limit;
+    }
+
+    ngx_conf_merge_value(conf->takeover, prev->takeover, 1);
+    ngx_conf_init_uint_value(conf->takeover_limit, 5);
+    ngx_conf_merge_value(conf->websocket_move, prev->websocket_move, 1);
+    ngx_conf_merge_uint_value(conf->queue, prev->queue, 16);
+
+    conf->max_given = (conf->max_message != NGX_CONF_UNSET_SIZE)
+                      || prev->max_given;
+
+    ngx_conf_merge_size_value(conf->max_message, prev->max_message, 65536);
+}
+
+
+/* The two times of one directive are inherited together. */
+
+static void
+ngx_cometa_merge_times(ngx_cometa_loc_conf_t *conf,
+    ngx_cometa_loc_conf_t *prev)
+{
+    if (conf->heartbeat == NGX_CONF_UNSET_MSEC) {
+        conf->heartbeat_timeout = prev->heartbeat_timeout;
+    }
+
+    ngx_conf_merge_msec_value(conf->heartbeat, prev->heartbeat, 60000);
+    ngx_conf_init_msec_value(conf->heartbeat_timeout,
+                             conf->heartbeat / 2 * 3);
+
+    if (conf->send_timeout == NGX_CONF_UNSET_MSEC) {
+        conf->send_timeout_max = prev->send_timeout_max;
+    }
+
+    ngx_conf_merge_msec_value(conf->send_timeout, prev->send_timeout, 30000);
+    ngx_conf_init_msec_value(conf->send_timeout_max,
+                             ngx_max(conf->send_timeout, 300000));
+
+    ngx_conf_merge_msec_value(conf->send_wait, prev->send_wait, 0);
+    ngx_conf_merge_msec_value(conf->websocket_key_timeout,
+                              prev->websocket_key_timeout, 60000);
+    ngx_conf_merge_msec_value(conf->websocket_timeout,
+                              prev->websocket_timeout, 60000);
+}
+
+
+/* A location with a handler: what it must have, and what the handler needs. */
 
 static char *
-ngx_cometa_check_loc_conf(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
+ngx_cometa_init_location(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
 {
-    ngx_cometa_main_conf_t    *mcf;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cometa_module);
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
-    if (mcf->zone == NULL) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "location \"%V\" has a cometa handler, but there "
-                           "is no \"cometa_zone\": add \"cometa_zone "
-                           "zone=cometa:32m;\" to the http block",
-                           &clcf->name);
-        return NGX_CONF_ERROR;
-    }
-
-    if ((conf->handlers & NGX_COMETA_ATTACH)
-        && (conf->handlers & NGX_COMETA_SEND))
+    if (ngx_cometa_conf_check_handlers(cf, conf) != NGX_OK
+        || ngx_cometa_default_values(cf, conf) != NGX_OK
+        || ngx_cometa_conf_check_location(cf, conf) != NGX_OK
+        || ngx_cometa_conf_check_values(cf, conf) != NGX_OK)
     {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"cometa_attach\" and \"cometa_send\" both serve "
-                           "POST: location \"%V\" can have one of them",
-                           &clcf->name);
-        return NGX_CONF_ERROR;
-    }
-
-    if (ngx_cometa_default_values(cf, conf) != NGX_OK
-        || ngx_cometa_check_location(cf, conf) != NGX_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
-
-    /* where a WebSocket is opened its key is enough */
-
-    if ((conf->handlers & ~NGX_COMETA_ATTACH)
-        && !(conf->handlers == NGX_COMETA_WEBSOCKET && conf->websocket_key)
-        && conf->secret == NULL && !conf->guarded)
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "location \"%V\" needs \"cometa_secret\": the "
-                           "secret of the application, usually a variable "
-                           "from a map, or \"off\" if another module guards "
-                           "the location", &clcf->name);
-        return NGX_CONF_ERROR;
-    }
-
-    if (conf->max_given
-        && clcf->client_max_body_size
-        && (off_t) conf->max_message > clcf->client_max_body_size)
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"cometa_max_message_size\" of location \"%V\" is "
-                           "more than its \"client_max_body_size\", lower "
-                           "the one or raise the other", &clcf->name);
-        return NGX_CONF_ERROR;
-    }
-
-    if ((conf->handlers & NGX_COMETA_ATTACH)
-        && clcf->chunked_transfer_encoding == 0)
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"cometa_attach\" needs "
-                           "\"chunked_transfer_encoding on\" in location "
-                           "\"%V\"", &clcf->name);
-        return NGX_CONF_ERROR;
-    }
-
-    if (conf->application == NULL
-        && !conf->prometheus
-        && !(conf->handlers == NGX_COMETA_WEBSOCKET && conf->websocket_key))
-    {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "location \"%V\" needs \"cometa_application\", or "
-                           "a regular expression with (?<app>...)",
-                           &clcf->name);
-        return NGX_CONF_ERROR;
-    }
-
-    if ((conf->handlers & ~NGX_COMETA_STATS) && conf->device == NULL) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "location \"%V\" needs \"cometa_device\", or a "
-                           "regular expression with (?<device>...)",
-                           &clcf->name);
         return NGX_CONF_ERROR;
     }
 
@@ -364,12 +312,11 @@ static ngx_int_t
 ngx_cometa_default_value(ngx_conf_t *cf, char *name,
     ngx_http_complex_value_t **value)
 {
-    size_t                              len;
-    ngx_str_t                           text;
-    ngx_uint_t                          i;
-    ngx_hash_key_t                     *key;
-    ngx_http_core_main_conf_t          *cmcf;
-    ngx_http_compile_complex_value_t    ccv;
+    size_t                      len;
+    ngx_str_t                   text;
+    ngx_uint_t                  i;
+    ngx_hash_key_t             *key;
+    ngx_http_core_main_conf_t  *cmcf;
 
     if (*value) {
         return NGX_OK;
@@ -393,21 +340,13 @@ ngx_cometa_default_value(ngx_conf_t *cf, char *name,
     }
 
     text.data = ngx_pnalloc(cf->pool, len + 1);
-    *value = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
-
-    if (text.data == NULL || *value == NULL) {
+    if (text.data == NULL) {
         return NGX_ERROR;
     }
 
     text.len = ngx_sprintf(text.data, "$%s", name) - text.data;
 
-    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
-
-    ccv.cf = cf;
-    ccv.value = &text;
-    ccv.complex_value = *value;
-
-    return ngx_http_compile_complex_value(&ccv);
+    return ngx_cometa_value_compile(cf, &text, value);
 }
 
 
@@ -431,7 +370,8 @@ ngx_cometa_init_devices(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
 
     devices->heartbeat = conf->heartbeat;
     devices->timeout = conf->heartbeat_timeout;
-    devices->body_timeout = ngx_min(clcf->client_body_timeout, 86400000);
+    devices->body_timeout = ngx_min(clcf->client_body_timeout,
+                                    NGX_COMETA_DAY);
     devices->max_message = conf->max_message;
 
     ngx_cometa_device_conf_init(devices, clcf->error_log);
@@ -445,9 +385,9 @@ ngx_cometa_init_devices(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
 static ngx_int_t
 ngx_cometa_init_ws(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
 {
-    ngx_cometa_main_conf_t     *mcf;
-    ngx_cometa_ws_conf_t   *sockets, **place;
-    ngx_http_core_loc_conf_t   *clcf;
+    ngx_cometa_ws_conf_t      *sockets, **place;
+    ngx_cometa_main_conf_t    *mcf;
+    ngx_http_core_loc_conf_t  *clcf;
 
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cometa_module);
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
@@ -470,7 +410,8 @@ ngx_cometa_init_ws(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
     sockets->send_timeout = conf->send_timeout;
     sockets->queue = conf->queue;
     sockets->max_message = conf->max_message;
-    sockets->max_output = 262144 + 4 * conf->max_message;
+    sockets->max_output = NGX_COMETA_WS_OUTPUT
+                          + NGX_COMETA_WS_MESSAGES * conf->max_message;
 
     ngx_cometa_ws_conf_init(sockets, clcf->error_log);
 

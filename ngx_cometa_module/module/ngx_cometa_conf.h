@@ -8,8 +8,8 @@
 #define _NGX_COMETA_CONF_H_INCLUDED_
 
 
-#include "ngx_cometa_http.h"
-#include "ngx_cometa_webhook.h"
+#include "ngx_cometa_loc.h"
+#include "ngx_cometa_webhook_types.h"
 
 
 /* As a module's context and its commands have them. */

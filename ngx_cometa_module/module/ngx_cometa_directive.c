@@ -6,7 +6,8 @@
 
 #include "ngx_cometa_conf.h"
 #include "ngx_cometa_drain.h"
-#include "ngx_cometa_http.h"
+#include "ngx_cometa_handler.h"
+#include "ngx_cometa_loc.h"
 #include "ngx_cometa_slot.h"
 #include "ngx_cometa_zone.h"
 #include "cometa_flap.h"
@@ -199,7 +200,7 @@ ngx_cometa_takeover_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     n = ngx_atoi(value[2].data + 6, value[2].len - 6);
 
-    if (n == NGX_ERROR || n < 1 || n > COMETA_FLAP_LIMIT) {
+    if (n < 1 || n > COMETA_FLAP_LIMIT) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid parameter \"%V\", expected limit= and a "
                            "number from 1 to %d, or \"off\"", &value[2],
@@ -241,7 +242,7 @@ ngx_cometa_drain_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     n = ngx_atoi(value[1].data + 5, value[1].len - 7);
 
-    if (n == NGX_ERROR || n < 1 || n > NGX_COMETA_DRAIN_FASTEST) {
+    if (n < 1 || n > NGX_COMETA_DRAIN_FASTEST) {
         goto invalid;
     }
 

@@ -7,7 +7,9 @@
 #include "ngx_cometa_process.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_drain.h"
+#include "ngx_cometa_throttle.h"
 #include "ngx_cometa_turn.h"
+#include "ngx_cometa_loc.h"
 #include "ngx_cometa_ws_move.h"
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_device.h"
@@ -148,9 +150,9 @@ void
 ngx_cometa_exit_process(ngx_cycle_t *cycle)
 {
     if (ngx_cometa_zone.claimed) {
-        ngx_cometa_webhook_stop();
         ngx_cometa_mailbox_close();
         ngx_cometa_fdpass_close();
+        ngx_cometa_throttle_flush();
         ngx_cometa_slot_release();
     }
 }

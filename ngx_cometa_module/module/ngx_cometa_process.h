@@ -8,7 +8,8 @@
 #define _NGX_COMETA_PROCESS_H_INCLUDED_
 
 
-#include "ngx_cometa_http.h"
+#include <ngx_config.h>
+#include <ngx_core.h>
 
 
 ngx_int_t ngx_cometa_init_process(ngx_cycle_t *cycle);

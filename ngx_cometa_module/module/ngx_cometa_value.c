@@ -1,12 +1,11 @@
 /*
  * Values of directives, see ngx_cometa_value.h. What they may be together is
- * in ngx_cometa_conf.c and ngx_cometa_check.c.
+ * in ngx_cometa_conf.c and ngx_cometa_conf_check.c.
  */
 
 #include "ngx_cometa_value.h"
-
-
-#define NGX_COMETA_DAY  86400000        /* ms */
+#include "ngx_cometa_http.h"
+#include "ngx_cometa_loc.h"
 
 
 static char *ngx_cometa_value_refuse(ngx_conf_t *cf, ngx_str_t *value,
@@ -15,7 +14,8 @@ static char *ngx_cometa_value_range(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf, ngx_int_t n);
 static char *ngx_cometa_value_second(ngx_conf_t *cf, ngx_command_t *cmd,
     ngx_msec_t *first, ngx_msec_t *second);
-static char *ngx_cometa_value_compile(ngx_conf_t *cf,
+static char *ngx_cometa_value_refuse_secret(ngx_conf_t *cf, ngx_str_t *value);
+static char *ngx_cometa_value_set(ngx_conf_t *cf,
     ngx_http_complex_value_t **value);
 static ngx_uint_t ngx_cometa_value_is(ngx_str_t *value, const char *word);
 static ngx_uint_t ngx_cometa_value_varies(ngx_str_t *value);
@@ -208,11 +208,11 @@ ngx_cometa_id_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     device = (cmd->offset == offsetof(ngx_cometa_loc_conf_t, device));
 
     if (ngx_cometa_value_varies(&value[1])) {
-        return ngx_cometa_value_compile(cf, id);
+        return ngx_cometa_value_set(cf, id);
     }
 
     if (device && (value[1].len == 0 || ngx_cometa_value_is(&value[1], "*"))) {
-        return ngx_cometa_value_compile(cf, id);
+        return ngx_cometa_value_set(cf, id);
     }
 
     if (!ngx_cometa_http_id_valid(&value[1])
@@ -224,7 +224,7 @@ ngx_cometa_id_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                        "not \"off\"");
     }
 
-    return ngx_cometa_value_compile(cf, id);
+    return ngx_cometa_value_set(cf, id);
 }
 
 
@@ -250,7 +250,7 @@ ngx_cometa_name_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                        "a name, or \"off\" for the id");
     }
 
-    return ngx_cometa_value_compile(cf, &lcf->app_name);
+    return ngx_cometa_value_set(cf, &lcf->app_name);
 }
 
 
@@ -279,7 +279,7 @@ ngx_cometa_key_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                        "\"off\"");
     }
 
-    return ngx_cometa_value_compile(cf, &lcf->websocket_key);
+    return ngx_cometa_value_set(cf, &lcf->websocket_key);
 }
 
 
@@ -302,12 +302,10 @@ ngx_cometa_device_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     }
 
     if (!ngx_cometa_value_presentable(&value[1])) {
-        return ngx_cometa_value_refuse(cf, &value[1],
-                                       "a secret that a header can present, a "
-                                       "variable, or \"off\"");
+        return ngx_cometa_value_refuse_secret(cf, &value[1]);
     }
 
-    return ngx_cometa_value_compile(cf, &lcf->device_secret);
+    return ngx_cometa_value_set(cf, &lcf->device_secret);
 }
 
 
@@ -329,38 +327,54 @@ ngx_cometa_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     if (!ngx_cometa_value_presentable(&value[1])) {
-        return ngx_cometa_value_refuse(cf, &value[1],
-                                       "a secret that a header can present, a "
-                                       "variable, or \"off\"");
+        return ngx_cometa_value_refuse_secret(cf, &value[1]);
     }
 
     lcf->guarded = 0;
 
-    return ngx_cometa_value_compile(cf, &lcf->secret);
+    return ngx_cometa_value_set(cf, &lcf->secret);
 }
 
 
 static char *
-ngx_cometa_value_compile(ngx_conf_t *cf, ngx_http_complex_value_t **value)
+ngx_cometa_value_refuse_secret(ngx_conf_t *cf, ngx_str_t *value)
 {
-    ngx_str_t                         *args;
-    ngx_http_compile_complex_value_t   ccv;
+    return ngx_cometa_value_refuse(cf, value,
+                                   "a secret that a header can present, a "
+                                   "variable, or \"off\"");
+}
+
+
+static char *
+ngx_cometa_value_set(ngx_conf_t *cf, ngx_http_complex_value_t **value)
+{
+    ngx_str_t  *args;
 
     args = cf->args->elts;
 
+    return (ngx_cometa_value_compile(cf, &args[1], value) == NGX_OK)
+           ? NGX_CONF_OK : NGX_CONF_ERROR;
+}
+
+
+ngx_int_t
+ngx_cometa_value_compile(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_complex_value_t **value)
+{
+    ngx_http_compile_complex_value_t  ccv;
+
     *value = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
     if (*value == NULL) {
-        return NGX_CONF_ERROR;
+        return NGX_ERROR;
     }
 
     ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
 
     ccv.cf = cf;
-    ccv.value = &args[1];
+    ccv.value = text;
     ccv.complex_value = *value;
 
-    return ngx_http_compile_complex_value(&ccv) == NGX_OK ? NGX_CONF_OK
-                                                          : NGX_CONF_ERROR;
+    return ngx_http_compile_complex_value(&ccv);
 }
 
 

@@ -7,7 +7,12 @@
 #define _NGX_COMETA_VALUE_H_INCLUDED_
 
 
-#include "ngx_cometa_http.h"
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+
+
+#define NGX_COMETA_DAY  86400000        /* ms */
 
 
 /* What cmd->post of a number, size or time names: its bounds, in words too. */
@@ -50,6 +55,10 @@ char *ngx_cometa_device_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd,
 /* The same, but "off" means that others guard the location. */
 char *ngx_cometa_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+
+/* A text that may contain variables, as a value of the configuration. */
+ngx_int_t ngx_cometa_value_compile(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_http_complex_value_t **value);
 
 
 #endif /* _NGX_COMETA_VALUE_H_INCLUDED_ */

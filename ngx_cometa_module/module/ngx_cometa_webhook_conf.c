@@ -4,12 +4,12 @@
  */
 
 #include "ngx_cometa_conf.h"
-#include "ngx_cometa_http.h"
+#include "ngx_cometa_value.h"
+#include "ngx_cometa_loc.h"
 #include "ngx_cometa_share.h"
 #include "ngx_cometa_webhook.h"
-
-
-#define NGX_COMETA_WEBHOOK_MAX_TIME  86400000   /* ms */
+#include "ngx_cometa_webhook_request.h"
+#include "ngx_cometa_webhook_types.h"
 
 
 typedef struct {
@@ -322,7 +322,7 @@ ngx_cometa_webhook_number(ngx_str_t *value, ngx_int_t max, ngx_uint_t *number)
 
     n = ngx_atoi(value->data, value->len);
 
-    if (n == NGX_ERROR || n < 1 || n > max) {
+    if (n < 1 || n > max) {
         return NGX_CONF_ERROR;
     }
 
@@ -339,7 +339,7 @@ ngx_cometa_webhook_time(ngx_str_t *value, ngx_msec_t *time)
 
     ms = ngx_parse_time(value, 0);
 
-    if (ms == NGX_ERROR || ms < 1 || ms > NGX_COMETA_WEBHOOK_MAX_TIME) {
+    if (ms < 1 || ms > NGX_COMETA_DAY) {
         return NGX_CONF_ERROR;
     }
 

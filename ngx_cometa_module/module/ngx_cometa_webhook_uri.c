@@ -4,8 +4,8 @@
  */
 
 #include "ngx_cometa_conf.h"
-#include "ngx_cometa_http.h"
-#include "ngx_cometa_webhook.h"
+#include "ngx_cometa_loc.h"
+#include "ngx_cometa_webhook_types.h"
 
 
 static ngx_uint_t ngx_cometa_webhook_served(ngx_conf_t *cf, void **loc_conf);

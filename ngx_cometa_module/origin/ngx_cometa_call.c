@@ -14,6 +14,7 @@
  */
 
 #include "ngx_cometa_call.h"
+#include "ngx_cometa_debug.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_probe.h"
 #include "ngx_cometa_trace.h"
@@ -399,6 +400,8 @@ ngx_cometa_call_timer(ngx_event_t *ev)
     ngx_cometa_call_t  *call;
 
     call = ev->data;
+
+    ngx_cometa_expect(call->state != NGX_COMETA_CALL_FREE);
 
     if (call->state == NGX_COMETA_CALL_OFFLINE
         && call->deadline > ngx_current_msec)

@@ -8,6 +8,7 @@
 #include "ngx_cometa.h"
 #include "ngx_cometa_address.h"
 #include "ngx_cometa_compat.h"
+#include "ngx_cometa_debug.h"
 #include "ngx_cometa_drain.h"
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_device_card.h"
@@ -20,9 +21,6 @@
 #include "ngx_cometa_zone.h"
 #include "cometa_chunk.h"
 
-
-#define NGX_COMETA_HEARTBEAT      0x06  /* a message that is just this */
-#define NGX_COMETA_EVENT          0x07  /* the first byte of an event */
 
 #define NGX_COMETA_DEVICE_TURNS   1024  /* then it is written to all the same */
 #define NGX_COMETA_DEVICE_EXPIRE  200   /* closed in one go */
@@ -232,14 +230,14 @@ ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data, size_t len)
     dev->state.bytes_up += len;
     dev->state.messages_up++;
 
-    if (len == 1 && data[0] == NGX_COMETA_HEARTBEAT) {
+    if (len == 1 && data[0] == NGX_COMETA_CHUNK_HEARTBEAT) {
         dev->state.heartbeat = ngx_time();
         return;
     }
 
     ngx_cometa_stats_add(dev->state.app, bytes_up, len);
 
-    if (len && data[0] == NGX_COMETA_EVENT) {
+    if (len && data[0] == NGX_COMETA_CHUNK_EVENT) {
         ngx_cometa_stats_add(dev->state.app, events, 1);
         ngx_cometa_device_handlers.event(dev, data + 1, len - 1);
         return;
@@ -376,6 +374,8 @@ ngx_cometa_device_finish(ngx_cometa_device_t *dev)
 {
     ngx_uint_t                 reason;
     ngx_cometa_device_conf_t  *conf;
+
+    ngx_cometa_expect(dev->used && dev->closing);
 
     conf = dev->conf;
     reason = dev->reason;

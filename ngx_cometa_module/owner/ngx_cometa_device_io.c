@@ -7,6 +7,7 @@
 #include "ngx_cometa_device_io.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_compat.h"
+#include "ngx_cometa_debug.h"
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_stats.h"
@@ -86,6 +87,8 @@ ngx_cometa_device_io_read(ngx_cometa_device_t *dev, u_char *data, size_t len)
 
     c = dev->connection;
     more = 1;
+
+    ngx_cometa_expect(dev->used && c);
 
     ngx_cometa_turn_begin();
 

@@ -20,7 +20,13 @@ typedef struct ngx_cometa_unsent_s     ngx_cometa_unsent_t;
 typedef struct ngx_cometa_card_s       ngx_cometa_card_t;
 typedef struct ngx_cometa_listeners_s  ngx_cometa_listeners_t;
 
-struct ngx_cometa_webhook_conf_s;          /* in ngx_cometa_webhook.h */
+struct ngx_cometa_webhook_conf_s;          /* in ngx_cometa_webhook_types.h */
+
+
+/* The first byte of chunks that are no reply. */
+
+#define NGX_COMETA_CHUNK_HEARTBEAT  0x06    /* alone */
+#define NGX_COMETA_CHUNK_EVENT      0x07    /* its data follows */
 
 
 /*

@@ -5,6 +5,7 @@
  */
 
 #include "ngx_cometa_device_table.h"
+#include "ngx_cometa_debug.h"
 #include "ngx_cometa_device_state.h"
 
 
@@ -94,6 +95,8 @@ ngx_cometa_device_grow(void)
 void
 ngx_cometa_device_free(ngx_cometa_device_t *dev)
 {
+    ngx_cometa_expect(dev->used && ngx_cometa_devices_used > 0);
+
     dev->connection = NULL;
     dev->used = 0;
     dev->state.session = 0;

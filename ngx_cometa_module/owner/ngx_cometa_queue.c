@@ -11,6 +11,7 @@
  */
 
 #include "ngx_cometa_queue.h"
+#include "ngx_cometa_debug.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_device_card.h"
 #include "ngx_cometa_device_log.h"
@@ -468,6 +469,8 @@ ngx_cometa_queue_timer(ngx_event_t *ev)
     ngx_cometa_queue_t  *queue;
 
     queue = ev->data;
+
+    ngx_cometa_expect(queue->device->used && queue->device->queue == queue);
 
     if (queue->held) {
         queue->held = 0;

@@ -4,6 +4,7 @@
  */
 
 #include "ngx_cometa_share.h"
+#include "ngx_cometa_debug.h"
 
 
 static ngx_uint_t ngx_cometa_share_size(ngx_uint_t held);
@@ -28,6 +29,9 @@ ngx_cometa_share_add(ngx_cometa_shares_t *shares, ngx_cometa_share_t *share,
 
     old = share->held;
     share->held += n;
+
+    ngx_cometa_expect(n >= 0 || old >= (ngx_uint_t) -n);
+    ngx_cometa_expect(share->held <= NGX_COMETA_SHARE_MAX);
 
     if (old && share->held
         && ngx_cometa_share_size(old) == ngx_cometa_share_size(share->held))

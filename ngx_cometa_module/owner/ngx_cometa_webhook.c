@@ -18,6 +18,8 @@
 
 #include "ngx_cometa_webhook.h"
 #include "ngx_cometa_device_state.h"
+#include "ngx_cometa_debug.h"
+#include "ngx_cometa_share.h"
 #include "ngx_cometa_webhook_queue.h"
 #include "ngx_cometa_webhook_report.h"
 #include "ngx_cometa_webhook_request.h"
@@ -57,6 +59,7 @@ ngx_cometa_webhook_conf_init(ngx_cometa_webhook_conf_t *conf)
 {
     ngx_cometa_shares_init(&conf->tenants);
     ngx_queue_init(&conf->turns);
+    ngx_cometa_webhook_report_init(&conf->report);
 }
 
 
@@ -64,7 +67,7 @@ ngx_int_t
 ngx_cometa_webhook_start(ngx_cycle_t *cycle)
 {
     ngx_cometa_lanes_start();
-    ngx_cometa_webhook_reports_start();
+    ngx_cometa_webhook_request_start(ngx_cometa_webhook_abandon);
 
     ngx_queue_init(&ngx_cometa_webhooks);
 
@@ -153,7 +156,11 @@ ngx_cometa_webhook_list(ngx_cometa_webhook_conf_t *conf)
 static void
 ngx_cometa_webhook_timer(ngx_event_t *ev)
 {
-    ngx_cometa_webhook_ready(ev->data);
+    ngx_cometa_lane_t  *lane = ev->data;
+
+    ngx_cometa_magic_check(lane, NGX_COMETA_LANE_MAGIC);
+
+    ngx_cometa_webhook_ready(lane);
 }
 
 
@@ -263,6 +270,8 @@ ngx_cometa_webhook_cleanup(void *data)
 {
     ngx_cometa_lane_t  *lane = data;
 
+    ngx_cometa_magic_check(lane, NGX_COMETA_LANE_MAGIC);
+
     if (lane->request && lane->status == 0) {
         lane->status = lane->request->headers_out.status;
     }
@@ -278,7 +287,8 @@ ngx_cometa_webhook_done(ngx_cometa_lane_t *lane)
     ngx_cometa_event_t         *e;
     ngx_cometa_webhook_conf_t  *conf;
 
-    sent = lane->status >= 200 && lane->status < 300;
+    sent = lane->status >= NGX_HTTP_OK
+           && lane->status < NGX_HTTP_SPECIAL_RESPONSE;
 
     ngx_cometa_lane_end(lane);
     ngx_cometa_webhook_spoke(lane, !sent);
@@ -338,7 +348,8 @@ ngx_cometa_webhook_again(ngx_cometa_event_t *e)
 
     status = e->lane->status;
 
-    return status < 400 || status >= 500
+    return status < NGX_HTTP_BAD_REQUEST
+           || status >= NGX_HTTP_INTERNAL_SERVER_ERROR
            || status == NGX_HTTP_REQUEST_TIME_OUT
            || status == NGX_HTTP_TOO_MANY_REQUESTS;
 }
@@ -412,11 +423,4 @@ ngx_cometa_webhook_give_up(ngx_cometa_lane_t *lane)
     }
 
     ngx_cometa_lane_settle(lane);
-}
-
-
-void
-ngx_cometa_webhook_stop(void)
-{
-    ngx_cometa_webhook_reports_flush();
 }

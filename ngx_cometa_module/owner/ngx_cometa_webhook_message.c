@@ -4,7 +4,7 @@
  */
 
 #include "ngx_cometa_webhook_message.h"
-#include "ngx_cometa_webhook.h"
+#include "ngx_cometa_compat.h"
 
 
 static ngx_int_t ngx_cometa_webhook_headers(ngx_http_request_t *r,

@@ -7,8 +7,7 @@
 #define _NGX_COMETA_WEBHOOK_MESSAGE_H_INCLUDED_
 
 
-#include "ngx_cometa_webhook_queue.h"
-#include "ngx_cometa_compat.h"
+#include "ngx_cometa_webhook_types.h"
 
 
 /*

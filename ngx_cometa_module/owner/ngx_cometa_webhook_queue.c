@@ -14,6 +14,7 @@
 #include "ngx_cometa_webhook_queue.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_address.h"
+#include "ngx_cometa_debug.h"
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_share.h"
@@ -168,6 +169,8 @@ ngx_cometa_lane_create(ngx_cometa_tenant_t *tenant, ngx_cometa_device_t *dev,
         return NULL;
     }
 
+    ngx_cometa_magic_set(lane, NGX_COMETA_LANE_MAGIC);
+
     /* the names may leave the zone before the lane goes */
 
     lane->key = *key;
@@ -205,7 +208,10 @@ ngx_cometa_lane_settle(ngx_cometa_lane_t *lane)
         ngx_del_timer(&lane->timer);
     }
 
+    ngx_cometa_expect(!lane->running && tenant->lanes > 0);
+
     ngx_queue_remove(&lane->link);
+    ngx_cometa_magic_clear(lane);
     ngx_free(lane);
 
     tenant->lanes--;
@@ -249,6 +255,8 @@ static void
 ngx_cometa_tenant_settle(ngx_cometa_tenant_t *tenant)
 {
     if (tenant->lanes == 0) {
+        ngx_cometa_expect(tenant->running == 0 && tenant->share.held == 0);
+
         ngx_queue_remove(&tenant->link);
         ngx_free(tenant);
     }
@@ -311,6 +319,9 @@ ngx_cometa_lane_remove(ngx_cometa_event_t *e)
     ngx_cometa_lane_t  *lane;
 
     lane = e->lane;
+
+    ngx_cometa_expect(ngx_cometa_events > 0);
+    ngx_cometa_expect(lane->tenant->conf->held >= e->places);
 
     ngx_cometa_lane_hold(lane, -(ngx_int_t) e->places);
 
@@ -385,6 +396,9 @@ ngx_cometa_lane_ready(ngx_cometa_lane_t *lane)
         ngx_queue_insert_tail(&tenant->conf->turns, &tenant->turn);
     }
 
+    ngx_cometa_expect(!lane->queued && !lane->running);
+    ngx_cometa_expect(!ngx_queue_empty(&lane->events));
+
     ngx_queue_insert_tail(&tenant->ready, &lane->ready);
     lane->queued = 1;
 }
@@ -449,6 +463,8 @@ found:
     ngx_cometa_lane_hold(lane,
                          -(ngx_int_t) ngx_cometa_lane_first(lane)->places);
 
+    ngx_cometa_expect(!lane->running);
+
     lane->running = 1;
     lane->status = 0;
     tenant->running++;
@@ -461,6 +477,9 @@ found:
 void
 ngx_cometa_lane_end(ngx_cometa_lane_t *lane)
 {
+    ngx_cometa_expect(lane->running && lane->tenant->running > 0);
+    ngx_cometa_expect(lane->tenant->conf->running > 0);
+
     lane->running = 0;
     lane->request = NULL;
     lane->tenant->running--;

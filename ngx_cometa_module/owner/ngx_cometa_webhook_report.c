@@ -1,36 +1,29 @@
 
 /*
- * The first loss is logged at once, and what comes within the second after it
- * at the end of that second.
- *
  * A try that fails also makes nginx write a line or more, as for any request.
  * Of a webhook that fails already only a few failures a second are let speak.
  */
 
 #include "ngx_cometa_webhook_report.h"
-#include "ngx_cometa_webhook.h"
+#include "ngx_cometa_debug.h"
+#include "ngx_cometa_throttle.h"
 #include "ngx_cometa_stats.h"
 
 
-#define NGX_COMETA_REPORT_WAIT      1000    /* ms */
 #define NGX_COMETA_FAILING          10      /* s, since the last failure */
 #define NGX_COMETA_FAILING_SPEAKERS 10      /* failures, in a second */
 
 
 static size_t ngx_cometa_report_who(u_char *dst, size_t size,
     ngx_cometa_lane_t *lane, uint64_t session);
-static void ngx_cometa_report_soon(ngx_cometa_webhook_conf_t *conf);
-static void ngx_cometa_report_handler(ngx_event_t *ev);
-static void ngx_cometa_report(ngx_cometa_webhook_conf_t *conf);
-
-
-static ngx_queue_t  ngx_cometa_reports;     /* whose timer is set */
+static void ngx_cometa_report(ngx_cometa_throttle_t *throttle,
+    ngx_log_t *log);
 
 
 void
-ngx_cometa_webhook_reports_start(void)
+ngx_cometa_webhook_report_init(ngx_cometa_report_t *report)
 {
-    ngx_queue_init(&ngx_cometa_reports);
+    report->throttle.handler = ngx_cometa_report;
 }
 
 
@@ -48,7 +41,7 @@ ngx_cometa_webhook_dropped(ngx_cometa_webhook_conf_t *conf, uint32_t app,
     report->dropped_len = ngx_cometa_report_who(report->dropped_who,
                                                 sizeof(report->dropped_who),
                                                 lane, session);
-    ngx_cometa_report_soon(conf);
+    ngx_cometa_throttle(&report->throttle, ngx_cycle->log);
 }
 
 
@@ -68,7 +61,7 @@ ngx_cometa_webhook_failed(ngx_cometa_lane_t *lane, ngx_cometa_event_t *e)
     report->failed_len = ngx_cometa_report_who(report->failed_who,
                                                sizeof(report->failed_who),
                                                lane, e->session);
-    ngx_cometa_report_soon(conf);
+    ngx_cometa_throttle(&report->throttle, ngx_cycle->log);
 }
 
 
@@ -88,51 +81,13 @@ ngx_cometa_report_who(u_char *dst, size_t size, ngx_cometa_lane_t *lane,
 
 
 static void
-ngx_cometa_report_soon(ngx_cometa_webhook_conf_t *conf)
+ngx_cometa_report(ngx_cometa_throttle_t *throttle, ngx_log_t *log)
 {
-    ngx_cometa_report_t  *report;
-
-    report = &conf->report;
-
-    if (report->timer.timer_set) {
-        return;
-    }
-
-    ngx_cometa_report(conf);
-
-    report->timer.handler = ngx_cometa_report_handler;
-    report->timer.data = conf;
-    report->timer.log = ngx_cycle->log;
-    report->timer.cancelable = 1;
-
-    ngx_queue_insert_tail(&ngx_cometa_reports, &report->link);
-    ngx_add_timer(&report->timer, NGX_COMETA_REPORT_WAIT);
-}
-
-
-static void
-ngx_cometa_report_handler(ngx_event_t *ev)
-{
+    ngx_cometa_report_t        *report;
     ngx_cometa_webhook_conf_t  *conf;
 
-    conf = ev->data;
-
-    ngx_queue_remove(&conf->report.link);
-
-    if (conf->report.dropped || conf->report.failed) {
-        ngx_cometa_report_soon(conf);
-    }
-}
-
-
-static void
-ngx_cometa_report(ngx_cometa_webhook_conf_t *conf)
-{
-    ngx_log_t            *log;
-    ngx_cometa_report_t  *report;
-
-    report = &conf->report;
-    log = ngx_cycle->log;
+    report = ngx_queue_data(throttle, ngx_cometa_report_t, throttle);
+    conf = ngx_queue_data(report, ngx_cometa_webhook_conf_t, report);
 
     if (report->dropped) {
         ngx_log_error(NGX_LOG_ERR, log, 0,
@@ -152,24 +107,6 @@ ngx_cometa_report(ngx_cometa_webhook_conf_t *conf)
     report->dropped = 0;
     report->failed = 0;
     report->error = 0;
-}
-
-
-void
-ngx_cometa_webhook_reports_flush(void)
-{
-    ngx_queue_t          *q;
-    ngx_cometa_report_t  *report;
-
-    while (!ngx_queue_empty(&ngx_cometa_reports)) {
-        q = ngx_queue_head(&ngx_cometa_reports);
-        report = ngx_queue_data(q, ngx_cometa_report_t, link);
-
-        ngx_queue_remove(q);
-        ngx_del_timer(&report->timer);
-
-        ngx_cometa_report(report->timer.data);
-    }
 }
 
 
@@ -202,6 +139,8 @@ ngx_cometa_webhook_spoke(ngx_cometa_lane_t *lane, ngx_uint_t failed)
     ngx_cometa_webhook_conf_t  *conf;
 
     conf = lane->tenant->conf;
+
+    ngx_cometa_expect(conf->speaking >= lane->speaks);
 
     conf->speaking -= lane->speaks;
 

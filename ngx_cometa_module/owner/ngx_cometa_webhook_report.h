@@ -8,11 +8,11 @@
 #define _NGX_COMETA_WEBHOOK_REPORT_H_INCLUDED_
 
 
-#include "ngx_cometa_webhook.h"
-#include "ngx_cometa_webhook_queue.h"
+#include "ngx_cometa_webhook_types.h"
 
 
-void ngx_cometa_webhook_reports_start(void);
+/* In the configuration phase. */
+void ngx_cometa_webhook_report_init(ngx_cometa_report_t *report);
 
 /* Count an event and log it, now or later. `lane` may be NULL: not known. */
 void ngx_cometa_webhook_dropped(ngx_cometa_webhook_conf_t *conf, uint32_t app,
@@ -23,9 +23,5 @@ void ngx_cometa_webhook_failed(ngx_cometa_lane_t *lane,
 /* A try begins: sets whether nginx may log it. Its end; it may have failed. */
 void ngx_cometa_webhook_speak(ngx_cometa_lane_t *lane);
 void ngx_cometa_webhook_spoke(ngx_cometa_lane_t *lane, ngx_uint_t failed);
-
-/* Logs all that was not logged yet. */
-void ngx_cometa_webhook_reports_flush(void);
-
 
 #endif /* _NGX_COMETA_WEBHOOK_REPORT_H_INCLUDED_ */

@@ -10,8 +10,9 @@
  */
 
 #include "ngx_cometa_webhook_request.h"
-#include "ngx_cometa_webhook.h"
+#include "ngx_cometa_debug.h"
 #include "ngx_cometa_webhook_message.h"
+#include "ngx_cometa_webhook_queue.h"
 
 
 /* What nginx keeps as the data of the log comes first. */
@@ -36,6 +37,16 @@ static ngx_chain_t *ngx_cometa_webhook_discard(ngx_connection_t *c,
     ngx_chain_t *in, off_t limit);
 static u_char *ngx_cometa_webhook_log_error(ngx_log_t *log, u_char *buf,
     size_t len);
+
+
+static void  (*ngx_cometa_webhook_closing)(void);
+
+
+void
+ngx_cometa_webhook_request_start(void (*closing)(void))
+{
+    ngx_cometa_webhook_closing = closing;
+}
 
 
 ngx_http_request_t *
@@ -231,11 +242,17 @@ ngx_cometa_webhook_made(ngx_http_request_t *r)
 static ngx_cometa_hook_t *
 ngx_cometa_webhook_of(ngx_http_request_t *r)
 {
+    ngx_cometa_hook_t  *hook;
+
     if (!ngx_cometa_webhook_made(r) || r != r->main) {
         return NULL;
     }
 
-    return r->connection->log->data;
+    hook = r->connection->log->data;
+
+    ngx_cometa_magic_check(hook->lane, NGX_COMETA_LANE_MAGIC);
+
+    return hook;
 }
 
 
@@ -298,7 +315,7 @@ ngx_cometa_webhook_handler(ngx_event_t *ev)
 
     if (c->close) {
         /* worker_shutdown_timeout */
-        ngx_cometa_webhook_abandon();
+        ngx_cometa_webhook_closing();
         return;
     }
 

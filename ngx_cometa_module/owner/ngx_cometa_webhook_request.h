@@ -7,9 +7,14 @@
 #define _NGX_COMETA_WEBHOOK_REQUEST_H_INCLUDED_
 
 
-#include "ngx_cometa_webhook_queue.h"
-#include "ngx_cometa_compat.h"
+#include "ngx_cometa_webhook_types.h"
 
+
+/*
+ * At the start of a worker: `closing` is called when nginx closes the
+ * connection of a request, for worker_shutdown_timeout has passed.
+ */
+void ngx_cometa_webhook_request_start(void (*closing)(void));
 
 /*
  * Makes the request for the first event of a lane, ready to be run. `done` is
@@ -20,6 +25,14 @@
  */
 ngx_http_request_t *ngx_cometa_webhook_request(ngx_cometa_lane_t *lane,
     ngx_pool_cleanup_pt done, ngx_err_t *err);
+
+/* Whether a request was made by the webhook. */
+ngx_uint_t ngx_cometa_webhook_made(ngx_http_request_t *r);
+
+/* Handlers of phases, for requests that the webhook made. */
+ngx_int_t ngx_cometa_webhook_unsized(ngx_http_request_t *r);
+ngx_int_t ngx_cometa_webhook_quiet(ngx_http_request_t *r);
+ngx_int_t ngx_cometa_webhook_sized(ngx_http_request_t *r);
 
 
 #endif /* _NGX_COMETA_WEBHOOK_REQUEST_H_INCLUDED_ */

@@ -22,7 +22,8 @@ static void ngx_cometa_otk_drop(uint32_t i);
 static ngx_int_t ngx_cometa_otk_parse(ngx_str_t *hex, u_char *key);
 
 
-#define NGX_COMETA_OTK_SWEEP  100      /* ms, from one to the next */
+#define NGX_COMETA_OTK_SWEEP  100       /* ms, from one to the next */
+#define NGX_COMETA_OTK_SHARE  4         /* of the keys, for an application */
 
 #define ngx_cometa_otk(i)  (&ngx_cometa_zone.keys[(i) - 1])
 
@@ -186,7 +187,10 @@ ngx_cometa_otk_alloc(uint32_t app)
         ngx_cometa_otk_sweep();
     }
 
-    if (a->n && (a->n >= head->keys / 4 || ngx_cometa_otk_full())) {
+    if (a->n
+        && (a->n >= head->keys / NGX_COMETA_OTK_SHARE
+            || ngx_cometa_otk_full()))
+    {
         ngx_cometa_otk_drop(a->oldest);
         a->dropped++;
     }

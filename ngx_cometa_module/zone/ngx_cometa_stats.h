@@ -10,6 +10,7 @@
 #define _NGX_COMETA_STATS_H_INCLUDED_
 
 
+#include "ngx_cometa_debug.h"
 #include "ngx_cometa_slot.h"
 #include "ngx_cometa_zone.h"
 #include "cometa_histogram.h"
@@ -76,6 +77,8 @@ ngx_int_t ngx_cometa_stats_start(ngx_cycle_t *cycle, ngx_msec_t window);
 static ngx_inline void
 ngx_cometa_gauge_move(uint64_t *gauge, uint64_t n)
 {
+    ngx_cometa_expect((int64_t) n >= 0 || *gauge >= -n);
+
     __atomic_store_n(gauge, *gauge + n, __ATOMIC_RELEASE);
 }
 

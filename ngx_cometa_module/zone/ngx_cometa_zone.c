@@ -9,12 +9,41 @@
 #include <openssl/rand.h>
 
 
-#define NGX_COMETA_RING_MIN     (256 * 1024)
-#define NGX_COMETA_APPS_MAX     4096
-#define NGX_COMETA_RECORDS_MIN  64
-#define NGX_COMETA_OTK_MIN     64
-#define NGX_COMETA_LATENCIES_MIN  5
-#define NGX_COMETA_OTK_MAX     65536
+#define NGX_COMETA_CACHE_LINE       64
+#define NGX_COMETA_RING_MIN         (256 * 1024)
+#define NGX_COMETA_APPS_MAX         4096
+#define NGX_COMETA_RECORDS_MIN      64
+#define NGX_COMETA_OTK_MIN          64
+#define NGX_COMETA_OTK_MAX          65536
+#define NGX_COMETA_LATENCIES_MIN    5
+
+/* How the zone is divided: slots for so many workers ... */
+
+#define NGX_COMETA_GENERATIONS      8       /* reloads that overlap */
+#define NGX_COMETA_SLOTS_MORE       16
+
+/* ... and a part in so many of the zone. */
+
+#define NGX_COMETA_COUNTERS_PART    24
+#define NGX_COMETA_LATENCIES_PART   12
+#define NGX_COMETA_OTK_PART         32
+#define NGX_COMETA_LATENCIES_SHARED 4       /* of the latencies */
+
+#define NGX_COMETA_SHARDS_MAX       256
+#define NGX_COMETA_SHARD_RECORDS    4096    /* from so many on it is halved */
+
+
+/* The documents say how large these are, and how many devices there can be. */
+
+_Static_assert(sizeof(ngx_cometa_slot_t) == 320, "a slot has 320 bytes");
+_Static_assert(sizeof(ngx_cometa_counters_t) == 384,
+               "a set of counters has 384 bytes");
+_Static_assert(sizeof(ngx_cometa_latency_t) == 3712,
+               "a set of latencies has 3712 bytes");
+_Static_assert(sizeof(ngx_cometa_otk_t) + sizeof(uint32_t) == 60,
+               "a key and its bucket have 60 bytes");
+_Static_assert(sizeof(ngx_cometa_app_t) + sizeof(ngx_cometa_otk_app_t) == 112,
+               "an application has 112 bytes");
 
 
 /* Byte offsets of the parts, from the head on. */
@@ -39,6 +68,7 @@ static ngx_int_t ngx_cometa_zone_check(ngx_shm_zone_t *shm_zone,
     size_t max_message, ngx_cometa_head_t *head);
 static ngx_int_t ngx_cometa_zone_plan(ngx_cometa_head_t *head, size_t size,
     size_t max_message, ngx_uint_t workers);
+static size_t ngx_cometa_zone_part(size_t *p, size_t n, size_t size);
 static void ngx_cometa_zone_layout(ngx_cometa_head_t *head,
     ngx_cometa_layout_t *lt);
 static ngx_int_t ngx_cometa_zone_format(ngx_cometa_head_t *head,
@@ -143,7 +173,7 @@ ngx_cometa_zone_plan(ngx_cometa_head_t *head, size_t size,
     size_t               ring, rest;
     ngx_cometa_layout_t  lt;
 
-    head->slots = 8 * workers + 16;
+    head->slots = NGX_COMETA_GENERATIONS * workers + NGX_COMETA_SLOTS_MORE;
     head->words = (head->slots + 63) / 64;
     head->max_message = max_message;
 
@@ -157,14 +187,18 @@ ngx_cometa_zone_plan(ngx_cometa_head_t *head, size_t size,
     head->ring_size = ring;
 
     head->sets = ngx_max(head->slots,
-                         size / 24 / sizeof(ngx_cometa_counters_t));
+                         size / NGX_COMETA_COUNTERS_PART
+                         / sizeof(ngx_cometa_counters_t));
     head->latencies = ngx_max(NGX_COMETA_LATENCIES_MIN,
-                              size / 12 / sizeof(ngx_cometa_latency_t));
+                              size / NGX_COMETA_LATENCIES_PART
+                              / sizeof(ngx_cometa_latency_t));
 
-    head->apps = ngx_min(head->sets, head->latencies - head->latencies / 4);
+    head->apps = ngx_min(head->sets,
+                         head->latencies
+                         - head->latencies / NGX_COMETA_LATENCIES_SHARED);
     head->apps = ngx_min(head->apps, NGX_COMETA_APPS_MAX);
 
-    head->keys = size / 32 / sizeof(ngx_cometa_otk_t);
+    head->keys = size / NGX_COMETA_OTK_PART / sizeof(ngx_cometa_otk_t);
     head->keys = ngx_max(NGX_COMETA_OTK_MIN,
                          ngx_min(head->keys, NGX_COMETA_OTK_MAX));
 
@@ -177,8 +211,9 @@ ngx_cometa_zone_plan(ngx_cometa_head_t *head, size_t size,
 
     rest = size - lt.end;
 
-    while (head->shards < 256
-           && rest / sizeof(ngx_cometa_record_t) / head->shards > 4096)
+    while (head->shards < NGX_COMETA_SHARDS_MAX
+           && rest / sizeof(ngx_cometa_record_t) / head->shards
+              > NGX_COMETA_SHARD_RECORDS)
     {
         head->shards *= 2;
     }
@@ -204,45 +239,47 @@ ngx_cometa_zone_plan(ngx_cometa_head_t *head, size_t size,
 static void
 ngx_cometa_zone_layout(ngx_cometa_head_t *head, ngx_cometa_layout_t *lt)
 {
-    size_t  p;
+    size_t  p, buckets;
 
-    p = ngx_align(sizeof(ngx_cometa_head_t), 64);
+    buckets = (size_t) head->shards * head->buckets;
 
-    lt->slots = p;
-    p += ngx_align(head->slots * sizeof(ngx_cometa_slot_t), 64);
+    p = 0;
 
-    lt->interests = p;
-    p += ngx_align(NGX_COMETA_ROWS * head->words * sizeof(uint64_t), 64);
+    (void) ngx_cometa_zone_part(&p, 1, sizeof(ngx_cometa_head_t));
 
-    lt->apps = p;
-    p += ngx_align(head->apps * sizeof(ngx_cometa_app_t), 64);
-
-    lt->keys = p;
-    p += ngx_align(head->keys * sizeof(ngx_cometa_otk_t), 64);
-
-    lt->otk_buckets = p;
-    p += ngx_align(head->keys * sizeof(uint32_t), 64);
-
-    lt->otk_apps = p;
-    p += ngx_align(head->apps * sizeof(ngx_cometa_otk_app_t), 64);
-
-    lt->counters = p;
-    p += ngx_align(head->sets * sizeof(ngx_cometa_counters_t), 64);
-
-    lt->latencies = p;
-    p += ngx_align(head->latencies * sizeof(ngx_cometa_latency_t), 64);
-
-    lt->shards = p;
-    p += ngx_align(head->shards * sizeof(ngx_cometa_shard_t), 64);
-
-    lt->buckets = p;
-    p += ngx_align((size_t) head->shards * head->buckets * sizeof(uint32_t),
-                   64);
-
-    lt->records = p;
-    p += ngx_align((size_t) head->records * sizeof(ngx_cometa_record_t), 64);
-
+    lt->slots = ngx_cometa_zone_part(&p, head->slots,
+                                     sizeof(ngx_cometa_slot_t));
+    lt->interests = ngx_cometa_zone_part(&p, NGX_COMETA_ROWS * head->words,
+                                         sizeof(uint64_t));
+    lt->apps = ngx_cometa_zone_part(&p, head->apps, sizeof(ngx_cometa_app_t));
+    lt->keys = ngx_cometa_zone_part(&p, head->keys, sizeof(ngx_cometa_otk_t));
+    lt->otk_buckets = ngx_cometa_zone_part(&p, head->keys, sizeof(uint32_t));
+    lt->otk_apps = ngx_cometa_zone_part(&p, head->apps,
+                                        sizeof(ngx_cometa_otk_app_t));
+    lt->counters = ngx_cometa_zone_part(&p, head->sets,
+                                        sizeof(ngx_cometa_counters_t));
+    lt->latencies = ngx_cometa_zone_part(&p, head->latencies,
+                                         sizeof(ngx_cometa_latency_t));
+    lt->shards = ngx_cometa_zone_part(&p, head->shards,
+                                      sizeof(ngx_cometa_shard_t));
+    lt->buckets = ngx_cometa_zone_part(&p, buckets, sizeof(uint32_t));
+    lt->records = ngx_cometa_zone_part(&p, head->records,
+                                       sizeof(ngx_cometa_record_t));
     lt->end = p;
+}
+
+
+/* The next part, of n elements: where it begins. Each begins with a line. */
+
+static size_t
+ngx_cometa_zone_part(size_t *p, size_t n, size_t size)
+{
+    size_t  part;
+
+    part = *p;
+    *p += ngx_align(n * size, NGX_COMETA_CACHE_LINE);
+
+    return part;
 }
 
 

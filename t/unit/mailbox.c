@@ -193,9 +193,9 @@ obey(command_t *c, answer_t *a)
         return;
 
     case OP_SAY:
-        if (ngx_cometa_backlog_event.timer_set) {
-            ngx_cometa_backlog_event.timer_set = 0;
-            ngx_cometa_backlog_event.handler(&ngx_cometa_backlog_event);
+        if (ngx_cometa_backlog_throttle.timer.timer_set) {
+            ngx_cometa_backlog_throttle.timer.timer_set = 0;
+            ngx_cometa_throttle_timer(&ngx_cometa_backlog_throttle.timer);
         }
 
         return;

@@ -45,6 +45,7 @@ world_log(ngx_uint_t level, ...)
 #undef NGX_COMETA_ROWS
 #define NGX_COMETA_ROWS  128
 
+#include "ngx_cometa_throttle.c"
 #include "ngx_cometa_slot.c"
 #include "ngx_cometa_backlog.c"
 #include "ngx_cometa_mailbox.c"

@@ -1,0 +1,136 @@
+
+/*
+ * What the files of the webhook share: a webhook, that is one directive in one
+ * server, and the tenants, lanes and events that it holds.
+ *
+ *     webhook --> tenants --> lanes --> events
+ *                 (applications)  (devices)
+ */
+
+#ifndef _NGX_COMETA_WEBHOOK_TYPES_H_INCLUDED_
+#define _NGX_COMETA_WEBHOOK_TYPES_H_INCLUDED_
+
+
+#include "ngx_cometa.h"
+#include "ngx_cometa_debug.h"
+#include "ngx_cometa_throttle.h"
+#include "ngx_cometa_share.h"
+
+#include <ngx_http.h>
+
+
+#define NGX_COMETA_EVENT_DATA    0x01
+#define NGX_COMETA_EVENT_ATTACH  0x02
+#define NGX_COMETA_EVENT_DETACH  0x04
+
+#define NGX_COMETA_LANE_MAGIC    0x4c414e45     /* "LANE" */
+
+/* "application: ..., device: ..., session: ..." of a line in the log. */
+#define NGX_COMETA_REPORT_WHO    256
+
+
+/* What is still to be logged; the texts name the last device. */
+
+typedef struct {
+    ngx_cometa_throttle_t  throttle;
+    ngx_uint_t             dropped;
+    ngx_uint_t             failed;
+    ngx_uint_t             status;          /* of the last one that failed */
+    ngx_err_t              error;           /* no request could be made */
+    size_t                 dropped_len;
+    size_t                 failed_len;
+    u_char                 dropped_who[NGX_COMETA_REPORT_WHO];
+    u_char                 failed_who[NGX_COMETA_REPORT_WHO];
+} ngx_cometa_report_t;
+
+
+/*
+ * One directive in one server. What it bounds it bounds for all locations
+ * that have it from there, in each worker.
+ */
+
+typedef struct ngx_cometa_webhook_conf_s  ngx_cometa_webhook_conf_t;
+
+struct ngx_cometa_webhook_conf_s {
+    ngx_cometa_webhook_conf_t  *directive;  /* as it was read */
+    ngx_http_conf_ctx_t        *ctx;        /* of the server */
+
+    ngx_str_t                   name;       /* as written; empty: off */
+    ngx_str_t                   uri;
+    ngx_str_t                   args;
+    ngx_uint_t                  events;     /* wanted, of the above */
+    ngx_uint_t                  tries;
+    ngx_msec_t                  retry;
+    ngx_msec_t                  max_retry;
+    ngx_uint_t                  concurrency;
+    ngx_uint_t                  queue;
+
+    /* the state of this process */
+
+    ngx_uint_t                  held;       /* places of the queue */
+    ngx_uint_t                  running;    /* requests */
+    ngx_cometa_shares_t         tenants;    /* by what waits of theirs */
+    ngx_queue_t                 turns;      /* tenants with ready lanes */
+    ngx_queue_t                 turn;       /* among those that have turns */
+    ngx_uint_t                  listed;     /* it is in that queue */
+
+    time_t                      failing;    /* when the last try failed */
+    ngx_uint_t                  speaking;   /* tries under way that may log */
+    ngx_uint_t                  spoken;     /* such that failed, ... */
+    time_t                      second;     /* ... in this second */
+    ngx_cometa_report_t         report;
+};
+
+
+typedef struct ngx_cometa_lane_s  ngx_cometa_lane_t;
+
+
+/* One event; its data follows. */
+
+typedef struct {
+    ngx_queue_t                 link;
+    ngx_cometa_lane_t          *lane;
+    ngx_str_t                  *reason;
+    uint64_t                    session;
+    uint32_t                    len;
+    uint32_t                    places;     /* of the queue */
+    uint8_t                     event;
+    uint8_t                     tries;
+} ngx_cometa_event_t;
+
+
+typedef struct {
+    ngx_queue_t                 link;       /* in the table */
+    ngx_queue_t                 turn;       /* of the webhook, if any ready */
+    ngx_queue_t                 ready;      /* lanes */
+    ngx_cometa_share_t          share;      /* of the webhook's queue */
+    ngx_cometa_shares_t         shares;     /* of its lanes */
+    ngx_cometa_webhook_conf_t  *conf;
+    ngx_uint_t                  lanes;
+    ngx_uint_t                  running;    /* requests */
+    uint32_t                    app;
+} ngx_cometa_tenant_t;
+
+
+struct ngx_cometa_lane_s {
+    ngx_queue_t                 link;       /* in the table */
+    ngx_queue_t                 ready;      /* in the tenant's, if queued */
+    ngx_queue_t                 events;
+    ngx_cometa_share_t          share;      /* of the tenant's */
+    ngx_cometa_tenant_t        *tenant;
+    ngx_event_t                 timer;      /* until the next try */
+    ngx_http_request_t         *request;    /* running */
+    ngx_uint_t                  status;     /* of its answer */
+    ngx_cometa_key_t            key;
+    u_char                      app[NGX_COMETA_ID_MAX];
+    u_char                      device[NGX_COMETA_ID_MAX];
+    socklen_t                   socklen;
+    ngx_sockaddr_t              addr;
+    unsigned                    queued:1;
+    unsigned                    running:1;
+    unsigned                    speaks:1;   /* nginx may log its try */
+    ngx_cometa_magic_field
+};
+
+
+#endif /* _NGX_COMETA_WEBHOOK_TYPES_H_INCLUDED_ */
