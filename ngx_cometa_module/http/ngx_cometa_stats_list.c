@@ -303,7 +303,6 @@ ngx_cometa_stats_list_slice(ngx_http_request_t *r,
             b->last = ngx_sprintf(b->last,
                                   "{\"num_devices\":%ui,\"devices\":[",
                                   list->total);
-            n = 0;
         }
 
         if (list->cursor != NGX_COMETA_NONE && b->last == b->start) {
