@@ -230,7 +230,7 @@ unit: deps-unit build $(units)
 	@prove --exec '' $(units)
 
 headers := $(addprefix -isystem$(B)/src/,src/core src/event src/event/modules \
-             src/os/unix src/http src/http/modules objs)
+             src/os/unix src/http src/http/modules src/http/v2 objs)
 folders := ngx_cometa_module $(patsubst %/,%,$(wildcard ngx_cometa_module/*/))
 sources := $(wildcard $(folders:%=%/*.[ch]))
 
