@@ -7,6 +7,7 @@
 #   SUITE=sid       the nginx and nginx-dev of another Debian suite
 #   CC=clang        another compiler
 #   SANITIZE=1      with NGINX_SRC: AddressSanitizer, UBSan, linked statically
+#   COVERAGE=1      with NGINX_SRC: counts the lines that run, linked statically
 
 ifeq ($(origin CC),default)
 CC = gcc
@@ -36,7 +37,8 @@ cc    := $(notdir $(subst $(space),-,$(CC)))
 ifdef NGINX_SRC
 tree    := $(abspath $(NGINX_SRC))
 id      := $(shell echo '$(tree)' | cksum | cut -d ' ' -f 1)
-B       := build/$(notdir $(tree))-$(id)-$(cc)$(if $(SANITIZE),-asan)
+B       := build/$(notdir $(tree))-$(id)-$(cc)$(if $(SANITIZE),-asan)$(if \
+           $(COVERAGE),-coverage)
 version := $(tree)/src/core/nginx.h
 get_flags := true
 flags    = --with-compat --with-debug --with-threads \
@@ -44,7 +46,7 @@ flags    = --with-compat --with-debug --with-threads \
            --with-http_stub_status_module --with-http_realip_module \
            --with-http_auth_request_module \
            --with-stream --with-stream_ssl_module --with-stream_realip_module
-goals   := binary $(if $(SANITIZE),,modules)
+goals   := binary $(if $(SANITIZE)$(COVERAGE),,modules)
 nginx   := $(here)/$(B)/src/objs/nginx
 else
 debian  := build/debian$(addprefix -,$(SUITE))
@@ -73,6 +75,12 @@ export ASAN_OPTIONS  := detect_leaks=1
 export UBSAN_OPTIONS := print_stacktrace=1:print_summary=1
 export LSAN_OPTIONS  := print_suppressions=0
 LSAN_OPTIONS         := $(LSAN_OPTIONS):suppressions=$(here)/$(tools)/lsan.supp
+else ifdef COVERAGE
+link     := --add-module
+cc_opt   := -O0 -g --coverage
+ld_opt   := --coverage
+module   :=
+load     :=
 else
 link     := --add-dynamic-module
 cc_opt   := -O2 -g -fPIC -fstack-protector-strong -D_FORTIFY_SOURCE=2 \
@@ -91,6 +99,8 @@ help:
 	@echo 'make fuzz       fuzzing, FUZZ_TIME=$(FUZZ_TIME) seconds in all'
 	@echo 'make test-nginx-tests LIB=DIR   with the library of nginx-tests'
 	@echo 'make asan       the test suite under AddressSanitizer and UBSan'
+	@echo 'make check      layers, style, cppcheck and the analyzer of clang'
+	@echo 'make coverage   which lines of the module the test suite runs'
 	@echo 'make bench      the measurements down to chaos, one after another'
 	@echo 'make bench-correctness   every reply to its own caller, 64 workers'
 	@echo 'make bench-websocket     calls and events over 4,000 WebSockets'
@@ -169,7 +179,8 @@ deps: deps-build deps-test $(unpacked)
 deps-build:
 	@$(tools)/deps.sh build $(if $(findstring clang,$(CC)),clang)
 
-deps-suite deps-unit deps-test deps-run deps-fuzz deps-bench: deps-%:
+deps-suite deps-unit deps-test deps-run deps-fuzz deps-bench deps-check \
+deps-coverage: deps-%:
 	@$(tools)/deps.sh $*
 
 # Modules of Node.js, for tests and for the charts of the dashboard.
@@ -219,7 +230,8 @@ units := $(patsubst t/unit/%.c,build/unit-$(cc)/%,$(wildcard t/unit/*.c))
 unit: deps-unit build $(units)
 	@prove --exec '' $(units)
 
-headers := $(addprefix -isystem$(B)/src/,src/core src/event src/os/unix objs)
+headers := $(addprefix -isystem$(B)/src/,src/core src/event src/event/modules \
+             src/os/unix src/http src/http/modules src/http/v2 objs)
 folders := ngx_cometa_module $(patsubst %/,%,$(wildcard ngx_cometa_module/*/))
 sources := $(wildcard $(folders:%=%/*.[ch]))
 
@@ -274,6 +286,59 @@ asan:
 	    && src=$${src:-$$($(tools)/nginx-src.sh sid trixie)} \
 	    && $(MAKE) --no-print-directory test SANITIZE=1 NGINX_SRC=$$src
 
+# Our own checks, which are tested themselves, and those of others: all are made,
+# and any finding fails.  What is no fault is said where it stands, with the
+# reason.
+
+styled   := $(sources) $(wildcard bench/*/*.[ch] t/unit/*.[ch] t/fuzz/*.c \
+                                  tools/*.h)
+analyzed := $(filter-out %.h,$(sources))
+checks   := check-tools check-layers check-style check-cppcheck \
+            $(analyzed:%=analyze/%)
+
+check: build deps-check
+	@$(MAKE) --no-print-directory -k -O -j$(CPUS) $(checks)
+
+check-tools:
+	@prove $(tools)/t
+
+check-layers:
+	@$(tools)/check-layers ngx_cometa_module
+
+check-style:
+	@$(tools)/check-style $(styled)
+
+# cppcheck sees no header of nginx, so it is told what they would define.
+
+check-cppcheck:
+	@cppcheck --quiet --error-exitcode=1 --inline-suppr \
+	    --enable=warning,performance,portability --std=c11 \
+	    -DNGX_SSL=1 -DNGX_HTTP_SSL=1 $(folders:%=-I%) $(analyzed)
+
+# What is found in nginx's own headers is not ours.
+
+analyze/%:
+	@clang --analyze --analyzer-output text -Xanalyzer -analyzer-werror \
+	    $(folders:%=-I%) $(headers) -include $(tools)/analyzer.h $*
+
+# The lines that the suite runs, file by file.  Counts are written by a process
+# that exits: those of workers that a test kills are lost.
+
+least := 92
+
+coverage:
+	@src='$(NGINX_SRC)' \
+	    && src=$${src:-$$($(tools)/nginx-src.sh trixie)} \
+	    && $(MAKE) --no-print-directory count COVERAGE=1 NGINX_SRC=$$src
+
+count: build deps-coverage
+	@find $(B) -name '*.gcda' -delete
+	@status=0; \
+	$(MAKE) --no-print-directory test || status=1; \
+	gcovr --root . --filter ngx_cometa_module/ --print-summary \
+	    --fail-under-line $(least) $(B)/src/objs/addon || status=1; \
+	exit $$status
+
 
 # bench
 
@@ -294,5 +359,6 @@ clean:
 	rm -rf build
 
 .PHONY: help build compile deps deps-build deps-suite deps-unit deps-test \
-        deps-run deps-fuzz deps-bench nginx-src run test test-nginx-tests \
-        unit fuzz asan bench chaos clean
+        deps-run deps-fuzz deps-bench deps-check deps-coverage nginx-src run \
+        test test-nginx-tests unit fuzz asan coverage count check check-tools \
+        check-layers check-style check-cppcheck bench chaos clean

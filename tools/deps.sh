@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that a part of the work needs:
 #
-#     deps.sh build|clang|suite|unit|fuzz|test|run|bench ...
+#     deps.sh build|clang|suite|unit|fuzz|test|run|bench|check|coverage ...
 #
 # Does nothing where all are there.  Works as root or through sudo; else it says
 # what is missing.
@@ -19,6 +19,8 @@ packages() {
     run)   echo perl curl $(node_packages) ;;
     bench) echo gcc libc6-dev libssl-dev perl openssl curl iproute2 procps \
                gnuplot-nox $(node_packages) ;;
+    check) echo perl clang cppcheck ;;
+    coverage) echo gcovr ;;
     *)     echo "deps.sh: nothing is known of \"$1\"" >&2; return 1 ;;
     esac
 }

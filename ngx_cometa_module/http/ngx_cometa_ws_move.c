@@ -259,7 +259,10 @@ ngx_cometa_ws_move_arrived(ngx_connection_t *c, u_char *data, size_t len)
 
     p = data + sizeof(ngx_cometa_parcel_t);
 
+    /* ngx_cometa_ws_open() copies the address, a closed connection has none */
+
     ngx_memcpy(&addr, p, parcel.address);
+    /* cppcheck-suppress autoVariables */
     c->sockaddr = &addr.sockaddr;
     c->socklen = parcel.address;
     p += parcel.address;
