@@ -61,6 +61,13 @@ ngx_cometa_ws_event(ngx_cometa_mail_t *mail, u_char *body, size_t len)
 
     type = cometa_utf8_valid(body, len) ? COMETA_WS_TEXT : COMETA_WS_BINARY;
 
+    /* one line, for there may be thousands of sockets */
+
+    ngx_log_debug5(NGX_LOG_DEBUG_HTTP, ngx_cycle->log, 0,
+                   "cometa ws event, device:\"%V/%V\" here:%uD type:%ui "
+                   "len:%uz",
+                   &group->key.app, &group->key.device, group->n, type, len);
+
     /* the last socket may take the group with it */
 
     for (q = ngx_queue_head(&group->sockets);
@@ -75,9 +82,6 @@ ngx_cometa_ws_event(ngx_cometa_mail_t *mail, u_char *body, size_t len)
         }
 
         ngx_cometa_ws_log(s);
-
-        ngx_log_debug2(NGX_LOG_DEBUG_HTTP, &s->conf->log, 0,
-                       "cometa ws event, type:%ui len:%uz", type, len);
 
         if (ngx_cometa_ws_put(s, type, body, len) == NGX_OK) {
             ngx_cometa_ws_settle(s);
