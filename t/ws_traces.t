@@ -22,7 +22,7 @@ use Test::Nginx::Cometa::WebSocket;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map --with-debug/)->plan(9);
+my $t = Test::Nginx->new()->has(qw/http rewrite map --with-debug/)->plan(10);
 
 # A log of its own, which is at "info" unless the client is one to be debugged.
 
@@ -81,7 +81,7 @@ my ($first, $second) = traces($t);
 
 like($first, qr/\Aopen,\ device:"app1\/dev1"\ here:1;
     \ frame,\ type:1\ len:\d+; \ call,\ len:\d+\ outstanding:1;
-    \ answer,\ error:0\ type:1\ len:\d+; \ event,\ type:1\ len:4;
+    \ answer,\ error:0\ type:1\ len:\d+;
     \ frame,\ type:1\ len:0; \ answer,\ error:[1-9]\d*\ type:1\ len:\d+;
     \ frame,\ type:8\ len:2; \ close\ received,\ code:1000;
     \ close\ sent,\ code:1000; \ end,\ closing:1\ closed:1\ error:0\ unsent:0
@@ -90,6 +90,10 @@ like($first, qr/\Aopen,\ device:"app1\/dev1"\ here:1;
 like($second, qr/\Aopen,\ device:"app1\/dev1"\ here:1; \ pinged;
     \ close\ sent,\ code:1001; \ end,\ closing:1\ closed:0\ error:\d\ unsent:0
     \z/x, 'and of the second');
+
+like($t->read_file('error.log'),
+    qr/cometa ws event, device:"app1\/dev1" here:1 type:1 len:4$/m,
+    'an event is one line, however many hear it');
 
 $d->close();
 $t->stop();

@@ -28,6 +28,13 @@ ngx_cometa_ws_event(ngx_cometa_mail_event_t *mail, u_char *data, size_t len)
 
     type = cometa_utf8_valid(data, len) ? COMETA_WS_TEXT : COMETA_WS_BINARY;
 
+    /* one line, for there may be thousands of sockets */
+
+    ngx_log_debug5(NGX_LOG_DEBUG_HTTP, ngx_cycle->log, 0,
+                   "cometa ws event, device:\"%V/%V\" here:%uD type:%ui "
+                   "len:%uz",
+                   &group->key.app, &group->key.device, group->n, type, len);
+
     /* the last socket may take the group with it */
 
     for (q = ngx_queue_head(&group->sockets);
@@ -42,9 +49,6 @@ ngx_cometa_ws_event(ngx_cometa_mail_event_t *mail, u_char *data, size_t len)
         }
 
         ngx_cometa_ws_log(s);
-
-        ngx_log_debug2(NGX_LOG_DEBUG_HTTP, &s->conf->log, 0,
-                       "cometa ws event, type:%ui len:%uz", type, len);
 
         if (ngx_cometa_ws_put(s, type, data, len) == NGX_OK) {
             ngx_cometa_ws_settle(s);
