@@ -70,6 +70,7 @@ typedef struct {
     uint32_t           n[WORLD_SLOTS];          /* letters delivered */
     uint32_t           got[WORLD_SLOTS][WORLD_GOT];  /* their numbers */
     uint32_t           damaged;
+    uint32_t           work;            /* that a letter makes */
 } world_t;
 
 
@@ -250,6 +251,8 @@ world_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
             break;
         }
     }
+
+    ngx_cometa_work += world->work;
 
     world->got[slot][world->n[slot]] = mail->time;
     __atomic_fetch_add(&world->n[slot], 1, __ATOMIC_SEQ_CST);
