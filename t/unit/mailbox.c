@@ -21,6 +21,7 @@ typedef enum {
     OP_TURN,
     OP_RETRY,
     OP_SAY,
+    OP_WATCH,
     OP_CLOSE
 } op_e;
 
@@ -62,6 +63,7 @@ static void test_model(void);
 static void test_bounds(void);
 static void test_addressee(void);
 static void test_log(void);
+static void test_watch(void);
 static void test_wakeups(void);
 
 
@@ -74,7 +76,7 @@ int
 main(void)
 {
     void      (*tests[])(void) = { test_model, test_bounds, test_addressee,
-                                   test_log, test_wakeups };
+                                   test_log, test_watch, test_wakeups };
     size_t    i;
     uint32_t  k;
 
@@ -198,6 +200,14 @@ obey(command_t *c, answer_t *a)
         if (ngx_cometa_backlog_event.timer_set) {
             ngx_cometa_backlog_event.timer_set = 0;
             ngx_cometa_backlog_event.handler(&ngx_cometa_backlog_event);
+        }
+
+        return;
+
+    case OP_WATCH:
+        if (ngx_cometa_mailbox_watch_event.timer_set) {
+            ngx_cometa_mailbox_watch_event.timer_set = 0;
+            ngx_cometa_mailbox_watch(&ngx_cometa_mailbox_watch_event);
         }
 
         return;
@@ -577,6 +587,31 @@ test_log(void)
     ok(a.errors == 3, "another one within the second is not");
     a = order(0, OP_CLOSE);
     ok(a.errors == 4, "but it is when the process ends");
+}
+
+
+/* One that dies while it leaves has no successor that would find its slot */
+
+static void
+test_watch(void)
+{
+    uint32_t  i, epoch;
+
+    start(0);
+    start(1);
+    epoch = world->slots[1].epoch;
+
+    for (i = 0; i < 3; i++) {
+        (void) order(0, OP_WATCH);
+    }
+
+    ok(world->slots[1].pid && world->slots[1].epoch == epoch,
+       "who lives is left alone");
+
+    kill_worker(1);
+    (void) order(0, OP_WATCH);
+    ok(world->slots[1].pid == 0 && world->slots[1].epoch == epoch + 1,
+       "a death is found by others, also later on");
 }
 
 

@@ -252,6 +252,12 @@ world_deliver(ngx_cometa_mail_t *mail, u_char *body, size_t len)
         }
     }
 
+    /* its place in the ring is not given away while it is read */
+
+    if (cometa_ring_used(&world->slots[slot].ring) == 0) {
+        world->damaged++;
+    }
+
     ngx_cometa_work += world->work;
 
     world->got[slot][world->n[slot]] = mail->time;
