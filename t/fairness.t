@@ -164,8 +164,9 @@ for my $where ([ 'same worker', $pid ], [ 'another worker', $other ]) {
             return ($reader, $writer);
         });
 
-        is(stats('app1/devices/noisy')->{status}, 200,
-            "events to sockets, $name: it was heard all the time");
+        ok(wait_for(sub {
+            return stats('app1/devices/noisy')->{status} == 200;
+        }, 60), "events to sockets, $name: it was heard all the time");
         $noisy->close();
     }
 

@@ -229,8 +229,9 @@ attached($t, $drained, '');
 kill SIGQUIT, master($t);
 is($drained->closed(), 'last', 'nginx stops');
 leaves($t, $drained, 'draining', 0, 0, 0, 0);
-is(scalar(() = lines($t, qr/device attached/)),
-    scalar(() = lines($t, qr/device detached/)),
-    'all that attached have left');
+ok(wait_for(sub {
+    return (() = lines($t, qr/device attached/))
+        == (() = lines($t, qr/device detached/));
+}), 'all that attached have left');
 
 ###############################################################################

@@ -61,7 +61,8 @@ ngx_cometa_notify_data(ngx_cometa_device_t *dev, u_char *data, size_t len)
 
     ngx_cometa_work += NGX_COMETA_WORK_EVENT;
 
-    ngx_cometa_probe_event(dev->state.app, dev->state.hash, ngx_cometa_zone.slot, len);
+    ngx_cometa_probe_event(dev->state.app, dev->state.hash,
+                           ngx_cometa_zone.slot, len);
 
     ngx_cometa_owner_head(dev, &from);
     ngx_cometa_mail_event(dev->state.hash, &from, data, len);
@@ -78,7 +79,8 @@ ngx_cometa_notify_attached(ngx_cometa_device_t *dev)
 {
     static ngx_str_t  attached = ngx_string("attached");
 
-    ngx_cometa_probe_attach(dev->state.app, dev->state.hash, ngx_cometa_zone.slot);
+    ngx_cometa_probe_attach(dev->state.app, dev->state.hash,
+                            ngx_cometa_zone.slot);
 
     if (dev->conf->webhook) {
         ngx_cometa_webhook_push(dev->conf->webhook, dev,
@@ -106,8 +108,8 @@ ngx_cometa_notify_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
     }
 
     if (dev->life.prev) {
-        ngx_cometa_probe_detach(dev->state.app, dev->state.hash, ngx_cometa_zone.slot,
-                                reason);
+        ngx_cometa_probe_detach(dev->state.app, dev->state.hash,
+                                ngx_cometa_zone.slot, reason);
     }
 
     /* those who look for it again, for the queue sends them, do not find it */

@@ -13,8 +13,6 @@
 #include "ngx_cometa_queue.h"
 #include "ngx_cometa_debug.h"
 #include "ngx_cometa.h"
-#include "ngx_cometa_device_card.h"
-#include "ngx_cometa_device_log.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_device_table.h"
 #include "ngx_cometa_trace.h"
@@ -26,7 +24,7 @@
 #include "ngx_cometa_zone.h"
 
 
-#define NGX_COMETA_QUEUE_HOLD  20        /* ms, after a takeover */
+#define NGX_COMETA_QUEUE_HOLD  20       /* ms, after a takeover */
 
 #define ngx_cometa_queue_trace(ref, session, what)                            \
     ngx_log_debug5(NGX_LOG_DEBUG_HTTP, ngx_cometa_trace((ref)->debug), 0,     \
@@ -185,7 +183,8 @@ ngx_cometa_queue_cancel(ngx_cometa_mail_cancel_t *mail)
         turn = ngx_queue_data(q, ngx_cometa_turn_t, link);
 
         if (ngx_cometa_ref_same(&turn->ref, &mail->ref)) {
-            ngx_cometa_queue_trace(&turn->ref, dev->state.session, "is withdrawn");
+            ngx_cometa_queue_trace(&turn->ref, dev->state.session,
+                                   "is withdrawn");
             ngx_cometa_queue_leave(queue, turn);
             break;
         }
@@ -533,11 +532,7 @@ ngx_cometa_queue_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
 ngx_uint_t
 ngx_cometa_queue_outstanding(ngx_cometa_device_t *dev)
 {
-    ngx_cometa_queue_t  *queue;
-
-    queue = dev->queue;
-
-    return queue && queue->busy;
+    return dev->queue && dev->queue->busy;
 }
 
 

@@ -20,7 +20,9 @@ typedef enum {
     OP_ASK,
     OP_TURN,
     OP_RETRY,
-    OP_SAY
+    OP_SAY,
+    OP_WATCH,
+    OP_CLOSE
 } op_e;
 
 typedef struct {
@@ -59,7 +61,9 @@ static int random_letter(uint32_t from);
 static int turn(uint32_t slot);
 static void test_model(void);
 static void test_bounds(void);
+static void test_addressee(void);
 static void test_log(void);
+static void test_watch(void);
 static void test_wakeups(void);
 
 
@@ -71,8 +75,8 @@ static uint32_t  letters;
 int
 main(void)
 {
-    void      (*tests[])(void) = { test_model, test_bounds, test_log,
-                                   test_wakeups };
+    void      (*tests[])(void) = { test_model, test_bounds, test_addressee,
+                                   test_log, test_watch, test_wakeups };
     size_t    i;
     uint32_t  k;
 
@@ -198,6 +202,19 @@ obey(command_t *c, answer_t *a)
             ngx_cometa_throttle_timer(&ngx_cometa_backlog_throttle.timer);
         }
 
+        return;
+
+    case OP_WATCH:
+        if (ngx_cometa_mailbox_look_event.timer_set) {
+            ngx_cometa_mailbox_look_event.timer_set = 0;
+            ngx_cometa_mailbox_look(&ngx_cometa_mailbox_look_event);
+        }
+
+        return;
+
+    case OP_CLOSE:
+        ngx_cometa_mailbox_close();
+        ngx_cometa_throttle_flush();
         return;
     }
 }
@@ -524,6 +541,37 @@ test_bounds(void)
 }
 
 
+/* One that stands still does not take the room of all others */
+
+static void
+test_addressee(void)
+{
+    size_t      held;
+    uint32_t    i;
+    answer_t    a;
+
+    for (i = 0; i < 3; i++) {
+        start(i);
+    }
+
+    for (i = 0; i < WORLD_APPS; i++) {
+        a = say(0, 1, NGX_COMETA_CLASS_EVENT, i, 0, 10000);
+    }
+
+    held = a.size;
+    ok(held > NGX_COMETA_BACKLOG_EVENTS / 2
+       && held <= NGX_COMETA_BACKLOG_EVENTS / 3 * 2,
+       "floods of all applications leave a third to other addressees");
+
+    for (i = 0; i < WORLD_APPS; i++) {
+        a = say(0, 2, NGX_COMETA_CLASS_EVENT, i, 0, 10000);
+    }
+
+    ok(a.size > held && a.size < NGX_COMETA_BACKLOG_EVENTS,
+       "of which those have a part");
+}
+
+
 static void
 test_log(void)
 {
@@ -545,6 +593,35 @@ test_log(void)
     ok(a.warnings == 2 && a.errors == 2, "and no more if there is no more");
     a = say(0, 1, NGX_COMETA_CLASS_EVENT, 0, 1000, 1);
     ok(a.warnings == 2 && a.errors == 3, "the next one at once");
+    a = say(0, 1, NGX_COMETA_CLASS_EVENT, 1, 1000, 1);
+    ok(a.errors == 3, "another one within the second is not");
+    a = order(0, OP_CLOSE);
+    ok(a.errors == 4, "but it is when the process ends");
+}
+
+
+/* One that dies while it leaves has no successor that would find its slot */
+
+static void
+test_watch(void)
+{
+    uint32_t  i, epoch;
+
+    start(0);
+    start(1);
+    epoch = world->slots[1].epoch;
+
+    for (i = 0; i < 3; i++) {
+        (void) order(0, OP_WATCH);
+    }
+
+    ok(world->slots[1].pid && world->slots[1].epoch == epoch,
+       "who lives is left alone");
+
+    kill_worker(1);
+    (void) order(0, OP_WATCH);
+    ok(world->slots[1].pid == 0 && world->slots[1].epoch == epoch + 1,
+       "a death is found by others, also later on");
 }
 
 
@@ -589,4 +666,15 @@ test_wakeups(void)
     ok(a.rc == 0, "and sleeps at once after a single one");
     a = say(0, 1, NGX_COMETA_CLASS_ANSWER, 0, 0, 1);
     ok(world_wakeups(1) == 1, "until the one after that");
+
+    /* what has come meanwhile is seen before it sleeps */
+
+    world->work = NGX_COMETA_WORK_ALL;
+    ngx_cometa_slot_wake(1);
+    a = say(0, 1, NGX_COMETA_CLASS_ANSWER, 0, 0, 1);
+    world->n[1] = 0;
+    a = order(1, OP_TURN);
+    ok(a.rc && world->n[1] == 1, "one letter can be all the work of a turn");
+    a = order(1, OP_TURN);
+    ok(a.rc && world->n[1] == 2, "a second one is read in the next");
 }

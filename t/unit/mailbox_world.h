@@ -71,6 +71,7 @@ typedef struct {
     uint32_t           n[WORLD_SLOTS];          /* letters delivered */
     uint32_t           got[WORLD_SLOTS][WORLD_GOT];  /* their numbers */
     uint32_t           damaged;
+    uint32_t           work;            /* that a letter makes */
 } world_t;
 
 
@@ -275,6 +276,14 @@ world_deliver(u_char *data, size_t len)
     if (i != len || (head != 24 && head != 40 && head != 56)) {
         world->damaged++;
     }
+
+    /* its place in the ring is not given away while it is read */
+
+    if (cometa_ring_used(&world->slots[slot].ring) == 0) {
+        world->damaged++;
+    }
+
+    ngx_cometa_work += world->work;
 
     world->got[slot][world->n[slot]] = h->id;
     __atomic_fetch_add(&world->n[slot], 1, __ATOMIC_SEQ_CST);
