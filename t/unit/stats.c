@@ -295,8 +295,11 @@ work(int no, int endless)
             break;
 
         case 1:
-            ngx_cometa_gauge_add(app, devices, -1);
-            g->devices--;
+            if (ngx_cometa_gauges(ngx_cometa_zone.slot, app)->devices) {
+                ngx_cometa_gauge_add(app, devices, -1);
+                g->devices--;
+            }
+
             break;
 
         default:
