@@ -152,6 +152,7 @@ static void
 zone_join(void)
 {
     ngx_pid = getpid();
+    test_cycle.log = &test_log;
 
     if (ngx_cometa_slot_claim(test_shm.data, &test_log) != NGX_OK
         || ngx_cometa_stats_start(&test_cycle, 15000) != NGX_OK
