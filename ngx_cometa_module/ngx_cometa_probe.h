@@ -20,7 +20,9 @@
 #include <ngx_config.h>
 
 
-#if (NGX_COMETA_SDT)
+/* The header may have gone since nginx was configured. */
+
+#if (NGX_COMETA_SDT) && __has_include(<sys/sdt.h>)
 
 #include <sys/sdt.h>
 

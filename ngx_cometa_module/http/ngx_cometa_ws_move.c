@@ -218,7 +218,10 @@ ngx_cometa_ws_move_send(ngx_cometa_ws_move_t *move, ngx_connection_t *c,
     p = ngx_cpymem(p, c->sockaddr, parcel.address);
     p = ngx_cpymem(p, move->app, parcel.app);
     p = ngx_cpymem(p, move->device, parcel.device);
-    p = ngx_cpymem(p, answer->data, parcel.answer);
+
+    if (answer->len) {
+        p = ngx_cpymem(p, answer->data, answer->len);
+    }
 
     if (rest->len) {
         p = ngx_cpymem(p, rest->data, rest->len);

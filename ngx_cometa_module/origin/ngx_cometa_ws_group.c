@@ -170,7 +170,7 @@ ngx_cometa_ws_group_find(uint64_t hash)
 ngx_cometa_ws_group_t *
 ngx_cometa_ws_group_next(ngx_cometa_ws_group_t *group)
 {
-    ngx_cometa_ws_group_t  **chain;
+    ngx_cometa_ws_group_t  **chain, **end;
 
     if (group && group->next) {
         return group->next;
@@ -179,16 +179,13 @@ ngx_cometa_ws_group_next(ngx_cometa_ws_group_t *group)
     chain = group ? ngx_cometa_ws_group_chain(group->key.hash) + 1
                   : ngx_cometa_ws_groups;
 
-    while (chain < ngx_cometa_ws_groups + NGX_COMETA_WS_TABLE) {
+    end = ngx_cometa_ws_groups + NGX_COMETA_WS_TABLE;
 
-        if (*chain) {
-            return *chain;
-        }
-
+    while (chain < end && *chain == NULL) {
         chain++;
     }
 
-    return NULL;
+    return (chain < end) ? *chain : NULL;
 }
 
 
