@@ -33,6 +33,8 @@ use constant {
     GROWTH => 20_000        # KB
 };
 
+memory_counts();
+
 my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(31);
 
 $t->write_file_expand('nginx.conf', websocket_conf(workers => 2,

@@ -35,6 +35,8 @@ use constant {
 # A killed worker is an [alert] in the log; the last test says that there is
 # nothing else.
 
+memory_counts();
+
 my $t = Test::Nginx->new()->has(qw/http rewrite map/)->todo_alerts()
     ->plan(17);
 
