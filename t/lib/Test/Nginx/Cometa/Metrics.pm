@@ -7,6 +7,7 @@ use strict;
 
 use base qw/ Exporter /;
 
+use Test::Nginx::Cometa qw/ wait_for /;
 use Test::Nginx::Cometa::Caller;
 
 our @EXPORT = qw/ metrics_location metric slot_with_devices /;
@@ -28,13 +29,20 @@ sub metric {
     return $body =~ /^\Q$name\E (\S+)$/m ? $1 : undef;
 }
 
-# The slot of the only worker that holds so many devices.
+# The slot of the only worker that holds so many devices.  Those that a test has
+# just closed may still count.
 
 sub slot_with_devices {
     my ($n, %o) = @_;
 
-    my $body = stats('x', uri => '/metrics', %o)->{body};
-    my @slots = $body =~ /^cometa_worker_devices\{slot="(\d+)"\} \Q$n\E$/mg;
+    my @slots;
+
+    wait_for(sub {
+        my $body = stats('x', uri => '/metrics', %o)->{body};
+        @slots = $body
+            =~ /^cometa_worker_devices\{slot="(\d+)"\} \Q$n\E$/mg;
+        return @slots == 1;
+    });
 
     die "workers with $n devices: @slots\n" if @slots != 1;
 
