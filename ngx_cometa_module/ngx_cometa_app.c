@@ -22,6 +22,7 @@
 
 #define NGX_COMETA_APP_LOOK  256        /* places looked at for a free one */
 #define NGX_COMETA_APP_IDLE  3600       /* s, counts are kept for so long */
+#define NGX_COMETA_APP_TORN  64         /* names given beside a comparison */
 
 
 /*
@@ -304,16 +305,42 @@ ngx_cometa_app_link(uint32_t app)
 }
 
 
+/*
+ * Whoever gives the place to another name makes it FREE first, and counts the
+ * name before it is USED: a comparison that ran beside that is not believed,
+ * for it may have seen some bytes of the one name and some of the other.
+ */
+
 static ngx_uint_t
 ngx_cometa_app_is(uint32_t app, ngx_str_t *name)
 {
-    ngx_cometa_app_t  *a;
+    uint32_t            named;
+    ngx_uint_t          n, same;
+    ngx_cometa_app_t   *a;
+    ngx_cometa_head_t  *head;
 
     a = &ngx_cometa_zone.apps[app];
+    head = ngx_cometa_zone.head;
 
-    return ngx_cometa_app_state(app) != NGX_COMETA_APP_FREE
-           && a->len == name->len
-           && ngx_memcmp(a->name, name->data, name->len) == 0;
+    for (n = 0; n < NGX_COMETA_APP_TORN; n++) {
+        named = __atomic_load_n(&head->named, __ATOMIC_ACQUIRE);
+
+        same = ngx_cometa_app_state(app) != NGX_COMETA_APP_FREE
+               && a->len == name->len
+               && ngx_memcmp(a->name, name->data, name->len) == 0;
+
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
+
+        if (!same || ngx_cometa_app_state(app) == NGX_COMETA_APP_FREE) {
+            return 0;
+        }
+
+        if (__atomic_load_n(&head->named, __ATOMIC_ACQUIRE) == named) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
