@@ -294,10 +294,13 @@ sub stalled {
     my ($in, %o) = @_;
 
     my $worker = stats('app1')->{headers}{pid};
+    my $before = figures('app1')->{messages};
     my $helper = fork() // die "fork: $!\n";
 
+    # not by the clock: the load may begin late on a busy machine
+
     if ($helper == 0) {
-        sleep(0.4);
+        wait_for(sub { figures('app1')->{messages} > $before + 10 }, 20);
         kill 'STOP', $worker;
         sleep(STALL);
         kill 'CONT', $worker;
