@@ -5,6 +5,7 @@
 
 #include "ngx_cometa_ws_call.h"
 #include "ngx_cometa.h"
+#include "ngx_cometa_debug.h"
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_call_table.h"
@@ -19,6 +20,8 @@
 
 #define NGX_COMETA_WS_CALLS    1024     /* outstanding on one socket */
 
+#define NGX_COMETA_REQUEST_MAGIC  0x52455155     /* "REQU" */
+
 
 /* A call of a socket. */
 
@@ -31,6 +34,7 @@ typedef struct {
     uint32_t                   len;         /* of the reply */
     uint8_t                    type;        /* of the message */
     uint8_t                    error;       /* instead of a reply */
+    ngx_cometa_magic_field
 } ngx_cometa_request_t;
 
 
@@ -76,6 +80,8 @@ ngx_cometa_ws_call(ngx_cometa_ws_t *s, u_char *data, size_t len)
         s->dead = 1;
         return;
     }
+
+    ngx_cometa_magic_set(q, NGX_COMETA_REQUEST_MAGIC);
 
     q->socket = s;
     q->type = s->io.codec.type;
@@ -153,6 +159,10 @@ ngx_cometa_ws_done(ngx_cometa_call_t *call, ngx_uint_t error,
     ngx_cometa_request_t  *q;
 
     q = call->data;
+
+    ngx_cometa_magic_check(q, NGX_COMETA_REQUEST_MAGIC);
+    ngx_cometa_expect(q->call == call);
+
     s = q->socket;
 
     q->call = NULL;
@@ -284,6 +294,8 @@ ngx_cometa_ws_forget(ngx_cometa_request_t *q)
     if (q->reply) {
         ngx_free(q->reply);
     }
+
+    ngx_cometa_magic_clear(q);
 
     ngx_free(q);
 }
