@@ -15,6 +15,7 @@
 #include "ngx_cometa.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_device_table.h"
+#include "ngx_cometa_queue_state.h"
 #include "ngx_cometa_trace.h"
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_owner.h"
@@ -33,49 +34,45 @@
                    what, session)
 
 
-/* A call that waits for its turn; the message follows. */
+/* A call that waits for its turn; its message follows. */
 
 typedef struct {
-    ngx_queue_t           link;
-    ngx_cometa_ref_t      ref;
-    uint64_t              deadline;
-    uint64_t              time;
-    uint32_t              timeout;
-    uint32_t              len;
-} ngx_cometa_turn_t;
+    ngx_queue_t               link;
+    ngx_cometa_pending_t      call;
+} ngx_cometa_waiting_t;
 
+
+/*
+ * What this process adds to the state. A queue that is free has no device, no
+ * call and no timer set, and can be used as it is.
+ */
 
 struct ngx_cometa_queue_s {
-    ngx_queue_t           link;         /* in ngx_cometa_queues */
-    ngx_cometa_device_t  *device;
+    ngx_cometa_queue_state_t  state;
 
-    /* of the call that was written, if busy */
-    ngx_cometa_ref_t      ref;
-    uint64_t              deadline;     /* ms */
-    uint64_t              time;         /* us, arrival at the origin */
-    uint32_t              timeout;      /* ms, the reply may be owed */
-    unsigned              busy:1;
-    unsigned              abandoned:1;  /* nobody waits for the reply */
-    unsigned              held:1;       /* nothing is written yet */
-
-    ngx_uint_t            n;
-    ngx_queue_t           waiting;      /* ngx_cometa_turn_t */
-    ngx_event_t           timer;        /* set while held, or owed a reply */
+    ngx_queue_t               link;     /* in ngx_cometa_queues, or free */
+    ngx_queue_t               waiting;  /* ngx_cometa_waiting_t */
+    ngx_cometa_device_t      *device;
+    ngx_event_t               timer;    /* for state.due */
 };
 
 
 static ngx_cometa_queue_t *ngx_cometa_queue_get(ngx_cometa_device_t *dev);
 static void ngx_cometa_queue_free(ngx_cometa_queue_t *queue);
 static void ngx_cometa_queue_idle(ngx_cometa_queue_t *queue);
+static ngx_uint_t ngx_cometa_queue_empty(ngx_cometa_queue_state_t *state);
+static ngx_uint_t ngx_cometa_queue_orphaned(ngx_cometa_queue_state_t *state);
+static void ngx_cometa_queue_pending(ngx_cometa_pending_t *call,
+    ngx_cometa_mail_call_t *mail, size_t len);
 static ngx_int_t ngx_cometa_queue_wait(ngx_cometa_queue_t *queue,
     ngx_cometa_mail_call_t *mail, u_char *message, size_t len);
 static void ngx_cometa_queue_leave(ngx_cometa_queue_t *queue,
-    ngx_cometa_turn_t *turn);
+    ngx_cometa_waiting_t *turn);
 static ngx_int_t ngx_cometa_queue_write(ngx_cometa_queue_t *queue,
-    ngx_cometa_ref_t *ref, uint64_t deadline, uint64_t time,
-    uint32_t timeout, u_char *data, size_t len);
-static ngx_uint_t ngx_cometa_queue_void(ngx_cometa_turn_t *turn);
+    u_char *message);
+static ngx_uint_t ngx_cometa_queue_void(ngx_cometa_pending_t *call);
 static void ngx_cometa_queue_abandon(ngx_cometa_queue_t *queue);
+static void ngx_cometa_queue_arm(ngx_cometa_queue_t *queue, uint64_t due);
 static void ngx_cometa_queue_timer(ngx_event_t *ev);
 
 
@@ -119,23 +116,21 @@ ngx_cometa_queue_call(ngx_cometa_mail_call_t *mail, u_char *message,
         goto failed;
     }
 
-    if (!queue->busy && !queue->held && queue->n == 0
-        && ngx_cometa_queue_write(queue, &mail->ref, mail->deadline,
-                                  mail->time, mail->timeout, message, len)
-           != NGX_AGAIN)
-    {
-        return;
+    if (ngx_cometa_queue_empty(&queue->state)) {
+        ngx_cometa_queue_pending(&queue->state.written, mail, len);
+
+        if (ngx_cometa_queue_write(queue, message) != NGX_AGAIN) {
+            return;
+        }
     }
 
     /* of a worker that has died just now, perhaps nobody has said so yet */
 
-    if (queue->busy && !queue->abandoned
-        && !ngx_cometa_slot_alive(queue->ref.slot, queue->ref.epoch))
-    {
+    if (ngx_cometa_queue_orphaned(&queue->state)) {
         ngx_cometa_queue_abandon(queue);
     }
 
-    if (queue->n >= mail->queue) {
+    if (queue->state.waiting >= mail->queue) {
         error = NGX_COMETA_DEVICE_BUSY;
 
     } else if (ngx_cometa_queue_wait(queue, mail, message, len) == NGX_OK) {
@@ -158,10 +153,10 @@ failed:
 void
 ngx_cometa_queue_cancel(ngx_cometa_mail_cancel_t *mail)
 {
-    ngx_queue_t          *q;
-    ngx_cometa_turn_t    *turn;
-    ngx_cometa_queue_t   *queue;
-    ngx_cometa_device_t  *dev;
+    ngx_queue_t           *q;
+    ngx_cometa_queue_t    *queue;
+    ngx_cometa_device_t   *dev;
+    ngx_cometa_waiting_t  *turn;
 
     dev = ngx_cometa_device_get(mail->head.handle, mail->head.session);
 
@@ -171,7 +166,9 @@ ngx_cometa_queue_cancel(ngx_cometa_mail_cancel_t *mail)
 
     queue = dev->queue;
 
-    if (queue->busy && ngx_cometa_ref_same(&queue->ref, &mail->ref)) {
+    if (queue->state.busy
+        && ngx_cometa_ref_same(&queue->state.written.ref, &mail->ref))
+    {
         ngx_cometa_queue_abandon(queue);
         return;
     }
@@ -180,12 +177,13 @@ ngx_cometa_queue_cancel(ngx_cometa_mail_cancel_t *mail)
          q != ngx_queue_sentinel(&queue->waiting);
          q = ngx_queue_next(q))
     {
-        turn = ngx_queue_data(q, ngx_cometa_turn_t, link);
+        turn = ngx_queue_data(q, ngx_cometa_waiting_t, link);
 
-        if (ngx_cometa_ref_same(&turn->ref, &mail->ref)) {
-            ngx_cometa_queue_trace(&turn->ref, dev->state.session,
+        if (ngx_cometa_ref_same(&turn->call.ref, &mail->ref)) {
+            ngx_cometa_queue_trace(&turn->call.ref, dev->state.session,
                                    "is withdrawn");
             ngx_cometa_queue_leave(queue, turn);
+            ngx_free(turn);
             break;
         }
     }
@@ -202,8 +200,8 @@ ngx_cometa_queue_hold(ngx_cometa_device_t *dev)
     queue = ngx_cometa_queue_get(dev);
 
     if (queue) {
-        queue->held = 1;
-        ngx_add_timer(&queue->timer, NGX_COMETA_QUEUE_HOLD);
+        queue->state.held = 1;
+        ngx_cometa_queue_arm(queue, ngx_current_msec + NGX_COMETA_QUEUE_HOLD);
     }
 }
 
@@ -224,23 +222,22 @@ ngx_cometa_queue_get(ngx_cometa_device_t *dev)
         queue = ngx_queue_data(q, ngx_cometa_queue_t, link);
 
     } else {
-        queue = ngx_alloc(sizeof(ngx_cometa_queue_t), ngx_cycle->log);
+        queue = ngx_calloc(sizeof(ngx_cometa_queue_t), ngx_cycle->log);
         if (queue == NULL) {
             return NULL;
         }
+
+        queue->timer.handler = ngx_cometa_queue_timer;
+        queue->timer.data = queue;
+        queue->timer.log = ngx_cycle->log;
+
+        ngx_queue_init(&queue->waiting);
     }
 
-    ngx_memzero(queue, sizeof(ngx_cometa_queue_t));
-
     queue->device = dev;
-    queue->timer.handler = ngx_cometa_queue_timer;
-    queue->timer.data = queue;
-    queue->timer.log = ngx_cycle->log;
-
-    ngx_queue_init(&queue->waiting);
-    ngx_queue_insert_tail(&ngx_cometa_queues, &queue->link);
-
     dev->queue = queue;
+
+    ngx_queue_insert_tail(&ngx_cometa_queues, &queue->link);
 
     return queue;
 }
@@ -249,11 +246,18 @@ ngx_cometa_queue_get(ngx_cometa_device_t *dev)
 static void
 ngx_cometa_queue_free(ngx_cometa_queue_t *queue)
 {
+    ngx_cometa_expect(ngx_queue_empty(&queue->waiting));
+
     if (queue->timer.timer_set) {
         ngx_del_timer(&queue->timer);
     }
 
+    queue->state.busy = 0;
+    queue->state.abandoned = 0;
+    queue->state.held = 0;
+
     queue->device->queue = NULL;
+    queue->device = NULL;
 
     ngx_queue_remove(&queue->link);
     ngx_queue_insert_head(&ngx_cometa_queues_free, &queue->link);
@@ -263,9 +267,39 @@ ngx_cometa_queue_free(ngx_cometa_queue_t *queue)
 static void
 ngx_cometa_queue_idle(ngx_cometa_queue_t *queue)
 {
-    if (!queue->busy && !queue->held && queue->n == 0) {
+    if (ngx_cometa_queue_empty(&queue->state)) {
         ngx_cometa_queue_free(queue);
     }
+}
+
+
+static ngx_uint_t
+ngx_cometa_queue_empty(ngx_cometa_queue_state_t *state)
+{
+    return !state->busy && !state->held && state->waiting == 0;
+}
+
+
+/* The origin of the call that was written has died. */
+
+static ngx_uint_t
+ngx_cometa_queue_orphaned(ngx_cometa_queue_state_t *state)
+{
+    return state->busy && !state->abandoned
+           && !ngx_cometa_slot_alive(state->written.ref.slot,
+                                     state->written.ref.epoch);
+}
+
+
+static void
+ngx_cometa_queue_pending(ngx_cometa_pending_t *call,
+    ngx_cometa_mail_call_t *mail, size_t len)
+{
+    call->ref = mail->ref;
+    call->deadline = mail->deadline;
+    call->time = mail->time;
+    call->timeout = mail->timeout;
+    call->len = len;
 }
 
 
@@ -278,38 +312,34 @@ static ngx_int_t
 ngx_cometa_queue_wait(ngx_cometa_queue_t *queue, ngx_cometa_mail_call_t *mail,
     u_char *message, size_t len)
 {
-    ngx_queue_t        *q;
-    ngx_cometa_turn_t  *turn, *prev;
+    ngx_queue_t           *q;
+    ngx_cometa_waiting_t  *turn, *prev;
 
-    turn = ngx_alloc(sizeof(ngx_cometa_turn_t) + len, ngx_cycle->log);
+    turn = ngx_alloc(sizeof(ngx_cometa_waiting_t) + len, ngx_cycle->log);
     if (turn == NULL) {
         return NGX_ERROR;
     }
 
-    turn->ref = mail->ref;
-    turn->deadline = mail->deadline;
-    turn->time = mail->time;
-    turn->timeout = mail->timeout;
-    turn->len = len;
+    ngx_cometa_queue_pending(&turn->call, mail, len);
     ngx_memcpy(turn + 1, message, len);
 
     for (q = ngx_queue_last(&queue->waiting);
          q != ngx_queue_sentinel(&queue->waiting);
          q = ngx_queue_prev(q))
     {
-        prev = ngx_queue_data(q, ngx_cometa_turn_t, link);
+        prev = ngx_queue_data(q, ngx_cometa_waiting_t, link);
 
-        if (prev->time <= turn->time) {
+        if (prev->call.time <= turn->call.time) {
             break;
         }
     }
 
     ngx_queue_insert_after(q, &turn->link);
-    queue->n++;
+    queue->state.waiting++;
 
     ngx_cometa_gauge_add(queue->device->state.app, queued, 1);
 
-    ngx_cometa_queue_trace(&turn->ref, queue->device->state.session,
+    ngx_cometa_queue_trace(&turn->call.ref, queue->device->state.session,
                            "waits for its turn");
 
     ngx_cometa_mail_queued(&mail->ref, &mail->head);
@@ -318,44 +348,46 @@ ngx_cometa_queue_wait(ngx_cometa_queue_t *queue, ngx_cometa_mail_call_t *mail,
 }
 
 
+/*
+ * Takes it out of the list; the caller frees it. Whoever tells its origin of a
+ * failure does so before: a queue with nothing in it could be freed meanwhile.
+ */
+
 static void
-ngx_cometa_queue_leave(ngx_cometa_queue_t *queue, ngx_cometa_turn_t *turn)
+ngx_cometa_queue_leave(ngx_cometa_queue_t *queue, ngx_cometa_waiting_t *turn)
 {
     ngx_queue_remove(&turn->link);
-    queue->n--;
+    queue->state.waiting--;
 
     ngx_cometa_gauge_add(queue->device->state.app, queued, -1);
-
-    ngx_free(turn);
 }
 
 
 /*
- * The queue is busy before anything is written: should the write fail, the
- * device closes and the call ends like any other that was written, because
- * a part of it may have left. NGX_AGAIN: nothing was written.
+ * Writes the call that state.written names. The queue is busy before anything
+ * is written: should the write fail, the device closes and the call ends like
+ * any other that was written, because a part of it may have left. NGX_AGAIN:
+ * nothing was written.
  */
 
 static ngx_int_t
-ngx_cometa_queue_write(ngx_cometa_queue_t *queue, ngx_cometa_ref_t *ref,
-    uint64_t deadline, uint64_t time, uint32_t timeout, u_char *data,
-    size_t len)
+ngx_cometa_queue_write(ngx_cometa_queue_t *queue, u_char *message)
 {
     ngx_int_t  rc;
 
-    queue->busy = 1;
-    queue->abandoned = 0;
-    queue->ref = *ref;
-    queue->deadline = deadline;
-    queue->time = time;
-    queue->timeout = timeout;
+    queue->state.busy = 1;
+    queue->state.abandoned = 0;
 
-    ngx_cometa_queue_trace(ref, queue->device->state.session, "is written");
+    ngx_cometa_queue_trace(&queue->state.written.ref,
+                           queue->device->state.session, "is written");
 
-    rc = ngx_cometa_device_write(queue->device, data, len);
+    rc = ngx_cometa_device_write(queue->device, message,
+                                 queue->state.written.len);
+
+    /* after NGX_ERROR the queue may be gone with the device */
 
     if (rc == NGX_AGAIN) {
-        queue->busy = 0;
+        queue->state.busy = 0;
     }
 
     return rc;
@@ -366,9 +398,8 @@ void
 ngx_cometa_queue_next(ngx_cometa_device_t *dev)
 {
     ngx_int_t                rc;
-    ngx_queue_t             *q;
-    ngx_cometa_turn_t       *turn;
     ngx_cometa_queue_t      *queue;
+    ngx_cometa_waiting_t    *turn;
     ngx_cometa_mail_head_t   from;
 
     queue = dev->queue;
@@ -379,15 +410,16 @@ ngx_cometa_queue_next(ngx_cometa_device_t *dev)
 
     ngx_cometa_owner_head(dev, &from);
 
-    while (!queue->busy && !queue->held && queue->n) {
+    while (!queue->state.busy && !queue->state.held && queue->state.waiting) {
 
-        q = ngx_queue_head(&queue->waiting);
-        turn = ngx_queue_data(q, ngx_cometa_turn_t, link);
+        turn = ngx_queue_data(ngx_queue_head(&queue->waiting),
+                              ngx_cometa_waiting_t, link);
 
-        if (ngx_cometa_queue_void(turn)) {
-            ngx_cometa_queue_trace(&turn->ref, dev->state.session,
+        if (ngx_cometa_queue_void(&turn->call)) {
+            ngx_cometa_queue_trace(&turn->call.ref, dev->state.session,
                                    "is dropped, nobody waits for it");
             ngx_cometa_queue_leave(queue, turn);
+            ngx_free(turn);
             continue;
         }
 
@@ -401,19 +433,20 @@ ngx_cometa_queue_next(ngx_cometa_device_t *dev)
          * told now, the call is not written.
          */
 
-        if (ngx_cometa_mail_written(&turn->ref, &from) != NGX_OK) {
-            ngx_cometa_mail_fail(&turn->ref, &from, NGX_COMETA_OVERLOADED);
+        if (ngx_cometa_mail_written(&turn->call.ref, &from) != NGX_OK) {
+            ngx_cometa_mail_fail(&turn->call.ref, &from,
+                                 NGX_COMETA_OVERLOADED);
             ngx_cometa_queue_leave(queue, turn);
+            ngx_free(turn);
             continue;
         }
 
-        ngx_queue_remove(&turn->link);
-        queue->n--;
-        ngx_cometa_gauge_add(dev->state.app, queued, -1);
+        ngx_cometa_queue_leave(queue, turn);
 
-        rc = ngx_cometa_queue_write(queue, &turn->ref, turn->deadline,
-                                   turn->time, turn->timeout,
-                                   (u_char *) (turn + 1), turn->len);
+        queue->state.written = turn->call;
+
+        rc = ngx_cometa_queue_write(queue, (u_char *) (turn + 1));
+
         ngx_free(turn);
 
         if (rc == NGX_ERROR) {
@@ -429,10 +462,10 @@ ngx_cometa_queue_next(ngx_cometa_device_t *dev)
 /* Its origin has given up or is gone. */
 
 static ngx_uint_t
-ngx_cometa_queue_void(ngx_cometa_turn_t *turn)
+ngx_cometa_queue_void(ngx_cometa_pending_t *call)
 {
-    return turn->deadline <= ngx_current_msec
-           || !ngx_cometa_slot_alive(turn->ref.slot, turn->ref.epoch);
+    return call->deadline <= ngx_current_msec
+           || !ngx_cometa_slot_alive(call->ref.slot, call->ref.epoch);
 }
 
 
@@ -441,24 +474,30 @@ ngx_cometa_queue_void(ngx_cometa_turn_t *turn)
 static void
 ngx_cometa_queue_abandon(ngx_cometa_queue_t *queue)
 {
-    ngx_msec_t  wait;
+    ngx_cometa_pending_t  *call;
 
-    if (queue->abandoned) {
+    if (queue->state.abandoned) {
         return;
     }
 
-    queue->abandoned = 1;
+    queue->state.abandoned = 1;
 
-    ngx_cometa_queue_trace(&queue->ref, queue->device->state.session,
+    call = &queue->state.written;
+
+    ngx_cometa_queue_trace(&call->ref, queue->device->state.session,
                            "is abandoned, its reply is still owed");
 
-    wait = queue->timeout;
+    ngx_cometa_queue_arm(queue, call->timeout
+                                + ngx_max(call->deadline, ngx_current_msec));
+}
 
-    if (queue->deadline > ngx_current_msec) {
-        wait += queue->deadline - ngx_current_msec;
-    }
 
-    ngx_add_timer(&queue->timer, wait);
+static void
+ngx_cometa_queue_arm(ngx_cometa_queue_t *queue, uint64_t due)
+{
+    queue->state.due = due;
+
+    ngx_add_timer(&queue->timer, due - ngx_current_msec);
 }
 
 
@@ -471,8 +510,8 @@ ngx_cometa_queue_timer(ngx_event_t *ev)
 
     ngx_cometa_expect(queue->device->used && queue->device->queue == queue);
 
-    if (queue->held) {
-        queue->held = 0;
+    if (queue->state.held) {
+        queue->state.held = 0;
         ngx_cometa_queue_next(queue->device);
         return;
     }
@@ -492,17 +531,17 @@ ngx_cometa_queue_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
 
     queue = dev->queue;
 
-    if (queue == NULL || !queue->busy) {
+    if (queue == NULL || !queue->state.busy) {
         return NGX_DECLINED;
     }
 
-    latency = ngx_cometa_now() - queue->time;
+    latency = ngx_cometa_now() - queue->state.written.time;
 
     dev->state.latency = ngx_min(latency, NGX_MAX_INT32_VALUE);
 
-    ref = queue->ref;
-    abandoned = queue->abandoned;
-    queue->busy = 0;
+    ref = queue->state.written.ref;
+    abandoned = queue->state.abandoned;
+    queue->state.busy = 0;
 
     if (queue->timer.timer_set) {
         ngx_del_timer(&queue->timer);
@@ -532,16 +571,16 @@ ngx_cometa_queue_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
 ngx_uint_t
 ngx_cometa_queue_outstanding(ngx_cometa_device_t *dev)
 {
-    return dev->queue && dev->queue->busy;
+    return dev->queue && dev->queue->state.busy;
 }
 
 
 void
 ngx_cometa_queue_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
 {
-    ngx_queue_t             *q;
-    ngx_cometa_turn_t       *turn;
+    ngx_cometa_ref_t        *ref;
     ngx_cometa_queue_t      *queue;
+    ngx_cometa_waiting_t    *turn;
     ngx_cometa_mail_head_t   from;
 
     queue = dev->queue;
@@ -552,24 +591,28 @@ ngx_cometa_queue_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
 
     ngx_cometa_owner_head(dev, &from);
 
-    if (queue->busy && !queue->abandoned) {
-        queue->busy = 0;
-        ngx_cometa_queue_trace(&queue->ref, dev->state.session,
+    if (queue->state.busy && !queue->state.abandoned) {
+        queue->state.busy = 0;
+        ref = &queue->state.written.ref;
+
+        ngx_cometa_queue_trace(ref, dev->state.session,
                                "fails, the device has left");
-        ngx_cometa_mail_fail(&queue->ref, &from,
+        ngx_cometa_mail_fail(ref, &from,
                              reason == NGX_COMETA_TAKEN_OVER
                              ? NGX_COMETA_DEVICE_TAKEN_OVER
                              : NGX_COMETA_DEVICE_DISCONNECTED);
     }
 
     while (!ngx_queue_empty(&queue->waiting)) {
-        q = ngx_queue_head(&queue->waiting);
-        turn = ngx_queue_data(q, ngx_cometa_turn_t, link);
+        turn = ngx_queue_data(ngx_queue_head(&queue->waiting),
+                              ngx_cometa_waiting_t, link);
+        ref = &turn->call.ref;
 
-        ngx_cometa_queue_trace(&turn->ref, dev->state.session,
+        ngx_cometa_queue_trace(ref, dev->state.session,
                                "moves, the device has left");
-        ngx_cometa_mail_fail(&turn->ref, &from, NGX_COMETA_MOVED);
+        ngx_cometa_mail_fail(ref, &from, NGX_COMETA_MOVED);
         ngx_cometa_queue_leave(queue, turn);
+        ngx_free(turn);
     }
 
     ngx_cometa_queue_free(queue);
@@ -579,7 +622,7 @@ ngx_cometa_queue_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
 void
 ngx_cometa_queue_deaths(void)
 {
-    ngx_queue_t        *q;
+    ngx_queue_t         *q;
     ngx_cometa_queue_t  *queue;
 
     for (q = ngx_queue_head(&ngx_cometa_queues);
@@ -590,9 +633,7 @@ ngx_cometa_queue_deaths(void)
 
         /* those that wait are looked at when their turn comes */
 
-        if (queue->busy
-            && !ngx_cometa_slot_alive(queue->ref.slot, queue->ref.epoch))
-        {
+        if (ngx_cometa_queue_orphaned(&queue->state)) {
             ngx_cometa_queue_abandon(queue);
         }
     }
