@@ -31,6 +31,7 @@ typedef struct {
     size_t                     max_message;     /* of all locations */
     ngx_msec_t                 stats_window;
     ngx_uint_t                 drain_rate;      /* devices a second */
+    ngx_array_t                devices;         /* of pointers to them */
     ngx_array_t                ws;              /* ngx_cometa_ws_conf_t * */
     ngx_array_t                webhooks;        /* of pointers to them */
     uint32_t                   generation;      /* of the configuration */

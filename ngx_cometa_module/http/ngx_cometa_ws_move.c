@@ -37,6 +37,7 @@ struct ngx_cometa_ws_move_s {
  */
 
 typedef struct {
+    uint32_t                   kind;    /* NGX_COMETA_PARCEL_OPENING */
     uint32_t                   conf;    /* index of the location's */
     uint32_t                   generation;
     uint16_t                   address;
@@ -206,6 +207,7 @@ ngx_cometa_ws_move_send(ngx_cometa_ws_move_t *move, ngx_connection_t *c,
 
     ngx_memzero(&parcel, sizeof(ngx_cometa_parcel_t));
 
+    parcel.kind = NGX_COMETA_PARCEL_OPENING;
     parcel.conf = move->conf->index;
     parcel.generation = move->conf->generation;
     parcel.address = ngx_min(c->socklen, sizeof(struct sockaddr_in6));
@@ -232,7 +234,7 @@ ngx_cometa_ws_move_send(ngx_cometa_ws_move_t *move, ngx_connection_t *c,
 }
 
 
-void
+ngx_int_t
 ngx_cometa_ws_move_arrived(ngx_connection_t *c, u_char *data, size_t len)
 {
     u_char                    *p;
@@ -242,6 +244,10 @@ ngx_cometa_ws_move_arrived(ngx_connection_t *c, u_char *data, size_t len)
     ngx_cometa_parcel_t        parcel;
     ngx_cometa_main_conf_t    *mcf;
     ngx_cometa_ws_conf_t  *conf;
+
+    if (c == NULL) {
+        return NGX_DECLINED;
+    }
 
     mcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
                                               ngx_http_cometa_module);
@@ -255,7 +261,7 @@ ngx_cometa_ws_move_arrived(ngx_connection_t *c, u_char *data, size_t len)
         || parcel.conf >= mcf->ws.nelts)
     {
         ngx_cometa_connection_close(c, 0);
-        return;
+        return NGX_OK;
     }
 
     conf = ((ngx_cometa_ws_conf_t **) mcf->ws.elts)[parcel.conf];
@@ -287,6 +293,8 @@ ngx_cometa_ws_move_arrived(ngx_connection_t *c, u_char *data, size_t len)
     rest.len = parcel.rest;
 
     ngx_cometa_ws_move_open(c, conf, &key, &answer, &rest);
+
+    return NGX_OK;
 }
 
 

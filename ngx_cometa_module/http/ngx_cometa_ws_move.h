@@ -38,8 +38,12 @@ void ngx_cometa_ws_move_adopted(ngx_connection_t *c,
 /* Instead of that, if the request ends before. */
 void ngx_cometa_ws_move_discard(ngx_cometa_ws_move_t *move);
 
-/* Opens a socket that was handed over to this worker. */
-void ngx_cometa_ws_move_arrived(ngx_connection_t *c, u_char *data, size_t len);
+/*
+ * Opens a socket that was handed over to this worker. NGX_DECLINED: c is NULL,
+ * it is lost.
+ */
+ngx_int_t ngx_cometa_ws_move_arrived(ngx_connection_t *c, u_char *data,
+    size_t len);
 
 
 #endif /* _NGX_COMETA_WS_MOVE_H_INCLUDED_ */

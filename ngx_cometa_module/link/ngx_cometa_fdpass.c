@@ -19,10 +19,12 @@
 #define NGX_COMETA_FDPASS_FREE   16   /* one of so many connections is free */
 
 
+static ngx_int_t ngx_cometa_fdpass_send(ngx_cometa_slot_t *s, int fd,
+    u_char *data, size_t len);
 static void ngx_cometa_fdpass_event(ngx_event_t *rev);
 static ngx_int_t ngx_cometa_fdpass_receive(int door);
 static void ngx_cometa_fdpass_take(int fd, u_char *data, size_t len);
-static void ngx_cometa_fdpass_lost(char *limit);
+static void ngx_cometa_fdpass_none(u_char *data, size_t len, char *limit);
 static void ngx_cometa_fdpass_report(ngx_cometa_throttle_t *throttle,
     ngx_log_t *log);
 static void ngx_cometa_fdpass_timer(ngx_event_t *ev);
@@ -96,22 +98,174 @@ ngx_cometa_fdpass_to(uint32_t slot, uint32_t epoch)
 
 
 ngx_int_t
+ngx_cometa_fdpass_heir(uint32_t *also, uint32_t *slot, uint32_t *epoch)
+{
+    uint32_t            i, load, least;
+    ngx_int_t           rc;
+    ngx_cometa_slot_t  *own, *s;
+
+    own = &ngx_cometa_zone.slots[ngx_cometa_zone.slot];
+    least = 0;
+    rc = NGX_DECLINED;
+
+    for (i = 0; i < ngx_cometa_zone.head->slots; i++) {
+        s = &ngx_cometa_zone.slots[i];
+
+        if (s->pid == 0
+            || s->draining
+            || s->crowded
+            || (int32_t) (s->generation - own->generation) <= 0)
+        {
+            continue;
+        }
+
+        load = s->devices + also[i];
+
+        if (rc == NGX_OK && load >= least) {
+            continue;
+        }
+
+        if (!ngx_cometa_slot_alive(i, s->epoch)) {
+            continue;
+        }
+
+        rc = NGX_OK;
+        least = load;
+        *slot = i;
+        *epoch = s->epoch;
+    }
+
+    return rc;
+}
+
+
+ngx_uint_t
+ngx_cometa_fdpass_inherited(void)
+{
+    uint32_t            i;
+    ngx_cometa_slot_t  *own, *s;
+
+    own = &ngx_cometa_zone.slots[ngx_cometa_zone.slot];
+
+    for (i = 0; i < ngx_cometa_zone.head->slots; i++) {
+        s = &ngx_cometa_zone.slots[i];
+
+        if (s->pid
+            && !s->draining
+            && (int32_t) (s->generation - own->generation) > 0
+            && ngx_cometa_slot_alive(i, s->epoch))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+ngx_int_t
 ngx_cometa_fdpass(uint32_t slot, uint32_t epoch, ngx_connection_t *c,
     u_char *data, size_t len)
+{
+    if (len > NGX_COMETA_PARCEL_MAX || !ngx_cometa_fdpass_to(slot, epoch)) {
+        return NGX_DECLINED;
+    }
+
+    /* full, or no memory: the connection just stays */
+
+    if (ngx_cometa_fdpass_send(&ngx_cometa_zone.slots[slot], c->fd, data, len)
+        != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    /*
+     * The addressee left meanwhile, and its door was cleared too early for
+     * ours. If it has a successor already, that one takes it in.
+     */
+
+    if (__atomic_load_n(&ngx_cometa_zone.slots[slot].epoch, __ATOMIC_ACQUIRE)
+        != epoch)
+    {
+        ngx_cometa_slot_forsaken(slot);
+    }
+
+    ngx_cometa_fdpass_left(c);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_cometa_fdpass_offer(uint32_t slot, uint32_t epoch, ngx_connection_t *c,
+    u_char *data, size_t len)
+{
+    ngx_int_t           rc;
+    ngx_cometa_slot_t  *s;
+
+    s = &ngx_cometa_zone.slots[slot];
+
+    if (len > NGX_COMETA_PARCEL_MAX || !ngx_cometa_slot_alive(slot, epoch)) {
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_cometa_fdpass_send(s, c->fd, data, len);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    /* its successor does not take what was not meant for it */
+
+    if (__atomic_load_n(&s->epoch, __ATOMIC_ACQUIRE) != epoch) {
+        ngx_cometa_slot_forsaken(slot);
+    }
+
+    if (c->read->posted) {
+        ngx_delete_posted_event(c->read);
+    }
+
+    if (c->write->posted) {
+        ngx_delete_posted_event(c->write);
+    }
+
+    if (ngx_del_conn && (c->read->active || c->write->active)) {
+        (void) ngx_del_conn(c, 0);
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_cometa_fdpass_left(ngx_connection_t *c)
+{
+    /*
+     * epoll knows the socket, not the descriptor: closing it would not do.
+     * It does not know one that was accepted with its request.
+     */
+
+    if (ngx_del_conn && (c->read->active || c->write->active)) {
+        (void) ngx_del_conn(c, 0);
+    }
+
+    ngx_close_connection(c);
+}
+
+
+/* NGX_AGAIN: the door is full. */
+
+static ngx_int_t
+ngx_cometa_fdpass_send(ngx_cometa_slot_t *s, int fd, u_char *data, size_t len)
 {
     struct iovec        iov;
     struct msghdr       msg;
     struct cmsghdr     *cmsg;
-    ngx_cometa_slot_t  *s;
 
     union {
         struct cmsghdr  cm;
         char            space[CMSG_SPACE(sizeof(int))];
     } control;
-
-    if (len > NGX_COMETA_PARCEL_MAX || !ngx_cometa_fdpass_to(slot, epoch)) {
-        return NGX_DECLINED;
-    }
 
     iov.iov_base = data;
     iov.iov_len = len;
@@ -128,37 +282,10 @@ ngx_cometa_fdpass(uint32_t slot, uint32_t epoch, ngx_connection_t *c,
     cmsg->cmsg_level = SOL_SOCKET;
     cmsg->cmsg_type = SCM_RIGHTS;
     cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-    ngx_memcpy(CMSG_DATA(cmsg), &c->fd, sizeof(int));
+    ngx_memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
 
-    s = &ngx_cometa_zone.slots[slot];
-
-    /* full, or no memory: the connection just stays */
-
-    if (sendmsg(s->door[1], &msg, MSG_NOSIGNAL) == -1) {
-        return NGX_DECLINED;
-    }
-
-    /*
-     * The addressee left meanwhile, and its door was cleared too early for
-     * ours. If it has a successor already, that one takes it in.
-     */
-
-    if (__atomic_load_n(&s->epoch, __ATOMIC_ACQUIRE) != epoch) {
-        ngx_cometa_slot_forsaken(slot);
-    }
-
-    /*
-     * epoll knows the socket, not the descriptor: closing it would not do.
-     * It does not know one that was accepted with its request.
-     */
-
-    if (ngx_del_conn && (c->read->active || c->write->active)) {
-        (void) ngx_del_conn(c, 0);
-    }
-
-    ngx_close_connection(c);
-
-    return NGX_OK;
+    return (sendmsg(s->door[1], &msg, MSG_NOSIGNAL) == -1) ? NGX_AGAIN
+                                                           : NGX_OK;
 }
 
 
@@ -225,7 +352,7 @@ ngx_cometa_fdpass_receive(int door)
     {
         /* there was no descriptor left for it: the kernel has closed it */
 
-        ngx_cometa_fdpass_lost("worker_rlimit_nofile");
+        ngx_cometa_fdpass_none(ngx_cometa_parcel, n, "worker_rlimit_nofile");
         return NGX_OK;
     }
 
@@ -249,8 +376,8 @@ ngx_cometa_fdpass_take(int fd, u_char *data, size_t len)
     }
 
     if (c == NULL) {
-        ngx_cometa_fdpass_lost("worker_connections");
         (void) close(fd);
+        ngx_cometa_fdpass_none(data, len, "worker_connections");
         return;
     }
 
@@ -272,13 +399,19 @@ ngx_cometa_fdpass_take(int fd, u_char *data, size_t len)
     c->read->ready = 1;
     c->write->ready = 1;
 
-    ngx_cometa_fdpass_handler(c, data, len);
+    (void) ngx_cometa_fdpass_handler(c, data, len);
 }
 
 
+/* This worker cannot take it; if its sender has kept nothing, it is lost. */
+
 static void
-ngx_cometa_fdpass_lost(char *limit)
+ngx_cometa_fdpass_none(u_char *data, size_t len, char *limit)
 {
+    if (ngx_cometa_fdpass_handler(NULL, data, len) == NGX_OK) {
+        return;
+    }
+
 #if (NGX_STAT_STUB)
     (void) ngx_atomic_fetch_add(ngx_stat_active, -1);
 #endif

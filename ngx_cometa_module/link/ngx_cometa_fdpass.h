@@ -15,14 +15,30 @@
 #include "ngx_cometa_slot.h"
 
 
-#define NGX_COMETA_PARCEL_MAX  16384
+/*
+ * Bytes of a parcel: a message that was begun and another one that was not
+ * written, of the default size, and what goes with them. A door takes two of
+ * these.
+ */
+#define NGX_COMETA_PARCEL_MAX  (132 * 1024)
+
+
+/* What it is: the first field of every parcel. */
+
+typedef enum {
+    NGX_COMETA_PARCEL_OPENING = 1,      /* a WebSocket that opens here */
+    NGX_COMETA_PARCEL_DEVICE,           /* a device of an old worker */
+    NGX_COMETA_PARCEL_WS                /* a WebSocket of an old worker */
+} ngx_cometa_parcel_e;
 
 
 /*
  * Takes a connection in: nothing of it is set but what nginx needs to read
- * and write a plain one. The data is valid until this returns.
+ * and write a plain one. The data is valid until this returns. c is NULL if
+ * there was no descriptor or no connection left for it: then NGX_DECLINED says
+ * that the sender has kept none, so that it is lost.
  */
-typedef void (*ngx_cometa_fdpass_pt)(ngx_connection_t *c, u_char *data,
+typedef ngx_int_t (*ngx_cometa_fdpass_pt)(ngx_connection_t *c, u_char *data,
     size_t len);
 
 
@@ -37,6 +53,17 @@ void ngx_cometa_fdpass_close(void);
  */
 ngx_uint_t ngx_cometa_fdpass_to(uint32_t slot, uint32_t epoch);
 
+/*
+ * The worker of a newer configuration that should take over a connection: of
+ * those that stay and have room the one with the fewest devices, those counted
+ * in that `also` has for its slot. NGX_DECLINED: there is none.
+ */
+ngx_int_t ngx_cometa_fdpass_heir(uint32_t *also, uint32_t *slot,
+    uint32_t *epoch);
+
+/* Whether there are workers of a newer configuration at all. */
+ngx_uint_t ngx_cometa_fdpass_inherited(void);
+
 /* Others are told when this worker has no room. For one that has a slot. */
 void ngx_cometa_fdpass_crowd(void);
 
@@ -46,6 +73,19 @@ void ngx_cometa_fdpass_crowd(void);
  */
 ngx_int_t ngx_cometa_fdpass(uint32_t slot, uint32_t epoch,
     ngx_connection_t *c, u_char *data, size_t len);
+
+/*
+ * Sends a copy of the descriptor with the data. The connection stays open in
+ * this process, and no event comes of it any more, until it is known whether
+ * the addressee has taken it: then it is given up by ngx_cometa_fdpass_left(),
+ * or goes on here. NGX_AGAIN: the door is full; NGX_DECLINED: nobody is there,
+ * or the data is too long.
+ */
+ngx_int_t ngx_cometa_fdpass_offer(uint32_t slot, uint32_t epoch,
+    ngx_connection_t *c, u_char *data, size_t len);
+
+/* The connection is another process's: only our descriptor is closed. */
+void ngx_cometa_fdpass_left(ngx_connection_t *c);
 
 
 #endif /* _NGX_COMETA_FDPASS_H_INCLUDED_ */

@@ -30,6 +30,9 @@ _Static_assert(sizeof(ngx_cometa_mail_queued_t) == 32, "QUEUED");
 _Static_assert(sizeof(ngx_cometa_mail_written_t) == 32, "WRITTEN");
 _Static_assert(sizeof(ngx_cometa_mail_online_t) == 32, "ONLINE");
 _Static_assert(sizeof(ngx_cometa_mail_event_t) == 24, "EVENT");
+_Static_assert(sizeof(ngx_cometa_mail_arrived_t) == 40, "ARRIVED");
+_Static_assert(sizeof(ngx_cometa_mail_ws_tail_t) == 24, "WS_TAIL");
+_Static_assert(sizeof(ngx_cometa_mail_follow_t) == 40, "FOLLOW");
 _Static_assert(sizeof(ngx_cometa_mail_t) == 56, "the longest letter");
 
 _Static_assert(offsetof(ngx_cometa_mail_head_t, app) == 2
@@ -124,7 +127,11 @@ static const ngx_cometa_mail_type_t  ngx_cometa_mail_types[] = {
     ngx_cometa_letter(queued, NGX_COMETA_CLASS_ANSWER, 1),
     ngx_cometa_letter(written, NGX_COMETA_CLASS_ANSWER, 1),
     ngx_cometa_letter(online, NGX_COMETA_CLASS_ANSWER, 0),
-    ngx_cometa_letter(event, NGX_COMETA_CLASS_EVENT, 0)
+    ngx_cometa_letter(event, NGX_COMETA_CLASS_EVENT, 0),
+    ngx_cometa_letter(arrived, NGX_COMETA_CLASS_ANSWER, 0),
+    ngx_cometa_letter(ws_arrived, NGX_COMETA_CLASS_REPLY, 0),
+    ngx_cometa_letter(ws_tail, NGX_COMETA_CLASS_ANSWER, 0),
+    ngx_cometa_letter(follow, NGX_COMETA_CLASS_ANSWER, 1)
 };
 
 _Static_assert(sizeof(ngx_cometa_mail_types)
@@ -265,6 +272,51 @@ ngx_cometa_mail_queued(ngx_cometa_ref_t *to, ngx_cometa_mail_head_t *from)
     mail.ref = *to;
 
     ngx_cometa_mail_tell(to->slot, to->epoch, &mail.head, NULL, 0);
+}
+
+
+void
+ngx_cometa_mail_follow(ngx_cometa_ref_t *to, ngx_cometa_place_t *place)
+{
+    ngx_cometa_mail_follow_t  mail;
+
+    ngx_cometa_mail_to_owner(&mail.head, NGX_COMETA_MAIL_FOLLOW, place,
+                             to->debug);
+    mail.ref = *to;
+    mail.slot = place->slot;
+    mail.epoch = place->epoch;
+
+    ngx_cometa_mail_tell(to->slot, to->epoch, &mail.head, NULL, 0);
+}
+
+
+void
+ngx_cometa_mail_arrived(uint32_t slot, uint32_t epoch,
+    ngx_cometa_mail_arrived_t *mail)
+{
+    mail->head.type = NGX_COMETA_MAIL_ARRIVED;
+
+    ngx_cometa_mail_tell(slot, epoch, &mail->head, NULL, 0);
+}
+
+
+void
+ngx_cometa_mail_ws_arrived(uint32_t slot, uint32_t epoch,
+    ngx_cometa_mail_arrived_t *mail)
+{
+    mail->head.type = NGX_COMETA_MAIL_WS_ARRIVED;
+
+    ngx_cometa_mail_tell(slot, epoch, &mail->head, NULL, 0);
+}
+
+
+void
+ngx_cometa_mail_ws_tail(uint32_t slot, uint32_t epoch,
+    ngx_cometa_mail_ws_tail_t *mail, u_char *data, size_t len)
+{
+    mail->head.type = NGX_COMETA_MAIL_WS_TAIL;
+
+    ngx_cometa_mail_tell(slot, epoch, &mail->head, data, len);
 }
 
 
@@ -483,6 +535,22 @@ ngx_cometa_mail_read(ngx_cometa_mail_t *mail, u_char *body, size_t len)
 
     case NGX_COMETA_MAIL_EVENT:
         to->event(&mail->event, body, len);
+        return;
+
+    case NGX_COMETA_MAIL_ARRIVED:
+        to->arrived(&mail->arrived);
+        return;
+
+    case NGX_COMETA_MAIL_WS_ARRIVED:
+        to->ws_arrived(&mail->arrived);
+        return;
+
+    case NGX_COMETA_MAIL_WS_TAIL:
+        to->ws_tail(&mail->ws_tail, body, len);
+        return;
+
+    case NGX_COMETA_MAIL_FOLLOW:
+        to->follow(&mail->follow);
         return;
     }
 }

@@ -25,6 +25,12 @@
  *     LISTENERS            | slot | epoch | n    |
  *     ONLINE               | hash         | app_len |
  *     EVENT                | hash         |
+ *
+ *                          16      20     24        28       32     36
+ *     ARRIVED              | index | slot | epoch   | handle | rc   | 0  |
+ *     WS_ARRIVED           | index | slot | epoch   | other  | rc   | 0  |
+ *     WS_TAIL              | index | end  |
+ *     FOLLOW               | ref       | slot | epoch |
  */
 
 #ifndef _NGX_COMETA_MAIL_H_INCLUDED_
@@ -49,6 +55,10 @@ typedef enum {
     NGX_COMETA_MAIL_ONLINE,         /* owner -> all interested, body: names of
                                        application and device */
     NGX_COMETA_MAIL_EVENT,          /* owner -> all interested */
+    NGX_COMETA_MAIL_ARRIVED,        /* new owner -> old one */
+    NGX_COMETA_MAIL_WS_ARRIVED,     /* new holder of a WebSocket -> old one */
+    NGX_COMETA_MAIL_WS_TAIL,        /* old holder -> new one, body: frames */
+    NGX_COMETA_MAIL_FOLLOW,         /* old owner -> origin, who has it now */
     NGX_COMETA_MAIL_TYPES
 } ngx_cometa_mail_e;
 
@@ -162,6 +172,56 @@ typedef struct {
 } ngx_cometa_mail_event_t;
 
 
+/*
+ * What has become of a connection that was offered to another worker. LATER:
+ * it cannot take one now; NEVER: its configuration has no place for it.
+ */
+
+typedef enum {
+    NGX_COMETA_ARRIVED = 0,
+    NGX_COMETA_ARRIVE_LATER,
+    NGX_COMETA_ARRIVE_NEVER
+} ngx_cometa_arrival_e;
+
+
+/*
+ * The head has application, handle and session as the sender of the parcel
+ * knows the device; a WebSocket has the application only. `index` names the
+ * offer.
+ */
+
+typedef struct {
+    ngx_cometa_mail_head_t  head;
+    uint32_t                index;
+    uint32_t                slot;       /* where it is now */
+    uint32_t                epoch;
+    uint32_t                handle;     /* there; of a WebSocket: its index */
+    uint32_t                rc;         /* ngx_cometa_arrival_e */
+    uint32_t                unused;     /* 0 */
+} ngx_cometa_mail_arrived_t;
+
+typedef ngx_cometa_mail_arrived_t  ngx_cometa_mail_ws_arrived_t;
+
+
+/* What the device has said until the new holder heard of it, in pieces. */
+
+typedef struct {
+    ngx_cometa_mail_head_t  head;
+    uint32_t                index;      /* at the new holder */
+    uint32_t                end;        /* the last piece */
+} ngx_cometa_mail_ws_tail_t;
+
+
+/* The head has the handle of the device at its new owner. */
+
+typedef struct {
+    ngx_cometa_mail_head_t  head;
+    ngx_cometa_ref_t        ref;
+    uint32_t                slot;       /* of the new owner */
+    uint32_t                epoch;
+} ngx_cometa_mail_follow_t;
+
+
 typedef union {
     ngx_cometa_mail_head_t       head;
     ngx_cometa_mail_call_t       call;
@@ -175,6 +235,9 @@ typedef union {
     ngx_cometa_mail_written_t    written;
     ngx_cometa_mail_online_t     online;
     ngx_cometa_mail_event_t      event;
+    ngx_cometa_mail_arrived_t    arrived;
+    ngx_cometa_mail_ws_tail_t    ws_tail;
+    ngx_cometa_mail_follow_t     follow;
 } ngx_cometa_mail_t;
 
 
@@ -195,6 +258,11 @@ typedef struct {
     void  (*written)(ngx_cometa_mail_written_t *mail);
     void  (*online)(ngx_cometa_mail_online_t *mail, ngx_cometa_key_t *key);
     void  (*event)(ngx_cometa_mail_event_t *mail, u_char *data, size_t len);
+    void  (*arrived)(ngx_cometa_mail_arrived_t *mail);
+    void  (*ws_arrived)(ngx_cometa_mail_arrived_t *mail);
+    void  (*ws_tail)(ngx_cometa_mail_ws_tail_t *mail, u_char *data,
+                     size_t len);
+    void  (*follow)(ngx_cometa_mail_follow_t *mail);
 } ngx_cometa_mail_handlers_t;
 
 /* All of them are set before the mailbox is opened. */
@@ -232,6 +300,20 @@ void ngx_cometa_mail_fail(ngx_cometa_ref_t *to, ngx_cometa_mail_head_t *from,
     ngx_uint_t error);
 void ngx_cometa_mail_queued(ngx_cometa_ref_t *to,
     ngx_cometa_mail_head_t *from);
+
+/* The written call went with its device, to that place. */
+void ngx_cometa_mail_follow(ngx_cometa_ref_t *to, ngx_cometa_place_t *place);
+
+/*
+ * Between the workers that a connection moves from and to; the caller fills
+ * all but the type of the head.
+ */
+void ngx_cometa_mail_arrived(uint32_t slot, uint32_t epoch,
+    ngx_cometa_mail_arrived_t *mail);
+void ngx_cometa_mail_ws_arrived(uint32_t slot, uint32_t epoch,
+    ngx_cometa_mail_arrived_t *mail);
+void ngx_cometa_mail_ws_tail(uint32_t slot, uint32_t epoch,
+    ngx_cometa_mail_ws_tail_t *mail, u_char *data, size_t len);
 
 /*
  * To all workers that are interested in the device, this one included; see

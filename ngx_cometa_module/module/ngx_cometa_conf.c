@@ -15,6 +15,7 @@
 #include "ngx_cometa_webhook.h"
 #include "ngx_cometa_ws.h"
 #include "ngx_cometa_zone.h"
+#include "cometa_hash.h"
 
 
 static void ngx_cometa_merge_values(ngx_cometa_loc_conf_t *conf,
@@ -31,6 +32,8 @@ static ngx_int_t ngx_cometa_init_devices(ngx_conf_t *cf,
     ngx_cometa_loc_conf_t *conf);
 static ngx_int_t ngx_cometa_init_ws(ngx_conf_t *cf,
     ngx_cometa_loc_conf_t *conf);
+static uint64_t ngx_cometa_location_id(ngx_conf_t *cf, ngx_array_t *confs,
+    size_t id);
 
 
 #define NGX_COMETA_INFO_READ  1024      /* bytes of an info, in one piece */
@@ -59,9 +62,12 @@ ngx_cometa_create_main_conf(ngx_conf_t *cf)
     mcf->drain_rate = NGX_CONF_UNSET_UINT;
     mcf->generation = ++ngx_cometa_generation;
 
-    if (ngx_array_init(&mcf->ws, cf->pool, 4,
-                       sizeof(ngx_cometa_ws_conf_t *))
+    if (ngx_array_init(&mcf->devices, cf->pool, 4,
+                       sizeof(ngx_cometa_device_conf_t *))
         != NGX_OK
+        || ngx_array_init(&mcf->ws, cf->pool, 4,
+                          sizeof(ngx_cometa_ws_conf_t *))
+           != NGX_OK
         || ngx_array_init(&mcf->webhooks, cf->pool, 4,
                           sizeof(ngx_cometa_webhook_conf_t *))
            != NGX_OK)
@@ -353,15 +359,24 @@ ngx_cometa_default_value(ngx_conf_t *cf, char *name,
 static ngx_int_t
 ngx_cometa_init_devices(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
 {
-    ngx_cometa_device_conf_t  *devices;
-    ngx_http_core_loc_conf_t  *clcf;
+    ngx_cometa_main_conf_t     *mcf;
+    ngx_cometa_device_conf_t   *devices, **place;
+    ngx_http_core_loc_conf_t   *clcf;
 
+    mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cometa_module);
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
     devices = ngx_pcalloc(cf->pool, sizeof(ngx_cometa_device_conf_t));
     if (devices == NULL) {
         return NGX_ERROR;
     }
+
+    place = ngx_array_push(&mcf->devices);
+    if (place == NULL) {
+        return NGX_ERROR;
+    }
+
+    *place = devices;
 
     /* a longer info is read in pieces, and only its beginning is kept */
 
@@ -373,6 +388,10 @@ ngx_cometa_init_devices(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
     devices->body_timeout = ngx_min(clcf->client_body_timeout,
                                     NGX_COMETA_DAY);
     devices->max_message = conf->max_message;
+
+    devices->id = ngx_cometa_location_id(cf, &mcf->devices,
+                                         offsetof(ngx_cometa_device_conf_t,
+                                                  id));
 
     ngx_cometa_device_conf_init(devices, clcf->error_log);
 
@@ -413,9 +432,55 @@ ngx_cometa_init_ws(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
     sockets->max_output = NGX_COMETA_WS_OUTPUT
                           + NGX_COMETA_WS_MESSAGES * conf->max_message;
 
+    sockets->id = ngx_cometa_location_id(cf, &mcf->ws,
+                                         offsetof(ngx_cometa_ws_conf_t, id));
+
     ngx_cometa_ws_conf_init(sockets, clcf->error_log);
 
     conf->ws = sockets;
 
     return NGX_OK;
+}
+
+
+/*
+ * By what connections that come from workers of an older configuration find
+ * their location: the names of server and location, and the how many of that
+ * name it is. It has to be the same in each configuration, so the key of the
+ * hash is a constant. `confs` are pointers to what has such an id, the last of
+ * them has none yet.
+ */
+
+static uint64_t
+ngx_cometa_location_id(ngx_conf_t *cf, ngx_array_t *confs, size_t id)
+{
+    uint64_t                    hash;
+    ngx_uint_t                  i, n;
+    cometa_hash_t               h;
+    ngx_http_core_srv_conf_t   *cscf;
+    ngx_http_core_loc_conf_t   *clcf;
+
+    static const uint64_t  key[2];
+
+    cscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_core_module);
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    for (n = 0; /* void */; n++) {
+        cometa_hash_init(&h, key);
+        cometa_hash_update(&h, cscf->server_name.data, cscf->server_name.len);
+        cometa_hash_update(&h, "", 1);
+        cometa_hash_update(&h, clcf->name.data, clcf->name.len);
+        cometa_hash_update(&h, &n, sizeof(ngx_uint_t));
+        hash = cometa_hash_final(&h);
+
+        for (i = 0; i < confs->nelts - 1; i++) {
+            if (*(uint64_t *) (((u_char **) confs->elts)[i] + id) == hash) {
+                break;
+            }
+        }
+
+        if (i == confs->nelts - 1) {
+            return hash;
+        }
+    }
 }

@@ -12,6 +12,9 @@
 #include "ngx_cometa_loc.h"
 #include "ngx_cometa_ws_move.h"
 #include "ngx_cometa_call.h"
+#include "ngx_cometa_call_owner.h"
+#include "ngx_cometa_arrive.h"
+#include "ngx_cometa_depart.h"
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_device_table.h"
 #include "ngx_cometa_notify.h"
@@ -37,6 +40,9 @@
 #define NGX_COMETA_DRAIN_LOOK   500     /* ms, between looks for them */
 #define NGX_COMETA_DRAIN_EVENTS 5000    /* ms, for events to the webhook */
 
+#define NGX_COMETA_HAND_OVER_WAIT  2    /* ms, for doors and answers */
+#define NGX_COMETA_HAND_OVER_LOOK  50   /* ms, for what could not move */
+
 
 static ngx_int_t ngx_cometa_join(ngx_cycle_t *cycle);
 static void ngx_cometa_rejoin(ngx_event_t *ev);
@@ -45,7 +51,9 @@ static void ngx_cometa_online(ngx_cometa_mail_online_t *mail,
     ngx_cometa_key_t *key);
 static void ngx_cometa_deaths(void);
 static void ngx_cometa_exiting(ngx_event_t *ev);
-static void ngx_cometa_arrived(ngx_connection_t *c, u_char *data, size_t len);
+static ngx_int_t ngx_cometa_arrived(ngx_connection_t *c, u_char *data,
+    size_t len);
+static void ngx_cometa_hand_over(void);
 static void ngx_cometa_drain(ngx_event_t *ev);
 static void ngx_cometa_drain_events(void);
 static ngx_uint_t ngx_cometa_drained(void);
@@ -102,6 +110,7 @@ ngx_cometa_join(ngx_cycle_t *cycle)
     if (ngx_cometa_stats_start(cycle, mcf->stats_window) != NGX_OK
         || ngx_cometa_app_start(cycle) != NGX_OK
         || ngx_cometa_device_start(cycle) != NGX_OK
+        || ngx_cometa_depart_start(cycle) != NGX_OK
         || ngx_cometa_interest_start(cycle) != NGX_OK
         || ngx_cometa_call_start(cycle) != NGX_OK
         || ngx_cometa_ws_start(cycle) != NGX_OK
@@ -109,6 +118,8 @@ ngx_cometa_join(ngx_cycle_t *cycle)
     {
         return NGX_ERROR;
     }
+
+    ngx_cometa_arrive_start(mcf->devices.elts, mcf->devices.nelts);
 
     ngx_cometa_handlers();
 
@@ -174,6 +185,7 @@ ngx_cometa_handlers(void)
     to->query = ngx_cometa_owner_query;
     to->evict = ngx_cometa_owner_evict;
     to->listeners = ngx_cometa_owner_listeners;
+    to->arrived = ngx_cometa_depart_arrived;
 
     /* the origin's side */
 
@@ -182,6 +194,7 @@ ngx_cometa_handlers(void)
     to->queued = ngx_cometa_call_queued;
     to->written = ngx_cometa_call_written;
     to->event = ngx_cometa_ws_event;
+    to->follow = ngx_cometa_call_follow;
     to->online = ngx_cometa_online;
 }
 
@@ -199,16 +212,18 @@ ngx_cometa_online(ngx_cometa_mail_online_t *mail, ngx_cometa_key_t *key)
 static void
 ngx_cometa_deaths(void)
 {
+    ngx_cometa_depart_deaths();
     ngx_cometa_queue_deaths();
     ngx_cometa_call_deaths();
 }
 
 
 /*
- * This worker leaves. After a reload its devices stay, callable from the new
- * workers, until they leave themselves, or worker_shutdown_timeout has passed.
- * If there is nobody to succeed it, nginx stops: then they are told to go, so
- * that it does not wait for them.
+ * This worker leaves. After a reload its devices and WebSockets move to the new
+ * workers; those that cannot, for their TLS is this process's own, stay,
+ * callable from the new workers, until they leave themselves, or
+ * worker_shutdown_timeout has passed. If there is nobody to succeed it, nginx
+ * stops: then all are told to go, so that it does not wait for them.
  */
 
 static void
@@ -217,21 +232,38 @@ ngx_cometa_exiting(ngx_event_t *ev)
     ngx_cometa_zone.slots[ngx_cometa_zone.slot].draining = 1;
 
     if (!ngx_cometa_drained()) {
-        ngx_cometa_drain_look(NGX_COMETA_DRAIN_WAIT);
+        ngx_cometa_drain_look(ngx_cometa_fdpass_inherited()
+                              ? 1 : NGX_COMETA_DRAIN_WAIT);
     }
 }
 
 
 /* It may have lain in the door when this worker was empty, and left. */
 
-static void
+static ngx_int_t
 ngx_cometa_arrived(ngx_connection_t *c, u_char *data, size_t len)
 {
-    ngx_cometa_ws_move_arrived(c, data, len);
+    uint32_t   kind;
+    ngx_int_t  rc;
+
+    kind = 0;
+    ngx_memcpy(&kind, data, ngx_min(len, sizeof(uint32_t)));
+
+    switch (kind) {
+
+    case NGX_COMETA_PARCEL_DEVICE:
+        rc = ngx_cometa_arrive(c, data, len);
+        break;
+
+    default: /* NGX_COMETA_PARCEL_OPENING */
+        rc = ngx_cometa_ws_move_arrived(c, data, len);
+    }
 
     if (ngx_exiting) {
         ngx_cometa_drain_look(NGX_COMETA_DRAIN_WAIT);
     }
+
+    return rc;
 }
 
 
@@ -245,7 +277,7 @@ ngx_cometa_drain(ngx_event_t *ev)
     }
 
     if (!ngx_cometa_drain_is_overdue() && ngx_cometa_slot_successor()) {
-        ngx_cometa_drain_look(NGX_COMETA_DRAIN_LOOK);
+        ngx_cometa_hand_over();
         return;
     }
 
@@ -257,6 +289,33 @@ ngx_cometa_drain(ngx_event_t *ev)
     ngx_cometa_drain_events();
 
     ngx_cometa_drain_step();
+}
+
+
+/*
+ * As fast as the new workers take them. What is left when nothing more moves
+ * is looked at again and again: it may be able to move later.
+ */
+
+static void
+ngx_cometa_hand_over(void)
+{
+    ngx_int_t  rc;
+
+    if (!ngx_cometa_fdpass_inherited()) {
+        ngx_cometa_drain_look(NGX_COMETA_DRAIN_LOOK);
+        return;
+    }
+
+    rc = ngx_cometa_depart_step();
+
+    if (rc == NGX_DONE) {
+        (void) ngx_cometa_depart_release(ngx_cometa_drain_quota());
+    }
+
+    ngx_cometa_drain_look(rc == NGX_OK ? 0
+                          : rc == NGX_AGAIN ? NGX_COMETA_HAND_OVER_WAIT
+                          : NGX_COMETA_HAND_OVER_LOOK);
 }
 
 

@@ -18,6 +18,7 @@
 #include "ngx_cometa.h"
 #include "ngx_cometa_probe.h"
 #include "ngx_cometa_trace.h"
+#include "ngx_cometa_call_end.h"
 #include "ngx_cometa_call_table.h"
 #include "ngx_cometa_interest.h"
 #include "ngx_cometa_mail.h"
@@ -31,47 +32,16 @@
 
 
 #define NGX_COMETA_CALL_TRIES  16       /* places tried for one call */
-#define NGX_COMETA_CALL_LOOK   50       /* ms, between looks for dead owners */
-
-#define ngx_cometa_call_trace(call, what)                                     \
-    ngx_log_debug6(NGX_LOG_DEBUG_HTTP, ngx_cometa_trace((call)->debug), 0,    \
-                   "cometa call: %uD:%uD:%uD %s, \"%V/%V\"",                  \
-                   ngx_cometa_zone.slot, (call)->index, (call)->generation,   \
-                   what, &(call)->key.app, &(call)->key.device)
 
 
-static void ngx_cometa_call_end(ngx_cometa_call_t *call, ngx_uint_t error,
-    u_char *data, size_t len);
-static void ngx_cometa_call_count(ngx_cometa_call_t *call, ngx_uint_t error);
-static void ngx_cometa_call_route(ngx_cometa_call_t *call);
-static ngx_int_t ngx_cometa_call_find(ngx_cometa_call_t *call,
-    ngx_cometa_place_t *place);
 static void ngx_cometa_call_ref(ngx_cometa_call_t *call,
     ngx_cometa_ref_t *ref);
 static ngx_int_t ngx_cometa_call_post(ngx_cometa_call_t *call,
     ngx_cometa_place_t *to);
 static ngx_int_t ngx_cometa_call_send(ngx_cometa_call_t *call);
 static void ngx_cometa_call_offline(ngx_cometa_call_t *call);
-static void ngx_cometa_call_arm(ngx_cometa_call_t *call, uint64_t due);
-static void ngx_cometa_call_unlink(ngx_cometa_call_t *call);
 static void ngx_cometa_call_timer(ngx_event_t *ev);
 static void ngx_cometa_call_withdraw(ngx_cometa_call_t *call);
-static void ngx_cometa_call_look(ngx_event_t *ev);
-static void ngx_cometa_call_lost(ngx_cometa_call_t *call);
-
-
-static ngx_event_t  ngx_cometa_look_event;
-
-
-ngx_int_t
-ngx_cometa_call_start(ngx_cycle_t *cycle)
-{
-    ngx_cometa_look_event.handler = ngx_cometa_call_look;
-    ngx_cometa_look_event.log = cycle->log;
-    ngx_cometa_look_event.data = &ngx_cometa_look_event;
-
-    return ngx_cometa_call_table_start(cycle);
-}
 
 
 ngx_cometa_call_t *
@@ -113,23 +83,7 @@ ngx_cometa_call_begin(ngx_cometa_call_t *call)
 }
 
 
-/* ngx_add_timer() alone leaves a timer that is set where it is, if near. */
-
-static void
-ngx_cometa_call_arm(ngx_cometa_call_t *call, uint64_t due)
-{
-    if (call->timer.timer_set) {
-        ngx_del_timer(&call->timer);
-    }
-
-    ngx_add_timer(&call->timer, due > ngx_current_msec
-                                ? due - ngx_current_msec : 0);
-}
-
-
-/* The last thing that its callers do with the call: it may have ended. */
-
-static void
+void
 ngx_cometa_call_route(ngx_cometa_call_t *call)
 {
     ngx_int_t  rc;
@@ -161,9 +115,7 @@ ngx_cometa_call_route(ngx_cometa_call_t *call)
 }
 
 
-/* The application may have become known while the call waited. */
-
-static ngx_int_t
+ngx_int_t
 ngx_cometa_call_find(ngx_cometa_call_t *call, ngx_cometa_place_t *place)
 {
     if (call->app == NGX_COMETA_NONE) {
@@ -199,17 +151,11 @@ ngx_cometa_call_send(ngx_cometa_call_t *call)
 
     /* delivered on the spot if not remote: the call may be gone */
 
-    if (rc != NGX_OK || !remote) {
-        return rc;
+    if (rc == NGX_OK && remote) {
+        ngx_cometa_call_hold(call);
     }
 
-    ngx_cometa_call_held_add(call);
-
-    if (!ngx_cometa_look_event.timer_set) {
-        ngx_add_timer(&ngx_cometa_look_event, NGX_COMETA_CALL_LOOK);
-    }
-
-    return NGX_OK;
+    return rc;
 }
 
 
@@ -286,96 +232,6 @@ ngx_cometa_call_offline(ngx_cometa_call_t *call)
 }
 
 
-/* Takes it out of whatever list its state says it is in. */
-
-static void
-ngx_cometa_call_unlink(ngx_cometa_call_t *call)
-{
-    switch (call->state) {
-
-    case NGX_COMETA_CALL_OFFLINE:
-        ngx_queue_remove(&call->link);
-
-        ngx_cometa_interest_remove(call->key.hash);
-
-        /* from the wait for an attach back to the deadline */
-        ngx_cometa_call_arm(call, call->deadline);
-
-        break;
-
-    case NGX_COMETA_CALL_SENT:
-    case NGX_COMETA_CALL_WAITS_TURN:
-    case NGX_COMETA_CALL_WRITTEN:
-
-        if (call->link.next) {
-            ngx_cometa_call_held_remove(call);
-        }
-
-        break;
-    }
-
-    call->link.next = NULL;
-    call->state = NGX_COMETA_CALL_NEW;
-}
-
-
-static void
-ngx_cometa_call_end(ngx_cometa_call_t *call, ngx_uint_t error, u_char *data,
-    size_t len)
-{
-    ngx_cometa_call_unlink(call);
-
-    if (call->timer.timer_set) {
-        ngx_del_timer(&call->timer);
-    }
-
-    ngx_cometa_call_count(call, error);
-
-    ngx_log_debug6(NGX_LOG_DEBUG_HTTP, ngx_cometa_trace(call->debug), 0,
-                   "cometa call: %uD:%uD:%uD ends with %V, \"%V/%V\"",
-                   ngx_cometa_zone.slot, call->index, call->generation,
-                   &ngx_cometa_errors[error].word, &call->key.app,
-                   &call->key.device);
-
-    ngx_cometa_probe_call_end(call->app, call->key.hash, ngx_cometa_zone.slot,
-                              call->index, error);
-
-    call->handler(call, error, data, len);
-
-    ngx_cometa_call_table_free(call);
-}
-
-
-static void
-ngx_cometa_call_count(ngx_cometa_call_t *call, ngx_uint_t error)
-{
-    /* at the last moment it may have become known */
-
-    if (call->app == NGX_COMETA_NONE) {
-        call->app = ngx_cometa_app_hold(&call->key.app, 0, calls);
-    }
-
-    if (call->app == NGX_COMETA_NONE) {
-        return;
-    }
-
-    if (call->query) {
-        /* void */
-
-    } else if (error == NGX_COMETA_OK) {
-        ngx_cometa_stats_add(call->app, messages, 1);
-        ngx_cometa_stats_latency(call->app, call->latency);
-
-    } else {
-        ngx_cometa_stats_add(call->app, failed[error], 1);
-    }
-
-    /* last, for it keeps the place of the application */
-
-    ngx_cometa_gauge_add(call->app, calls, -1);
-}
-
-
 void
 ngx_cometa_call_cancel(ngx_cometa_call_t *call)
 {
@@ -415,12 +271,16 @@ ngx_cometa_call_timer(ngx_event_t *ev)
 }
 
 
-/* Tells the owner that nobody waits for the reply any more. */
+/*
+ * Tells the owner that nobody waits for the reply any more. The device may have
+ * moved with the call.
+ */
 
 static void
 ngx_cometa_call_withdraw(ngx_cometa_call_t *call)
 {
-    ngx_cometa_ref_t  ref;
+    ngx_cometa_ref_t    ref;
+    ngx_cometa_place_t  place;
 
     if (call->state != NGX_COMETA_CALL_SENT
         && call->state != NGX_COMETA_CALL_WAITS_TURN
@@ -432,6 +292,14 @@ ngx_cometa_call_withdraw(ngx_cometa_call_t *call)
     ngx_cometa_call_trace(call, "is withdrawn");
 
     ngx_cometa_call_ref(call, &ref);
+
+    if (ngx_cometa_call_find(call, &place) == NGX_OK
+        && place.session == call->session)
+    {
+        ngx_cometa_mail_cancel(&place, &ref);
+        return;
+    }
+
     ngx_cometa_mail_cancel(&call->place, &ref);
 }
 
@@ -524,76 +392,3 @@ ngx_cometa_call_attached(ngx_cometa_key_t *key)
 }
 
 
-/* Dead owners are noticed by their slots; see ngx_cometa_zone.h. */
-
-static void
-ngx_cometa_call_look(ngx_event_t *ev)
-{
-    ngx_cometa_call_deaths();
-
-    if (ngx_cometa_call_held_any()) {
-        ngx_add_timer(ev, NGX_COMETA_CALL_LOOK);
-    }
-}
-
-
-void
-ngx_cometa_call_deaths(void)
-{
-    ngx_queue_t  lost;
-
-    ngx_queue_init(&lost);
-    ngx_cometa_call_held_lost(&lost);
-
-    if (ngx_queue_empty(&lost)) {
-        return;
-    }
-
-    /* what their owners said last may still lie in the ring */
-
-    ngx_cometa_mailbox_collect();
-
-    while (!ngx_queue_empty(&lost)) {
-        ngx_cometa_call_lost(ngx_queue_data(ngx_queue_head(&lost),
-                                            ngx_cometa_call_t, link));
-    }
-}
-
-
-static void
-ngx_cometa_call_lost(ngx_cometa_call_t *call)
-{
-    ngx_uint_t          written;
-    ngx_cometa_slot_t  *slot;
-
-    slot = &ngx_cometa_zone.slots[call->place.slot];
-
-    switch (call->state) {
-
-    case NGX_COMETA_CALL_WAITS_TURN:
-        written = 0;
-        break;
-
-    case NGX_COMETA_CALL_SENT:
-
-        /* if its ring tells no more, it has to be taken for written */
-
-        written = slot->last_epoch != call->place.epoch
-                  || slot->last_begun > call->pos;
-        break;
-
-    default: /* NGX_COMETA_CALL_WRITTEN */
-        written = 1;
-    }
-
-    ngx_cometa_call_trace(call, written ? "was written, its worker has died"
-                                        : "was not, and its worker has died");
-
-    if (written && !call->query) {
-        ngx_cometa_call_end(call, NGX_COMETA_WORKER_LOST, NULL, 0);
-        return;
-    }
-
-    ngx_cometa_call_unlink(call);
-    ngx_cometa_call_route(call);
-}

@@ -11,9 +11,8 @@
 #include "ngx_cometa.h"
 #include "ngx_cometa_mail.h"
 #include "ngx_cometa_call_table.h"
+#include "ngx_cometa_registry.h"
 
-
-ngx_int_t ngx_cometa_call_start(ngx_cycle_t *cycle);
 
 /* All zero but the private part; NULL: no memory. */
 ngx_cometa_call_t *ngx_cometa_call_create(void);
@@ -34,8 +33,18 @@ void ngx_cometa_call_written(ngx_cometa_mail_written_t *mail);
 /* A device has attached, on any worker: the calls that wait for it go on. */
 void ngx_cometa_call_attached(ngx_cometa_key_t *key);
 
-/* Workers have died: calls written to their devices are lost. */
-void ngx_cometa_call_deaths(void);
+/*
+ * Looks for its device and sends it there. The last thing that is done with
+ * the call: it may have ended.
+ */
+void ngx_cometa_call_route(ngx_cometa_call_t *call);
+
+/*
+ * Where its device is. The application may have become known while the call
+ * waited. NGX_DECLINED: nowhere.
+ */
+ngx_int_t ngx_cometa_call_find(ngx_cometa_call_t *call,
+    ngx_cometa_place_t *place);
 
 
 #endif /* _NGX_COMETA_CALL_H_INCLUDED_ */

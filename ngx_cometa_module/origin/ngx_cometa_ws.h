@@ -23,6 +23,8 @@
 /* What the sockets of one location have in common. */
 
 typedef struct {
+    uint64_t                   id;          /* of the location, by name */
+    ngx_uint_t                 gone;        /* a newer configuration has none */
     uint32_t                   index;       /* in the configuration */
     uint32_t                   generation;  /* of the configuration */
     ngx_msec_t                 timeout;     /* without a frame */

@@ -16,6 +16,7 @@
 #include "ngx_cometa_device_log.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_device_table.h"
+#include "ngx_cometa_device_time.h"
 #include "ngx_cometa_registry.h"
 #include "ngx_cometa_stats.h"
 #include "ngx_cometa_zone.h"
@@ -23,7 +24,6 @@
 
 
 #define NGX_COMETA_DEVICE_TURNS   1024  /* then it is written to all the same */
-#define NGX_COMETA_DEVICE_EXPIRE  200   /* closed in one go */
 #define NGX_COMETA_DEVICE_LOOK    4096  /* looked at in one go, to release */
 #define NGX_COMETA_DEVICE_SPARE   5000  /* ms, for outstanding calls */
 
@@ -34,13 +34,7 @@ static void ngx_cometa_device_read(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
 static void ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
-static void ngx_cometa_device_touch(ngx_cometa_device_t *dev);
 static void ngx_cometa_device_finish(ngx_cometa_device_t *dev);
-static void ngx_cometa_device_arm(ngx_cometa_device_conf_t *conf);
-static void ngx_cometa_device_timer(ngx_event_t *ev);
-static ngx_uint_t ngx_cometa_device_silent(ngx_cometa_device_conf_t *conf);
-static ngx_uint_t ngx_cometa_device_incomplete(
-    ngx_cometa_device_conf_t *conf);
 
 
 /* A call that crosses workers touches the first cache line and the state. */
@@ -55,6 +49,8 @@ ngx_cometa_device_handlers_t  ngx_cometa_device_handlers;
 ngx_int_t
 ngx_cometa_device_start(ngx_cycle_t *cycle)
 {
+    ngx_cometa_device_time_start(ngx_cometa_device_close);
+
     return ngx_cometa_device_io_start(cycle, ngx_cometa_device_message);
 }
 
@@ -62,14 +58,9 @@ ngx_cometa_device_start(ngx_cycle_t *cycle)
 void
 ngx_cometa_device_conf_init(ngx_cometa_device_conf_t *conf, ngx_log_t *log)
 {
-    ngx_queue_init(&conf->life);
-    ngx_queue_init(&conf->partial);
-
     conf->error_log = log;
 
-    conf->timer.handler = ngx_cometa_device_timer;
-    conf->timer.data = conf;
-    conf->timer.log = log;
+    ngx_cometa_device_time_init(conf, log);
 }
 
 
@@ -136,9 +127,7 @@ ngx_cometa_device_open(ngx_cometa_device_t *dev, ngx_connection_t *c,
         return;
     }
 
-    dev->state.alive = ngx_current_msec;
-    ngx_queue_insert_tail(&dev->conf->life, &dev->life);
-    ngx_cometa_device_arm(dev->conf);
+    ngx_cometa_device_time_enter(dev);
 
     ngx_cometa_device_log_attached(dev);
     ngx_cometa_device_handlers.opened(dev);
@@ -149,6 +138,49 @@ ngx_cometa_device_open(ngx_cometa_device_t *dev, ngx_connection_t *c,
      */
 
     ngx_cometa_device_read(dev, data, len);
+}
+
+
+void
+ngx_cometa_device_continue(ngx_cometa_device_t *dev)
+{
+    ngx_connection_t  *c;
+
+    c = dev->connection;
+
+    ngx_cometa_connection_detach(c, dev, NULL, 0, &dev->conf->log);
+
+    c->read->handler = ngx_cometa_device_read_handler;
+    c->write->handler = ngx_cometa_device_write_handler;
+    c->read->ready = 1;
+    c->write->ready = 1;
+
+    dev->away = 0;
+
+    ngx_cometa_device_log(dev);
+    ngx_cometa_device_time_arrive(dev);
+
+    if (dev->unread && dev->unread->begun) {
+        ngx_queue_insert_tail(&dev->conf->partial, &dev->unread->link);
+    }
+
+    if (dev->unsent && ngx_cometa_device_io_flush(dev) == NGX_ERROR) {
+        ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
+        return;
+    }
+
+    ngx_cometa_device_read(dev, NULL, 0);
+}
+
+
+void
+ngx_cometa_device_forget(ngx_cometa_device_t *dev)
+{
+    ngx_cometa_device_time_leave(dev);
+    ngx_cometa_device_io_free(dev);
+    ngx_cometa_device_card_free(dev);
+    ngx_cometa_device_log_leave(dev);
+    ngx_cometa_device_free(dev);
 }
 
 
@@ -197,7 +229,7 @@ ngx_cometa_device_read(ngx_cometa_device_t *dev, u_char *data, size_t len)
     }
 
     if (dev->unread && dev->unread->begun) {
-        ngx_cometa_device_arm(dev->conf);
+        ngx_cometa_device_time_arm(dev->conf);
     }
 
     if (rc == NGX_AGAIN) {
@@ -223,7 +255,7 @@ ngx_cometa_device_read(ngx_cometa_device_t *dev, u_char *data, size_t len)
 static void
 ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
-    ngx_cometa_device_touch(dev);
+    ngx_cometa_device_time_hear(dev);
 
     ngx_cometa_work += NGX_COMETA_WORK_MESSAGE;
 
@@ -255,16 +287,6 @@ ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data, size_t len)
                       "device sent %uz bytes that answer no call", len);
         ngx_cometa_stats_add(dev->state.app, errors, 1);
     }
-}
-
-
-static void
-ngx_cometa_device_touch(ngx_cometa_device_t *dev)
-{
-    dev->state.alive = ngx_current_msec;
-
-    ngx_queue_remove(&dev->life);
-    ngx_queue_insert_tail(&dev->conf->life, &dev->life);
 }
 
 
@@ -330,7 +352,7 @@ ngx_cometa_device_writable(ngx_cometa_device_t *dev)
     /* while it is read, the next bytes may be an answer that is too many */
 
     return dev->connection && dev->unsent == NULL && !dev->reading
-           && !dev->closing && dev->turns == 0;
+           && !dev->closing && !dev->away && dev->turns == 0;
 }
 
 
@@ -372,12 +394,10 @@ ngx_cometa_device_discard(ngx_cometa_device_t *dev)
 static void
 ngx_cometa_device_finish(ngx_cometa_device_t *dev)
 {
-    ngx_uint_t                 reason;
-    ngx_cometa_device_conf_t  *conf;
+    ngx_uint_t  reason;
 
     ngx_cometa_expect(dev->used && dev->closing);
 
-    conf = dev->conf;
     reason = dev->reason;
 
     if (dev->connection && dev->life.prev) {
@@ -392,13 +412,7 @@ ngx_cometa_device_finish(ngx_cometa_device_t *dev)
         ngx_cometa_gauge_add(dev->state.app, devices, -1);
     }
 
-    if (dev->life.prev) {
-        ngx_queue_remove(&dev->life);
-
-        if (ngx_queue_empty(&conf->life) && conf->timer.timer_set) {
-            ngx_del_timer(&conf->timer);
-        }
-    }
+    ngx_cometa_device_time_leave(dev);
 
     if (dev->connection) {
         ngx_cometa_device_log(dev);
@@ -409,132 +423,6 @@ ngx_cometa_device_finish(ngx_cometa_device_t *dev)
     ngx_cometa_device_card_free(dev);
     ngx_cometa_device_log_leave(dev);
     ngx_cometa_device_free(dev);
-}
-
-
-/*
- * Not cancelable: as long as there are devices the timer keeps a worker that
- * is shutting down alive. Where there are none it is not set.
- */
-
-static void
-ngx_cometa_device_arm(ngx_cometa_device_conf_t *conf)
-{
-    int32_t               left, wait;
-    uint32_t              now;
-    ngx_cometa_device_t  *dev;
-    ngx_cometa_unread_t  *unread;
-
-    if (ngx_queue_empty(&conf->life)) {
-        return;
-    }
-
-    now = ngx_current_msec;
-
-    dev = ngx_queue_data(ngx_queue_head(&conf->life), ngx_cometa_device_t,
-                         life);
-    wait = conf->timeout - (now - dev->state.alive);
-
-    if (!ngx_queue_empty(&conf->partial)) {
-        unread = ngx_queue_data(ngx_queue_head(&conf->partial),
-                                ngx_cometa_unread_t, link);
-        left = conf->body_timeout - (now - unread->since);
-        wait = ngx_min(wait, left);
-    }
-
-    wait = ngx_max(wait, 1);
-
-    if (conf->timer.timer_set
-        && (ngx_msec_int_t) (conf->timer.timer.key - ngx_current_msec)
-           <= wait)
-    {
-        return;
-    }
-
-    ngx_add_timer(&conf->timer, (ngx_msec_t) wait);
-}
-
-
-static void
-ngx_cometa_device_timer(ngx_event_t *ev)
-{
-    ngx_uint_t                 n;
-    ngx_cometa_device_conf_t  *conf;
-
-    conf = ev->data;
-
-    for (n = 0; n < NGX_COMETA_DEVICE_EXPIRE; n++) {
-
-        if (!ngx_cometa_device_silent(conf)
-            && !ngx_cometa_device_incomplete(conf))
-        {
-            break;
-        }
-    }
-
-    ngx_cometa_device_arm(conf);
-}
-
-
-/* Closes one that was silent for too long; 0: there is none. */
-
-static ngx_uint_t
-ngx_cometa_device_silent(ngx_cometa_device_conf_t *conf)
-{
-    uint32_t              now;
-    ngx_cometa_device_t  *dev;
-
-    if (ngx_queue_empty(&conf->life)) {
-        return 0;
-    }
-
-    now = ngx_current_msec;
-    dev = ngx_queue_data(ngx_queue_head(&conf->life), ngx_cometa_device_t,
-                         life);
-
-    if ((int32_t) (now - dev->state.alive) < (int32_t) conf->timeout) {
-        return 0;
-    }
-
-    ngx_cometa_device_log(dev);
-    ngx_log_error(NGX_LOG_INFO, dev->connection->log, NGX_ETIMEDOUT,
-                  "no sign of life of the device");
-    ngx_cometa_device_close(dev, NGX_COMETA_HEARTBEAT_TIMEOUT);
-
-    return 1;
-}
-
-
-/* Closes one whose chunk took too long; 0: there is none. */
-
-static ngx_uint_t
-ngx_cometa_device_incomplete(ngx_cometa_device_conf_t *conf)
-{
-    uint32_t              now;
-    ngx_cometa_device_t  *dev;
-    ngx_cometa_unread_t  *unread;
-
-    if (ngx_queue_empty(&conf->partial)) {
-        return 0;
-    }
-
-    now = ngx_current_msec;
-    unread = ngx_queue_data(ngx_queue_head(&conf->partial),
-                            ngx_cometa_unread_t, link);
-
-    if ((int32_t) (now - unread->since) < (int32_t) conf->body_timeout) {
-        return 0;
-    }
-
-    dev = unread->device;
-
-    ngx_cometa_device_log(dev);
-    ngx_log_error(NGX_LOG_INFO, dev->connection->log, NGX_ETIMEDOUT,
-                  "device began a chunk and did not complete it");
-    ngx_cometa_stats_add(dev->state.app, errors, 1);
-    ngx_cometa_device_close(dev, NGX_COMETA_PROTOCOL_ERROR);
-
-    return 1;
 }
 
 
@@ -566,7 +454,7 @@ ngx_cometa_device_release(ngx_uint_t max)
             since = ngx_current_msec;
         }
 
-        if (!dev->used || dev->closing
+        if (!dev->used || dev->closing || dev->away
             || (spare && ngx_cometa_device_handlers.outstanding(dev)))
         {
             continue;

@@ -66,6 +66,18 @@ void ngx_cometa_device_open(ngx_cometa_device_t *dev, ngx_connection_t *c,
     u_char *data, size_t len);
 
 /*
+ * It goes on here after it was offered to another worker, or has come from
+ * one: reads what has come meanwhile, and writes what is left.
+ */
+void ngx_cometa_device_continue(ngx_cometa_device_t *dev);
+
+/*
+ * It has moved to another worker, or could not be taken in: nobody is told of
+ * an end, and its connection is not touched.
+ */
+void ngx_cometa_device_forget(ngx_cometa_device_t *dev);
+
+/*
  * Ends it, with a last chunk where the reason is an orderly one. Safe at any
  * time, also from the handlers above: then it happens when they return.
  */

@@ -20,13 +20,6 @@
 #define NGX_COMETA_READ_PORTION  16384  /* beyond a chunk that is begun */
 
 
-struct ngx_cometa_unsent_s {
-    uint32_t                   pos;
-    uint32_t                   len;
-    u_char                     data[1];
-};
-
-
 static size_t ngx_cometa_device_portion(ngx_cometa_device_t *dev);
 static void ngx_cometa_device_resume(ngx_cometa_device_t *dev);
 static void ngx_cometa_device_decode(ngx_cometa_device_t *dev, u_char *data,
@@ -40,7 +33,7 @@ static ngx_int_t ngx_cometa_device_begin(ngx_cometa_device_t *dev);
 static ngx_int_t ngx_cometa_device_keep(ngx_cometa_device_t *dev,
     const u_char *data, size_t len);
 static void ngx_cometa_device_complete(ngx_cometa_device_t *dev);
-static void ngx_cometa_device_forget(ngx_cometa_device_t *dev);
+static void ngx_cometa_device_unread_free(ngx_cometa_device_t *dev);
 static ngx_int_t ngx_cometa_device_send(ngx_cometa_device_t *dev,
     u_char *data, size_t len);
 
@@ -164,7 +157,7 @@ ngx_cometa_device_resume(ngx_cometa_device_t *dev)
     len = unread->rest_len;
 
     unread->rest = NULL;
-    ngx_cometa_device_forget(dev);
+    ngx_cometa_device_unread_free(dev);
 
     ngx_cometa_device_decode(dev, rest, len);
 
@@ -369,14 +362,14 @@ ngx_cometa_device_complete(ngx_cometa_device_t *dev)
     unread->len = 0;
     unread->size = 0;
 
-    ngx_cometa_device_forget(dev);
+    ngx_cometa_device_unread_free(dev);
 }
 
 
 /* An idle device keeps nothing. */
 
 static void
-ngx_cometa_device_forget(ngx_cometa_device_t *dev)
+ngx_cometa_device_unread_free(ngx_cometa_device_t *dev)
 {
     ngx_cometa_unread_t  *unread;
 

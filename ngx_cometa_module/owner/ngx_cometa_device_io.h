@@ -33,6 +33,15 @@ struct ngx_cometa_unread_s {
 };
 
 
+/* What the socket did not take. */
+
+struct ngx_cometa_unsent_s {
+    uint32_t              pos;
+    uint32_t              len;
+    u_char                data[1];
+};
+
+
 /* Gets each message, which is valid until it returns. */
 
 typedef void (*ngx_cometa_device_message_pt)(ngx_cometa_device_t *dev,

@@ -41,7 +41,10 @@ typedef struct {
     ngx_msec_t            body_timeout;     /* for a chunk once begun */
     size_t                max_message;
 
+    uint64_t              id;               /* of the location, by name */
+    ngx_uint_t            gone;             /* a newer configuration has none */
     ngx_queue_t           life;
+    ngx_queue_t           arrived;          /* not heard of here yet */
     ngx_queue_t           partial;          /* ngx_cometa_unread_t, by begin */
     ngx_event_t           timer;
     ngx_log_t            *error_log;
@@ -51,7 +54,7 @@ typedef struct {
 
 
 /*
- * What would go with the device to another worker, beside its connection: no
+ * What goes with the device to another worker, beside its connection: no
  * pointer, nothing of this process. Times are of clocks that all processes
  * share; those of 32 bits are milliseconds or seconds that wrap, and only
  * their differences count.
@@ -107,6 +110,7 @@ struct ngx_cometa_device_s {
     unsigned                   used:1;
     unsigned                   reading:1;   /* its handler is on the stack */
     unsigned                   closing:1;
+    unsigned                   away:1;      /* offered to another worker */
 
     ngx_cometa_device_state_t  state;
     ngx_cometa_card_t         *card;        /* or NULL */

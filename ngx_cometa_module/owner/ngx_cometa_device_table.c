@@ -7,12 +7,14 @@
 #include "ngx_cometa_device_table.h"
 #include "ngx_cometa_debug.h"
 #include "ngx_cometa_device_state.h"
+#include "ngx_cometa_zone.h"
 
 
 #define NGX_COMETA_DEVICE_CHUNK  512    /* devices allocated at once */
 
 
 static ngx_int_t ngx_cometa_device_grow(void);
+static void ngx_cometa_device_counted(ngx_int_t n);
 
 
 static ngx_cometa_device_t  **ngx_cometa_devices;
@@ -34,7 +36,7 @@ ngx_cometa_device_alloc(void)
 
     dev = ngx_queue_data(ngx_cometa_devices_free, ngx_cometa_device_t, life);
     ngx_cometa_devices_free = dev->life.next;
-    ngx_cometa_devices_used++;
+    ngx_cometa_device_counted(1);
 
     handle = dev->handle;
 
@@ -103,7 +105,19 @@ ngx_cometa_device_free(ngx_cometa_device_t *dev)
 
     dev->life.next = ngx_cometa_devices_free;
     ngx_cometa_devices_free = &dev->life;
-    ngx_cometa_devices_used--;
+    ngx_cometa_device_counted(-1);
+}
+
+
+/* Workers that leave hand over to those that hold the fewest. */
+
+static void
+ngx_cometa_device_counted(ngx_int_t n)
+{
+    ngx_cometa_devices_used += n;
+
+    ngx_cometa_zone.slots[ngx_cometa_zone.slot].devices
+        = ngx_cometa_devices_used;
 }
 
 

@@ -50,8 +50,12 @@ ngx_cometa_owner_query(ngx_cometa_mail_query_t *mail)
     dev = ngx_cometa_device_get(mail->head.handle, mail->head.session);
 
     if (dev == NULL || dev->connection == NULL) {
+
+        /* it has moved, if it is anywhere */
+
         ngx_cometa_mail_fail(&mail->ref, &mail->head,
-                             NGX_COMETA_DEVICE_OFFLINE);
+                             dev ? NGX_COMETA_DEVICE_OFFLINE
+                                 : NGX_COMETA_MOVED);
         return;
     }
 

@@ -16,6 +16,7 @@
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_device_table.h"
 #include "ngx_cometa_queue_state.h"
+#include "ngx_cometa_queue_types.h"
 #include "ngx_cometa_trace.h"
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_owner.h"
@@ -34,31 +35,6 @@
                    what, session)
 
 
-/* A call that waits for its turn; its message follows. */
-
-typedef struct {
-    ngx_queue_t               link;
-    ngx_cometa_pending_t      call;
-} ngx_cometa_waiting_t;
-
-
-/*
- * What this process adds to the state. A queue that is free has no device, no
- * call and no timer set, and can be used as it is.
- */
-
-struct ngx_cometa_queue_s {
-    ngx_cometa_queue_state_t  state;
-
-    ngx_queue_t               link;     /* in ngx_cometa_queues, or free */
-    ngx_queue_t               waiting;  /* ngx_cometa_waiting_t */
-    ngx_cometa_device_t      *device;
-    ngx_event_t               timer;    /* for state.due */
-};
-
-
-static ngx_cometa_queue_t *ngx_cometa_queue_get(ngx_cometa_device_t *dev);
-static void ngx_cometa_queue_free(ngx_cometa_queue_t *queue);
 static void ngx_cometa_queue_idle(ngx_cometa_queue_t *queue);
 static ngx_uint_t ngx_cometa_queue_empty(ngx_cometa_queue_state_t *state);
 static ngx_uint_t ngx_cometa_queue_orphaned(ngx_cometa_queue_state_t *state);
@@ -72,7 +48,6 @@ static ngx_int_t ngx_cometa_queue_write(ngx_cometa_queue_t *queue,
     u_char *message);
 static ngx_uint_t ngx_cometa_queue_void(ngx_cometa_pending_t *call);
 static void ngx_cometa_queue_abandon(ngx_cometa_queue_t *queue);
-static void ngx_cometa_queue_arm(ngx_cometa_queue_t *queue, uint64_t due);
 static void ngx_cometa_queue_timer(ngx_event_t *ev);
 
 
@@ -206,7 +181,7 @@ ngx_cometa_queue_hold(ngx_cometa_device_t *dev)
 }
 
 
-static ngx_cometa_queue_t *
+ngx_cometa_queue_t *
 ngx_cometa_queue_get(ngx_cometa_device_t *dev)
 {
     ngx_queue_t        *q;
@@ -243,7 +218,7 @@ ngx_cometa_queue_get(ngx_cometa_device_t *dev)
 }
 
 
-static void
+void
 ngx_cometa_queue_free(ngx_cometa_queue_t *queue)
 {
     ngx_cometa_expect(ngx_queue_empty(&queue->waiting));
@@ -492,7 +467,7 @@ ngx_cometa_queue_abandon(ngx_cometa_queue_t *queue)
 }
 
 
-static void
+void
 ngx_cometa_queue_arm(ngx_cometa_queue_t *queue, uint64_t due)
 {
     queue->state.due = due;
@@ -580,7 +555,6 @@ ngx_cometa_queue_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
 {
     ngx_cometa_ref_t        *ref;
     ngx_cometa_queue_t      *queue;
-    ngx_cometa_waiting_t    *turn;
     ngx_cometa_mail_head_t   from;
 
     queue = dev->queue;
@@ -603,19 +577,33 @@ ngx_cometa_queue_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
                              : NGX_COMETA_DEVICE_DISCONNECTED);
     }
 
+    ngx_cometa_queue_send_back(queue);
+    ngx_cometa_queue_free(queue);
+}
+
+
+/* Their origins look for the device again. */
+
+void
+ngx_cometa_queue_send_back(ngx_cometa_queue_t *queue)
+{
+    ngx_cometa_ref_t        *ref;
+    ngx_cometa_waiting_t    *turn;
+    ngx_cometa_mail_head_t   from;
+
+    ngx_cometa_owner_head(queue->device, &from);
+
     while (!ngx_queue_empty(&queue->waiting)) {
         turn = ngx_queue_data(ngx_queue_head(&queue->waiting),
                               ngx_cometa_waiting_t, link);
         ref = &turn->call.ref;
 
-        ngx_cometa_queue_trace(ref, dev->state.session,
+        ngx_cometa_queue_trace(ref, from.session,
                                "moves, the device has left");
         ngx_cometa_mail_fail(ref, &from, NGX_COMETA_MOVED);
         ngx_cometa_queue_leave(queue, turn);
         ngx_free(turn);
     }
-
-    ngx_cometa_queue_free(queue);
 }
 
 

@@ -158,6 +158,13 @@ ngx_cometa_lane_find(ngx_cometa_webhook_conf_t *conf, uint64_t hash)
 }
 
 
+ngx_uint_t
+ngx_cometa_lane_exists(ngx_cometa_webhook_conf_t *conf, uint64_t hash)
+{
+    return ngx_cometa_lane_find(conf, hash) != NULL;
+}
+
+
 static ngx_cometa_lane_t *
 ngx_cometa_lane_create(ngx_cometa_tenant_t *tenant, ngx_cometa_device_t *dev,
     ngx_cometa_key_t *key)

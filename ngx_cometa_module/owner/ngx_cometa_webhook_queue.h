@@ -31,6 +31,10 @@ ngx_cometa_lane_t *ngx_cometa_lane_get(ngx_cometa_webhook_conf_t *conf,
     ngx_cometa_device_t *dev);
 void ngx_cometa_lane_settle(ngx_cometa_lane_t *lane);
 
+/* Whether the webhook holds an event of the device with this hash. */
+ngx_uint_t ngx_cometa_lane_exists(ngx_cometa_webhook_conf_t *conf,
+    uint64_t hash);
+
 ngx_cometa_event_t *ngx_cometa_lane_first(ngx_cometa_lane_t *lane);
 
 /*

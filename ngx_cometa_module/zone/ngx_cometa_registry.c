@@ -25,6 +25,8 @@ static ngx_int_t ngx_cometa_registry_take(ngx_cometa_record_t *rec,
     ngx_cometa_takeover_t *takeover, ngx_cometa_place_t *old);
 static ngx_cometa_record_t *ngx_cometa_registry_new(ngx_cometa_shard_t *shard,
     uint32_t *bucket, ngx_cometa_key_t *key, uint32_t app);
+static ngx_cometa_record_t *ngx_cometa_registry_lock(uint32_t record,
+    uint64_t session, ngx_cometa_shard_t **shard, uint32_t **link);
 static uint64_t ngx_cometa_registry_session(void);
 static ngx_uint_t ngx_cometa_record_flaps(ngx_cometa_record_t *rec,
     ngx_cometa_takeover_t *takeover);
@@ -141,34 +143,95 @@ ngx_cometa_registry_new(ngx_cometa_shard_t *shard, uint32_t *bucket,
 void
 ngx_cometa_registry_detach(uint32_t record, uint64_t session)
 {
-    uint32_t             *bucket, *link;
+    uint32_t            *link;
+    ngx_cometa_shard_t  *shard;
+
+    if (ngx_cometa_registry_lock(record, session, &shard, &link)) {
+        ngx_cometa_chain_remove(shard, link);
+    }
+
+    ngx_cometa_unlock(&shard->lock);
+}
+
+
+ngx_int_t
+ngx_cometa_registry_move(uint32_t record, uint64_t session, uint32_t slot,
+    uint32_t epoch, uint32_t handle)
+{
+    uint32_t             *link;
+    ngx_int_t             rc;
     ngx_cometa_shard_t   *shard;
     ngx_cometa_record_t  *rec;
 
-    /*
-     * The record may have become another device's, in another shard even,
-     * if a newer session took it over and left again. Its hash is read
-     * without the lock; the session, read under it, decides.
-     */
+    rc = NGX_DECLINED;
+    rec = ngx_cometa_registry_lock(record, session, &shard, &link);
+
+    if (rec && rec->slot == slot && rec->epoch == epoch) {
+
+        /* void while it changes hands, should this process die here */
+
+        ngx_cometa_step(&rec->epoch, 0);
+        rec->slot = ngx_cometa_zone.slot;
+        rec->handle = handle;
+        ngx_cometa_step(&rec->epoch, ngx_cometa_zone.epoch);
+
+        rc = NGX_OK;
+    }
+
+    ngx_cometa_unlock(&shard->lock);
+
+    return rc;
+}
+
+
+ngx_uint_t
+ngx_cometa_registry_held(uint32_t record, uint64_t session)
+{
+    uint32_t             *link;
+    ngx_uint_t            held;
+    ngx_cometa_shard_t   *shard;
+    ngx_cometa_record_t  *rec;
+
+    rec = ngx_cometa_registry_lock(record, session, &shard, &link);
+
+    held = rec && rec->slot == ngx_cometa_zone.slot
+           && rec->epoch == ngx_cometa_zone.epoch;
+
+    ngx_cometa_unlock(&shard->lock);
+
+    return held;
+}
+
+
+/*
+ * A record by its index, the link that names it, and its shard, which is
+ * locked. NULL: it has another session by now. The record may have become
+ * another device's, in another shard even, if a newer session took it over and
+ * left again: its hash is read without the lock, and the session, read under
+ * it, decides.
+ */
+
+static ngx_cometa_record_t *
+ngx_cometa_registry_lock(uint32_t record, uint64_t session,
+    ngx_cometa_shard_t **shard, uint32_t **link)
+{
+    uint32_t             *bucket;
+    ngx_cometa_record_t  *rec;
 
     rec = &ngx_cometa_zone.records[record];
 
     bucket = ngx_cometa_record_bucket(record + 1);
-    shard = ngx_cometa_bucket_shard(bucket);
+    *shard = ngx_cometa_bucket_shard(bucket);
 
-    ngx_cometa_shard_enter(shard);
+    ngx_cometa_shard_enter(*shard);
 
-    for (link = bucket; *link; link = &ngx_cometa_record(*link)->next) {
-        if (*link == record + 1) {
-            if (rec->session == session) {
-                ngx_cometa_chain_remove(shard, link);
-            }
-
-            break;
+    for (*link = bucket; **link; *link = &ngx_cometa_record(**link)->next) {
+        if (**link == record + 1) {
+            return (rec->session == session) ? rec : NULL;
         }
     }
 
-    ngx_cometa_unlock(&shard->lock);
+    return NULL;
 }
 
 

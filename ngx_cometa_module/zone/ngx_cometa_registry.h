@@ -57,6 +57,16 @@ ngx_int_t ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
 /* Takes it out, unless it has got a newer session meanwhile. */
 void ngx_cometa_registry_detach(uint32_t record, uint64_t session);
 
+/*
+ * The device moves to this worker from the slot and epoch that had it, under
+ * another handle and with its session. NGX_DECLINED: it is not there any more.
+ */
+ngx_int_t ngx_cometa_registry_move(uint32_t record, uint64_t session,
+    uint32_t slot, uint32_t epoch, uint32_t handle);
+
+/* Whether this session of it is held by this worker. */
+ngx_uint_t ngx_cometa_registry_held(uint32_t record, uint64_t session);
+
 /* NGX_DECLINED: not attached. */
 ngx_int_t ngx_cometa_registry_find(ngx_cometa_key_t *key,
     ngx_cometa_place_t *place);

@@ -310,6 +310,7 @@ ngx_cometa_slot_claim(ngx_cometa_head_t *head, ngx_log_t *log)
 
         slot->draining = 0;
         slot->crowded = 0;
+        slot->devices = 0;
 
         /* those of a dead process: it has written none of later names */
 

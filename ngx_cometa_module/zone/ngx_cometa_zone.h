@@ -47,7 +47,7 @@
  */
 
 #define NGX_COMETA_ZONE_MAGIC    0x434f4d45
-#define NGX_COMETA_ZONE_VERSION  4
+#define NGX_COMETA_ZONE_VERSION  5
 #define NGX_COMETA_ROWS          4096   /* of interests */
 #define NGX_COMETA_NONE          0xffffffff
 #define NGX_COMETA_MESSAGE_HEAD  64     /* what mail adds to a payload */
@@ -117,6 +117,7 @@ typedef struct {
     uint32_t         crowded;           /* wants no more connections */
     int32_t          eventfd;           /* made by the master, inherited */
     int32_t          door[2];           /* the same: out of, and into it */
+    uint32_t         devices;           /* how many its process holds */
     uint32_t         last_epoch;        /* the epoch before this one ... */
     uint64_t         last_begun;        /* ... had taken this much mail */
 

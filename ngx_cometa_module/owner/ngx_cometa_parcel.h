@@ -1,0 +1,46 @@
+
+/*
+ * A device in a parcel: what goes with its descriptor from a worker of an old
+ * configuration to one of a new one. Both run on the same machine, and the
+ * zone says that they have the same layout; what a length says is checked.
+ *
+ *     +--------+------+--------+------+--------+
+ *     | parcel | info | unread | rest | unsent |
+ *     +--------+------+--------+------+--------+
+ *                .info   .unread  .rest  .unsent   bytes
+ */
+
+#ifndef _NGX_COMETA_PARCEL_H_INCLUDED_
+#define _NGX_COMETA_PARCEL_H_INCLUDED_
+
+
+#include "ngx_cometa_device_state.h"
+#include "ngx_cometa_queue_state.h"
+
+
+typedef struct {
+    uint32_t                   kind;        /* NGX_COMETA_PARCEL_DEVICE */
+    uint32_t                   epoch;       /* of the addressee's slot */
+
+    /* who has it, and by which names */
+
+    uint32_t                   from_slot;
+    uint32_t                   from_epoch;
+    uint32_t                   handle;
+    uint32_t                   index;       /* of the offer */
+
+    uint64_t                   location;    /* id of its configuration */
+
+    uint32_t                   since;       /* ms, if `begun` */
+    uint32_t                   begun;       /* a chunk */
+    uint32_t                   unread;      /* bytes of that chunk */
+    uint32_t                   rest;        /* bytes not decoded */
+    uint32_t                   unsent;
+    uint32_t                   info;
+
+    ngx_cometa_device_state_t  state;
+    ngx_cometa_queue_state_t   queue;
+} ngx_cometa_device_parcel_t;
+
+
+#endif /* _NGX_COMETA_PARCEL_H_INCLUDED_ */
