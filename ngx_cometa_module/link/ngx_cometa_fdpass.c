@@ -19,6 +19,7 @@
 #define NGX_COMETA_FDPASS_FREE   16   /* one of so many connections is free */
 
 
+static ngx_uint_t ngx_cometa_fdpass_is_newer(ngx_cometa_slot_t *s);
 static ngx_int_t ngx_cometa_fdpass_send(ngx_cometa_slot_t *s, int fd,
     u_char *data, size_t len);
 static void ngx_cometa_fdpass_event(ngx_event_t *rev);
@@ -102,24 +103,19 @@ ngx_cometa_fdpass_heir(uint32_t *also, uint32_t *slot, uint32_t *epoch)
 {
     uint32_t            i, load, least;
     ngx_int_t           rc;
-    ngx_cometa_slot_t  *own, *s;
+    ngx_cometa_slot_t  *s;
 
-    own = &ngx_cometa_zone.slots[ngx_cometa_zone.slot];
     least = 0;
     rc = NGX_DECLINED;
 
     for (i = 0; i < ngx_cometa_zone.head->slots; i++) {
         s = &ngx_cometa_zone.slots[i];
 
-        if (s->pid == 0
-            || s->draining
-            || s->crowded
-            || (int32_t) (s->generation - own->generation) <= 0)
-        {
+        if (!ngx_cometa_fdpass_is_heir(i)) {
             continue;
         }
 
-        load = s->devices + also[i];
+        load = s->devices + (also ? also[i] : 0);
 
         if (rc == NGX_OK && load >= least) {
             continue;
@@ -143,16 +139,12 @@ ngx_uint_t
 ngx_cometa_fdpass_inherited(void)
 {
     uint32_t            i;
-    ngx_cometa_slot_t  *own, *s;
-
-    own = &ngx_cometa_zone.slots[ngx_cometa_zone.slot];
+    ngx_cometa_slot_t  *s;
 
     for (i = 0; i < ngx_cometa_zone.head->slots; i++) {
         s = &ngx_cometa_zone.slots[i];
 
-        if (s->pid
-            && !s->draining
-            && (int32_t) (s->generation - own->generation) > 0
+        if (ngx_cometa_fdpass_is_newer(s)
             && ngx_cometa_slot_alive(i, s->epoch))
         {
             return 1;
@@ -160,6 +152,32 @@ ngx_cometa_fdpass_inherited(void)
     }
 
     return 0;
+}
+
+
+ngx_uint_t
+ngx_cometa_fdpass_is_heir(uint32_t slot)
+{
+    ngx_cometa_slot_t  *s;
+
+    s = &ngx_cometa_zone.slots[slot];
+
+    return ngx_cometa_fdpass_is_newer(s) && !s->crowded;
+}
+
+
+/* The numbers of configurations grow, and may wrap. */
+
+static ngx_uint_t
+ngx_cometa_fdpass_is_newer(ngx_cometa_slot_t *s)
+{
+    ngx_cometa_slot_t  *own;
+
+    own = &ngx_cometa_zone.slots[ngx_cometa_zone.slot];
+
+    return s->pid != 0
+           && !s->draining
+           && (int32_t) (s->generation - own->generation) > 0;
 }
 
 

@@ -55,11 +55,15 @@ ngx_uint_t ngx_cometa_fdpass_to(uint32_t slot, uint32_t epoch);
 
 /*
  * The worker of a newer configuration that should take over a connection: of
- * those that stay and have room the one with the fewest devices, those counted
- * in that `also` has for its slot. NGX_DECLINED: there is none.
+ * those that stay and have room the one with the fewest devices; `also` has
+ * for each slot how many more are on their way there, or is NULL.
+ * NGX_DECLINED: there is none.
  */
 ngx_int_t ngx_cometa_fdpass_heir(uint32_t *also, uint32_t *slot,
     uint32_t *epoch);
+
+/* Whether the worker in this slot is one of them. */
+ngx_uint_t ngx_cometa_fdpass_is_heir(uint32_t slot);
 
 /* Whether there are workers of a newer configuration at all. */
 ngx_uint_t ngx_cometa_fdpass_inherited(void);

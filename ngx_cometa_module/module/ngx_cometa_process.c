@@ -22,7 +22,9 @@
 #include "ngx_cometa_queue.h"
 #include "ngx_cometa_webhook.h"
 #include "ngx_cometa_ws.h"
+#include "ngx_cometa_ws_arrive.h"
 #include "ngx_cometa_ws_call.h"
+#include "ngx_cometa_ws_depart.h"
 #include "ngx_cometa_ws_event.h"
 #include "ngx_cometa_ws_group.h"
 #include "ngx_cometa_fdpass.h"
@@ -120,6 +122,7 @@ ngx_cometa_join(ngx_cycle_t *cycle)
     }
 
     ngx_cometa_arrive_start(mcf->devices.elts, mcf->devices.nelts);
+    ngx_cometa_ws_arrive_start(mcf->ws.elts, mcf->ws.nelts);
 
     ngx_cometa_handlers();
 
@@ -195,6 +198,8 @@ ngx_cometa_handlers(void)
     to->written = ngx_cometa_call_written;
     to->event = ngx_cometa_ws_event;
     to->follow = ngx_cometa_call_follow;
+    to->ws_arrived = ngx_cometa_ws_depart_arrived;
+    to->ws_tail = ngx_cometa_ws_arrive_tail;
     to->online = ngx_cometa_online;
 }
 
@@ -215,6 +220,8 @@ ngx_cometa_deaths(void)
     ngx_cometa_depart_deaths();
     ngx_cometa_queue_deaths();
     ngx_cometa_call_deaths();
+    ngx_cometa_ws_depart_deaths();
+    ngx_cometa_ws_arrive_deaths();
 }
 
 
@@ -253,6 +260,10 @@ ngx_cometa_arrived(ngx_connection_t *c, u_char *data, size_t len)
 
     case NGX_COMETA_PARCEL_DEVICE:
         rc = ngx_cometa_arrive(c, data, len);
+        break;
+
+    case NGX_COMETA_PARCEL_WS:
+        rc = ngx_cometa_ws_arrive(c, data, len);
         break;
 
     default: /* NGX_COMETA_PARCEL_OPENING */
@@ -300,22 +311,35 @@ ngx_cometa_drain(ngx_event_t *ev)
 static void
 ngx_cometa_hand_over(void)
 {
-    ngx_int_t  rc;
+    ngx_int_t   devices, sockets;
+    ngx_uint_t  n;
 
     if (!ngx_cometa_fdpass_inherited()) {
         ngx_cometa_drain_look(NGX_COMETA_DRAIN_LOOK);
         return;
     }
 
-    rc = ngx_cometa_depart_step();
+    devices = ngx_cometa_depart_step();
+    sockets = ngx_cometa_ws_depart_step();
 
-    if (rc == NGX_DONE) {
-        (void) ngx_cometa_depart_release(ngx_cometa_drain_quota());
+    if (devices == NGX_OK || sockets == NGX_OK) {
+        ngx_cometa_drain_look(0);
+        return;
     }
 
-    ngx_cometa_drain_look(rc == NGX_OK ? 0
-                          : rc == NGX_AGAIN ? NGX_COMETA_HAND_OVER_WAIT
-                          : NGX_COMETA_HAND_OVER_LOOK);
+    if (devices == NGX_AGAIN || sockets == NGX_AGAIN) {
+        ngx_cometa_drain_look(NGX_COMETA_HAND_OVER_WAIT);
+        return;
+    }
+
+    /* the new configuration has no location for these */
+
+    n = ngx_cometa_drain_quota();
+
+    ngx_cometa_depart_release(n);
+    ngx_cometa_ws_depart_release(n);
+
+    ngx_cometa_drain_look(NGX_COMETA_HAND_OVER_LOOK);
 }
 
 

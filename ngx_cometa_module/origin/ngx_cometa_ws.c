@@ -136,7 +136,7 @@ ngx_cometa_ws_connect(ngx_cometa_ws_t *s, ngx_connection_t *c,
     ngx_event_handler_pt handler)
 {
     s->io.connection = c;
-    s->debug = (c->log->log_level & NGX_LOG_DEBUG_CONNECTION) != 0;
+    s->debug |= (c->log->log_level & NGX_LOG_DEBUG_CONNECTION) != 0;
 
     ngx_cometa_connection_detach(c, s, s->addr, sizeof(s->addr),
                                  &s->conf->log);
@@ -152,6 +152,17 @@ ngx_cometa_ws_connect(ngx_cometa_ws_t *s, ngx_connection_t *c,
     ngx_log_debug3(NGX_LOG_DEBUG_HTTP, c->log, 0,
                    "cometa ws open, device:\"%V/%V\" here:%uD",
                    &s->group->key.app, &s->group->key.device, s->group->n);
+}
+
+
+void
+ngx_cometa_ws_connect_again(ngx_cometa_ws_t *s, ngx_connection_t *c)
+{
+    s->io.connection = c;
+    c->write->ready = 1;
+
+    s->time.since = ngx_current_msec;
+    ngx_cometa_ws_time_enter(&s->conf->times, &s->time, NGX_COMETA_WS_HEARD);
 }
 
 

@@ -59,6 +59,9 @@ typedef struct {
     unsigned                   closed:1;    /* the peer's has come */
     unsigned                   busy:1;      /* its handler is on the stack */
     unsigned                   dead:1;      /* to be freed by that */
+    unsigned                   moving:1;    /* not read, it is to move */
+
+    uint32_t                   moving_since;    /* ms; or when it may again */
 
     u_char                     addr[sizeof(struct sockaddr_in6)]
                                    __attribute__((aligned(4)));
@@ -95,6 +98,9 @@ ngx_int_t ngx_cometa_ws_say(ngx_cometa_ws_t *s, u_char *data,
 /* Takes the connection over; the handler is that of its read event. */
 void ngx_cometa_ws_connect(ngx_cometa_ws_t *s, ngx_connection_t *c,
     ngx_event_handler_pt handler);
+
+/* The same for one whose connection was taken back. */
+void ngx_cometa_ws_connect_again(ngx_cometa_ws_t *s, ngx_connection_t *c);
 
 /* Something was heard. */
 void ngx_cometa_ws_hear(ngx_cometa_ws_t *s);

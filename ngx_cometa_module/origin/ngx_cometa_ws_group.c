@@ -12,9 +12,6 @@
 #include "ngx_cometa_zone.h"
 
 
-#define NGX_COMETA_WS_TABLE  4096       /* chains, by hash of the key */
-
-
 static ngx_cometa_ws_group_t *ngx_cometa_ws_group_create(
     ngx_cometa_key_t *key, uint32_t app);
 static ngx_uint_t ngx_cometa_ws_group_same(ngx_cometa_ws_group_t *group,
@@ -22,7 +19,7 @@ static ngx_uint_t ngx_cometa_ws_group_same(ngx_cometa_ws_group_t *group,
 static ngx_cometa_ws_group_t **ngx_cometa_ws_group_chain(uint64_t hash);
 
 
-static ngx_cometa_ws_group_t  *ngx_cometa_ws_groups[NGX_COMETA_WS_TABLE];
+static ngx_cometa_ws_group_t  *ngx_cometa_ws_groups[NGX_COMETA_WS_CHAINS];
 static ngx_uint_t              ngx_cometa_ws_total;
 
 
@@ -179,13 +176,20 @@ ngx_cometa_ws_group_next(ngx_cometa_ws_group_t *group)
     chain = group ? ngx_cometa_ws_group_chain(group->key.hash) + 1
                   : ngx_cometa_ws_groups;
 
-    end = ngx_cometa_ws_groups + NGX_COMETA_WS_TABLE;
+    end = ngx_cometa_ws_groups + NGX_COMETA_WS_CHAINS;
 
     while (chain < end && *chain == NULL) {
         chain++;
     }
 
     return (chain < end) ? *chain : NULL;
+}
+
+
+ngx_cometa_ws_group_t *
+ngx_cometa_ws_group_first(ngx_uint_t chain)
+{
+    return ngx_cometa_ws_groups[chain];
 }
 
 
@@ -199,5 +203,5 @@ ngx_cometa_ws_group_total(void)
 static ngx_cometa_ws_group_t **
 ngx_cometa_ws_group_chain(uint64_t hash)
 {
-    return &ngx_cometa_ws_groups[hash % NGX_COMETA_WS_TABLE];
+    return &ngx_cometa_ws_groups[hash % NGX_COMETA_WS_CHAINS];
 }

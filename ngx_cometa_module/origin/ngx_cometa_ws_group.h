@@ -43,6 +43,11 @@ void ngx_cometa_ws_listeners(ngx_cometa_key_t *key);
 /* NULL: there is no socket to the device. */
 ngx_cometa_ws_group_t *ngx_cometa_ws_group_find(uint64_t hash);
 
+/* The first group of a chain of the table; the others are behind it. */
+#define NGX_COMETA_WS_CHAINS  4096
+
+ngx_cometa_ws_group_t *ngx_cometa_ws_group_first(ngx_uint_t chain);
+
 /* All groups, one after the other, from NULL to NULL. */
 ngx_cometa_ws_group_t *ngx_cometa_ws_group_next(ngx_cometa_ws_group_t *group);
 

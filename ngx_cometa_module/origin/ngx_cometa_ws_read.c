@@ -37,6 +37,23 @@ ngx_cometa_ws_open(ngx_cometa_ws_t *s, ngx_connection_t *c, u_char *data,
 }
 
 
+void
+ngx_cometa_ws_read_on(ngx_cometa_ws_t *s)
+{
+    ngx_event_t  *rev;
+
+    s->moving = 0;
+
+    rev = s->io.connection->read;
+    rev->handler = ngx_cometa_ws_read_handler;
+    rev->ready = 1;
+
+    if (!rev->posted) {
+        ngx_cometa_turn_again(rev);
+    }
+}
+
+
 static void
 ngx_cometa_ws_read_handler(ngx_event_t *rev)
 {
@@ -56,8 +73,8 @@ ngx_cometa_ws_read_handler(ngx_event_t *rev)
         return;
     }
 
-    if (rev->posted) {
-        /* it stands in line for its next turn */
+    if (rev->posted || s->moving) {
+        /* it stands in line for its next turn, or goes to another worker */
         return;
     }
 

@@ -19,5 +19,8 @@
 void ngx_cometa_ws_open(ngx_cometa_ws_t *s, ngx_connection_t *c,
     u_char *data, size_t len);
 
+/* It was not read for a while, because it was to move, and is now. */
+void ngx_cometa_ws_read_on(ngx_cometa_ws_t *s);
+
 
 #endif /* _NGX_COMETA_WS_READ_H_INCLUDED_ */

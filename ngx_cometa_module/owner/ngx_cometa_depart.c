@@ -462,7 +462,7 @@ ngx_cometa_depart_deaths(void)
 }
 
 
-ngx_uint_t
+void
 ngx_cometa_depart_release(ngx_uint_t max)
 {
     static ngx_uint_t     place;
@@ -480,11 +480,5 @@ ngx_cometa_depart_release(ngx_uint_t max)
             ngx_cometa_device_close(dev, NGX_COMETA_DRAINED);
             max--;
         }
-
-        if (place == 0) {
-            return 0;
-        }
     }
-
-    return 1;
 }

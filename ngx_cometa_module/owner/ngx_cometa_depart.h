@@ -41,9 +41,8 @@ void ngx_cometa_depart_deaths(void);
 
 /*
  * Lets up to n devices go whose location the new configuration does not have.
- * Returns 0 when it has looked at all of them.
  */
-ngx_uint_t ngx_cometa_depart_release(ngx_uint_t n);
+void ngx_cometa_depart_release(ngx_uint_t n);
 
 
 #endif /* _NGX_COMETA_DEPART_H_INCLUDED_ */

@@ -1,0 +1,543 @@
+
+/*
+ * WebSockets that depart. State of this process: the offers that are under
+ * way, and how far the walk over the groups has come.
+ */
+
+#include "ngx_cometa_ws_depart.h"
+#include "ngx_cometa.h"
+#include "ngx_cometa_bytes.h"
+#include "ngx_cometa_debug.h"
+#include "ngx_cometa_ws.h"
+#include "ngx_cometa_ws_batch.h"
+#include "ngx_cometa_ws_group.h"
+#include "ngx_cometa_ws_parcel.h"
+#include "ngx_cometa_ws_read.h"
+#include "ngx_cometa_ws_time.h"
+#include "ngx_cometa_fdpass.h"
+#include "ngx_cometa_mail.h"
+#include "ngx_cometa_registry.h"
+#include "ngx_cometa_slot.h"
+#include "ngx_cometa_zone.h"
+
+
+#define NGX_COMETA_WS_OFFERS        64      /* under way at a time */
+#define NGX_COMETA_WS_DEPART_BATCH  32      /* offers of one step */
+#define NGX_COMETA_WS_DEPART_LOOK   256     /* chains that a step looks at */
+#define NGX_COMETA_WS_DEPART_WAIT   1000    /* ms that calls may take, ... */
+#define NGX_COMETA_WS_DEPART_PAUSE  5000    /* ... before it is read again */
+#define NGX_COMETA_WS_DEPART_PIECE  16384   /* bytes of a WS_TAIL */
+
+
+typedef struct {
+    uint64_t           serial;      /* 0: no offer */
+    ngx_cometa_ws_t   *socket;
+    ngx_connection_t  *connection;
+    uint32_t           slot;        /* of whom it was offered to */
+    uint32_t           epoch;
+    uint32_t           output;      /* bytes that went in the parcel */
+} ngx_cometa_ws_offer_t;
+
+
+static ngx_int_t ngx_cometa_ws_depart_group(ngx_cometa_ws_group_t *group);
+static ngx_int_t ngx_cometa_ws_depart_place(ngx_cometa_ws_group_t *group,
+    uint32_t *slot, uint32_t *epoch);
+static ngx_uint_t ngx_cometa_ws_depart_can(ngx_cometa_ws_t *s);
+static ngx_int_t ngx_cometa_ws_depart_offer(ngx_cometa_ws_t *s, uint32_t slot,
+    uint32_t epoch);
+static size_t ngx_cometa_ws_depart_pack(ngx_cometa_ws_t *s,
+    ngx_cometa_ws_parcel_t *parcel);
+static u_char *ngx_cometa_ws_depart_copy(u_char *p,
+    ngx_cometa_bytes_t *bytes);
+static ngx_cometa_ws_offer_t *ngx_cometa_ws_offer_get(void);
+static void ngx_cometa_ws_offer_end(ngx_cometa_ws_offer_t *offer);
+static void ngx_cometa_ws_depart_tail(ngx_cometa_ws_offer_t *offer,
+    ngx_cometa_mail_arrived_t *mail);
+static void ngx_cometa_ws_depart_back(ngx_cometa_ws_offer_t *offer);
+
+
+static ngx_cometa_ws_offer_t   ngx_cometa_ws_offers[NGX_COMETA_WS_OFFERS];
+static ngx_uint_t              ngx_cometa_ws_offers_n;
+static u_char                 *ngx_cometa_ws_depart_parcel;
+static ngx_uint_t              ngx_cometa_ws_gone;      /* any location */
+
+
+ngx_int_t
+ngx_cometa_ws_depart_step(void)
+{
+    static ngx_uint_t       chain, moved;
+
+    ngx_int_t               rc;
+    ngx_uint_t              n, looked;
+    ngx_cometa_ws_group_t  *group, *next;
+
+    if (ngx_cometa_ws_count() == 0) {
+        return NGX_DONE;
+    }
+
+    n = 0;
+
+    for (looked = 0; looked < NGX_COMETA_WS_DEPART_LOOK; looked++) {
+
+        for (group = ngx_cometa_ws_group_first(chain); group; group = next) {
+            next = group->next;
+
+            rc = ngx_cometa_ws_depart_group(group);
+
+            if (rc == NGX_AGAIN) {
+                return NGX_AGAIN;
+            }
+
+            moved += rc;
+            n += rc;
+        }
+
+        chain = (chain + 1) % NGX_COMETA_WS_CHAINS;
+
+        if (chain == 0) {
+
+            if (moved == 0) {
+                return NGX_DONE;
+            }
+
+            moved = 0;
+        }
+
+        if (n >= NGX_COMETA_WS_DEPART_BATCH) {
+            return NGX_OK;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* Returns how many were offered; NGX_AGAIN: the rest of them later. */
+
+static ngx_int_t
+ngx_cometa_ws_depart_group(ngx_cometa_ws_group_t *group)
+{
+    uint32_t          slot, epoch;
+    ngx_int_t         n, rc;
+    ngx_queue_t      *q, *next;
+    ngx_cometa_ws_t  *s;
+
+    if (ngx_cometa_ws_depart_place(group, &slot, &epoch) != NGX_OK) {
+        return 0;
+    }
+
+    n = 0;
+
+    for (q = ngx_queue_head(&group->sockets);
+         q != ngx_queue_sentinel(&group->sockets);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        s = ngx_queue_data(q, ngx_cometa_ws_t, link);
+
+        if (!ngx_cometa_ws_depart_can(s)) {
+            continue;
+        }
+
+        if (ngx_cometa_ws_offers_n == NGX_COMETA_WS_OFFERS) {
+            return NGX_AGAIN;
+        }
+
+        rc = ngx_cometa_ws_depart_offer(s, slot, epoch);
+
+        if (rc == NGX_AGAIN) {
+            return NGX_AGAIN;
+        }
+
+        n += (rc == NGX_OK);
+    }
+
+    return n;
+}
+
+
+/*
+ * Where the WebSockets of a device should go. NGX_DECLINED: they wait, for the
+ * device is at a worker that leaves itself.
+ */
+
+static ngx_int_t
+ngx_cometa_ws_depart_place(ngx_cometa_ws_group_t *group, uint32_t *slot,
+    uint32_t *epoch)
+{
+    ngx_cometa_place_t  place;
+
+    if (ngx_cometa_registry_find_in(group->app, &group->key, &place)
+        != NGX_OK)
+    {
+        return ngx_cometa_fdpass_heir(NULL, slot, epoch);
+    }
+
+    *slot = place.slot;
+    *epoch = place.epoch;
+
+    return ngx_cometa_fdpass_is_heir(place.slot) ? NGX_OK : NGX_DECLINED;
+}
+
+
+/*
+ * From now on it is not read, so that its calls come to an end. If they take
+ * long it goes on for a while: its client may be waiting for a pong.
+ */
+
+static ngx_uint_t
+ngx_cometa_ws_depart_can(ngx_cometa_ws_t *s)
+{
+    uint32_t  now;
+
+    if (s->io.connection == NULL
+        || s->closing || s->dead || s->busy || s->conf->gone)
+    {
+        return 0;
+    }
+
+#if (NGX_SSL)
+    /* the state of TLS is this process's own */
+    if (s->io.connection->ssl) {
+        return 0;
+    }
+#endif
+
+    now = ngx_current_msec;
+
+    if (!s->moving) {
+
+        if ((int32_t) (now - s->moving_since) < 0) {
+            return 0;
+        }
+
+        s->moving = 1;
+        s->moving_since = now;
+    }
+
+    if (ngx_queue_empty(&s->requests)) {
+        return 1;
+    }
+
+    if (now - s->moving_since > NGX_COMETA_WS_DEPART_WAIT) {
+        s->moving_since = now + NGX_COMETA_WS_DEPART_PAUSE;
+        ngx_cometa_ws_read_on(s);
+    }
+
+    return 0;
+}
+
+
+/* NGX_DECLINED: it stays for now, others may go. */
+
+static ngx_int_t
+ngx_cometa_ws_depart_offer(ngx_cometa_ws_t *s, uint32_t slot, uint32_t epoch)
+{
+    size_t                   len;
+    ngx_int_t                rc;
+    ngx_connection_t        *c;
+    ngx_cometa_ws_offer_t   *offer;
+    ngx_cometa_ws_parcel_t   parcel;
+
+    static uint64_t  serial;
+
+    c = s->io.connection;
+    offer = ngx_cometa_ws_offer_get();
+
+    ngx_memzero(&parcel, sizeof(ngx_cometa_ws_parcel_t));
+
+    parcel.kind = NGX_COMETA_PARCEL_WS;
+    parcel.epoch = epoch;
+    parcel.from_slot = ngx_cometa_zone.slot;
+    parcel.from_epoch = ngx_cometa_zone.epoch;
+    parcel.serial = ++serial;
+    parcel.index = offer - ngx_cometa_ws_offers;
+    parcel.debug = s->debug;
+    parcel.location = s->conf->id;
+
+    len = ngx_cometa_ws_depart_pack(s, &parcel);
+
+    rc = len ? ngx_cometa_fdpass_offer(slot, epoch, c,
+                                       ngx_cometa_ws_depart_parcel, len)
+             : NGX_DECLINED;
+
+    if (rc == NGX_DECLINED) {
+
+        /* perhaps its message is complete when it was read on */
+
+        s->moving_since = ngx_current_msec + NGX_COMETA_WS_DEPART_WAIT;
+        ngx_cometa_ws_read_on(s);
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ngx_cometa_ws_log(s);
+    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, c->log, 0,
+                   "cometa ws is offered to slot %uD, %uz bytes", slot, len);
+
+    offer->serial = serial;
+    offer->socket = s;
+    offer->connection = c;
+    offer->slot = slot;
+    offer->epoch = epoch;
+    offer->output = parcel.output;
+
+    ngx_cometa_ws_offers_n++;
+
+    /* as if it were not open yet: what it hears is kept */
+
+    ngx_cometa_ws_time_leave(&s->conf->times, &s->time);
+    ngx_cometa_ws_batch_leave(&s->batch);
+    s->io.connection = NULL;
+
+    return NGX_OK;
+}
+
+
+static ngx_cometa_ws_offer_t *
+ngx_cometa_ws_offer_get(void)
+{
+    ngx_uint_t  i;
+
+    /* there is one: whoever asks has seen that not all are under way */
+
+    for (i = 0; ngx_cometa_ws_offers[i].serial; i++) {
+        /* void */
+    }
+
+    return &ngx_cometa_ws_offers[i];
+}
+
+
+/* Returns how many bytes it has; 0: too many, or no memory. */
+
+static size_t
+ngx_cometa_ws_depart_pack(ngx_cometa_ws_t *s, ngx_cometa_ws_parcel_t *parcel)
+{
+    size_t                  len;
+    u_char                 *p;
+    ngx_connection_t       *c;
+    ngx_cometa_ws_group_t  *group;
+
+    if (ngx_cometa_ws_depart_parcel == NULL) {
+        ngx_cometa_ws_depart_parcel = ngx_alloc(NGX_COMETA_PARCEL_MAX,
+                                                ngx_cycle->log);
+        if (ngx_cometa_ws_depart_parcel == NULL) {
+            return 0;
+        }
+    }
+
+    c = s->io.connection;
+    group = s->group;
+
+    parcel->address = c->socklen;
+    parcel->app = group->key.app.len;
+    parcel->device = group->key.device.len;
+    parcel->message = ngx_cometa_bytes_left(s->io.message);
+    parcel->control = ngx_cometa_bytes_left(s->io.control);
+    parcel->rest = ngx_cometa_bytes_left(s->io.rest);
+    parcel->output = ngx_cometa_bytes_left(s->io.output);
+    parcel->codec = s->io.codec;
+
+    len = sizeof(ngx_cometa_ws_parcel_t) + parcel->address + parcel->app
+          + parcel->device + (size_t) parcel->message + parcel->control
+          + parcel->rest + parcel->output;
+
+    if (len > NGX_COMETA_PARCEL_MAX) {
+        return 0;
+    }
+
+    p = ngx_cpymem(ngx_cometa_ws_depart_parcel, parcel,
+                   sizeof(ngx_cometa_ws_parcel_t));
+    p = ngx_cpymem(p, c->sockaddr, parcel->address);
+    p = ngx_cpymem(p, group->key.app.data, parcel->app);
+    p = ngx_cpymem(p, group->key.device.data, parcel->device);
+    p = ngx_cometa_ws_depart_copy(p, s->io.message);
+    p = ngx_cometa_ws_depart_copy(p, s->io.control);
+    p = ngx_cometa_ws_depart_copy(p, s->io.rest);
+    p = ngx_cometa_ws_depart_copy(p, s->io.output);
+
+    return p - ngx_cometa_ws_depart_parcel;
+}
+
+
+static u_char *
+ngx_cometa_ws_depart_copy(u_char *p, ngx_cometa_bytes_t *bytes)
+{
+    if (bytes == NULL) {
+        return p;
+    }
+
+    return ngx_cpymem(p, bytes->data + bytes->pos, bytes->len - bytes->pos);
+}
+
+
+void
+ngx_cometa_ws_depart_arrived(ngx_cometa_mail_arrived_t *mail)
+{
+    ngx_cometa_ws_t        *s;
+    ngx_cometa_ws_offer_t  *offer;
+
+    if (mail->index >= NGX_COMETA_WS_OFFERS) {
+        return;
+    }
+
+    offer = &ngx_cometa_ws_offers[mail->index];
+
+    if (offer->serial == 0 || offer->serial != mail->head.session) {
+        return;
+    }
+
+    if (mail->rc == NGX_COMETA_ARRIVED) {
+        ngx_cometa_ws_depart_tail(offer, mail);
+        return;
+    }
+
+    s = offer->socket;
+
+    if (mail->rc == NGX_COMETA_ARRIVE_NEVER) {
+        s->conf->gone = 1;
+        ngx_cometa_ws_gone = 1;
+    }
+
+    ngx_cometa_ws_depart_back(offer);
+}
+
+
+/* What the device has said since the offer goes after the WebSocket. */
+
+static void
+ngx_cometa_ws_depart_tail(ngx_cometa_ws_offer_t *offer,
+    ngx_cometa_mail_arrived_t *arrived)
+{
+    size_t                      n, left;
+    u_char                     *p;
+    ngx_cometa_ws_t            *s;
+    ngx_connection_t           *c;
+    ngx_cometa_mail_ws_tail_t   tail;
+
+    s = offer->socket;
+    c = offer->connection;
+
+    ngx_memzero(&tail, sizeof(ngx_cometa_mail_ws_tail_t));
+
+    tail.head.app = s->group->app;
+    tail.head.session = offer->serial;
+    tail.index = arrived->handle;
+
+    left = ngx_cometa_bytes_left(s->io.output) - offer->output;
+    p = left ? s->io.output->data + s->io.output->len - left : NULL;
+
+    do {
+        n = ngx_min(left, NGX_COMETA_WS_DEPART_PIECE);
+        left -= n;
+
+        tail.end = (left == 0);
+
+        ngx_cometa_mail_ws_tail(arrived->slot, arrived->epoch, &tail, p, n);
+
+        p += n;
+
+    } while (left);
+
+    ngx_cometa_ws_offer_end(offer);
+
+    c->log = ngx_cycle->log;
+    ngx_cometa_fdpass_left(c);
+
+    ngx_cometa_ws_discard(s);
+}
+
+
+static void
+ngx_cometa_ws_offer_end(ngx_cometa_ws_offer_t *offer)
+{
+    ngx_cometa_expect(ngx_cometa_ws_offers_n > 0);
+
+    offer->serial = 0;
+    ngx_cometa_ws_offers_n--;
+}
+
+
+/* It goes on here. */
+
+static void
+ngx_cometa_ws_depart_back(ngx_cometa_ws_offer_t *offer)
+{
+    ngx_cometa_ws_t   *s;
+    ngx_connection_t  *c;
+
+    s = offer->socket;
+    c = offer->connection;
+
+    ngx_cometa_ws_offer_end(offer);
+
+    s->moving_since = ngx_current_msec + NGX_COMETA_WS_DEPART_WAIT;
+
+    ngx_cometa_ws_connect_again(s, c);
+    ngx_cometa_ws_read_on(s);
+    ngx_cometa_ws_settle(s);
+}
+
+
+void
+ngx_cometa_ws_depart_deaths(void)
+{
+    ngx_uint_t              i;
+    ngx_cometa_ws_offer_t  *offer;
+
+    for (i = 0; i < NGX_COMETA_WS_OFFERS && ngx_cometa_ws_offers_n; i++) {
+        offer = &ngx_cometa_ws_offers[i];
+
+        if (offer->serial == 0
+            || ngx_cometa_slot_alive(offer->slot, offer->epoch))
+        {
+            continue;
+        }
+
+        /* it reads and writes nothing before it has our tail */
+
+        ngx_cometa_ws_depart_back(offer);
+    }
+}
+
+
+void
+ngx_cometa_ws_depart_release(ngx_uint_t max)
+{
+    static ngx_uint_t       chain;
+
+    ngx_uint_t              looked;
+    ngx_queue_t            *q, *next;
+    ngx_cometa_ws_t        *s;
+    ngx_cometa_ws_group_t  *group, *after;
+
+    if (!ngx_cometa_ws_gone) {
+        return;
+    }
+
+    for (looked = 0; looked < NGX_COMETA_WS_DEPART_LOOK && max; looked++) {
+
+        for (group = ngx_cometa_ws_group_first(chain); group; group = after) {
+            after = group->next;
+
+            for (q = ngx_queue_head(&group->sockets);
+                 q != ngx_queue_sentinel(&group->sockets) && max;
+                 q = next)
+            {
+                next = ngx_queue_next(q);
+                s = ngx_queue_data(q, ngx_cometa_ws_t, link);
+
+                if (s->conf->gone && s->io.connection && !s->closing) {
+                    ngx_cometa_ws_log(s);
+                    ngx_cometa_ws_close(s, NGX_COMETA_CLOSE_AWAY);
+                    max--;
+                }
+            }
+        }
+
+        chain = (chain + 1) % NGX_COMETA_WS_CHAINS;
+    }
+}

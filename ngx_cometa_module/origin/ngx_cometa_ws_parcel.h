@@ -1,0 +1,49 @@
+
+/*
+ * A WebSocket in a parcel: what goes with its descriptor from a worker of an
+ * old configuration to one of a new one. Both have the same zone, so the
+ * structs have the same layout; what a length says is checked.
+ *
+ *     +--------+---------+-----+--------+---------+---------+------+--------+
+ *     | parcel | address | app | device | message | control | rest | output |
+ *     +--------+---------+-----+--------+---------+---------+------+--------+
+ */
+
+#ifndef _NGX_COMETA_WS_PARCEL_H_INCLUDED_
+#define _NGX_COMETA_WS_PARCEL_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+#include "cometa_ws.h"
+
+
+typedef struct {
+    uint32_t     kind;          /* NGX_COMETA_PARCEL_WS */
+    uint32_t     epoch;         /* of the addressee's slot */
+
+    /* who has it, and by which name */
+
+    uint32_t     from_slot;
+    uint32_t     from_epoch;
+    uint64_t     serial;        /* of the offer, and its index */
+    uint32_t     index;
+
+    uint32_t     debug;         /* by debug_connection */
+    uint64_t     location;      /* id of its configuration */
+
+    uint16_t     address;       /* bytes of each part */
+    uint16_t     app;
+    uint16_t     device;
+    uint16_t     unused;        /* 0 */
+    uint32_t     message;
+    uint32_t     control;
+    uint32_t     rest;
+    uint32_t     output;
+
+    cometa_ws_t  codec;
+} ngx_cometa_ws_parcel_t;
+
+
+#endif /* _NGX_COMETA_WS_PARCEL_H_INCLUDED_ */
