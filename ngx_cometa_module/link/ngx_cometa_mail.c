@@ -105,8 +105,8 @@ static void ngx_cometa_mail_log(const char *what, uint32_t slot,
     ngx_cometa_mail_head_t *head, size_t len);
 
 #define ngx_cometa_mail_trace(what, slot, mail, len)                          \
-    if (ngx_cometa_trace(((ngx_cometa_mail_head_t *) mail)->debug)->log_level \
-        & NGX_LOG_DEBUG_HTTP)                                                 \
+    if (((ngx_cometa_mail_head_t *) mail)->debug                              \
+        || (ngx_cycle->log->log_level & NGX_LOG_DEBUG_HTTP))                  \
     {                                                                         \
         ngx_cometa_mail_log(what, slot, mail, len);                           \
     }

@@ -304,8 +304,6 @@ ngx_cometa_queue_next(ngx_cometa_device_t *dev)
         return;
     }
 
-    ngx_cometa_owner_head(dev, &from);
-
     while (!queue->state.busy && !queue->state.held && queue->state.waiting) {
 
         turn = ngx_cometa_waiting_first(queue);
@@ -321,6 +319,8 @@ ngx_cometa_queue_next(ngx_cometa_device_t *dev)
         if (!ngx_cometa_device_writable(dev)) {
             return;
         }
+
+        ngx_cometa_owner_head(dev, &from);
 
         /*
          * The origin must know that it was written before it is, so that
