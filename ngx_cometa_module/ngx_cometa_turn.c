@@ -10,8 +10,8 @@ static void ngx_cometa_turn_handler(ngx_event_t *ev);
 
 
 ngx_uint_t          ngx_cometa_work;
+ngx_uint_t          ngx_cometa_turn_begun;
 
-static ngx_uint_t   ngx_cometa_turn_begun;      /* ngx_cometa_work then */
 static ngx_queue_t  ngx_cometa_turns;
 static ngx_event_t  ngx_cometa_turn_event;
 
@@ -24,20 +24,6 @@ ngx_cometa_turn_start(ngx_cycle_t *cycle)
     ngx_cometa_turn_event.handler = ngx_cometa_turn_handler;
     ngx_cometa_turn_event.data = &ngx_cometa_turns;
     ngx_cometa_turn_event.log = cycle->log;
-}
-
-
-void
-ngx_cometa_turn_begin(void)
-{
-    ngx_cometa_turn_begun = ngx_cometa_work;
-}
-
-
-ngx_uint_t
-ngx_cometa_turn_over(void)
-{
-    return ngx_cometa_work - ngx_cometa_turn_begun >= NGX_COMETA_WORK_ONE;
 }
 
 

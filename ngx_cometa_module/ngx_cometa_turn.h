@@ -38,14 +38,27 @@
 
 
 extern ngx_uint_t  ngx_cometa_work;
+extern ngx_uint_t  ngx_cometa_turn_begun;       /* ngx_cometa_work then */
 
 
 /* At the start of a worker. */
 void ngx_cometa_turn_start(ngx_cycle_t *cycle);
 
 /* The turn of a connection begins; whether it is over. */
-void ngx_cometa_turn_begin(void);
-ngx_uint_t ngx_cometa_turn_over(void);
+
+static ngx_inline void
+ngx_cometa_turn_begin(void)
+{
+    ngx_cometa_turn_begun = ngx_cometa_work;
+}
+
+
+static ngx_inline ngx_uint_t
+ngx_cometa_turn_over(void)
+{
+    return ngx_cometa_work - ngx_cometa_turn_begun >= NGX_COMETA_WORK_ONE;
+}
+
 
 /*
  * Stands in line for another turn: the event's handler is called. Closing the

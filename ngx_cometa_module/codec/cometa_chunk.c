@@ -24,7 +24,7 @@ _Static_assert(sizeof(cometa_chunk_t) <= 16, "one lives in every device");
 
 
 static int cometa_chunk_byte(cometa_chunk_t *ch, uint8_t c, uint32_t max);
-static int cometa_chunk_digit(cometa_chunk_t *ch, uint8_t c, uint32_t max);
+static inline int cometa_chunk_digit(cometa_chunk_t *ch, uint8_t c, uint32_t max);
 static int cometa_chunk_extension(cometa_chunk_t *ch, uint8_t c);
 static int cometa_chunk_line_end(cometa_chunk_t *ch, uint8_t c);
 static int cometa_chunk_data(cometa_chunk_t *ch, const uint8_t **pos,
@@ -45,41 +45,46 @@ int
 cometa_chunk_parse(cometa_chunk_t *ch, const uint8_t **pos,
     const uint8_t *end, uint32_t max, const uint8_t **data, size_t *len)
 {
-    int  rc;
+    int             rc;
+    const uint8_t  *p;
 
-    *data = *pos;
+    p = *pos;
+
+    *data = p;
     *len = 0;
 
     if (ch->state == ST_FAILED) {
         return ch->error;
     }
 
-    while (*pos < end) {
+    for ( /* void */ ; p < end && ch->state != ST_DATA; p++) {
 
-        if (ch->state == ST_DATA) {
-            return cometa_chunk_data(ch, pos, end, data, len);
-        }
-
-        rc = cometa_chunk_byte(ch, **pos, max);
+        rc = cometa_chunk_byte(ch, *p, max);
 
         if (rc < 0) {
             ch->state = ST_FAILED;
             ch->error = rc;
+            *pos = p;
             return rc;
-        }
-
-        (*pos)++;
-
-        /* an empty chunk is complete with its size line */
-
-        if (ch->state == ST_DATA && ch->rest == 0) {
-            ch->state = ST_END;
-            *data = *pos;
-            return COMETA_CHUNK_DONE;
         }
     }
 
-    return COMETA_CHUNK_AGAIN;
+    *pos = p;
+
+    if (ch->state == ST_DATA && ch->rest == 0) {
+
+        /* an empty chunk is complete with its size line */
+
+        ch->state = ST_END;
+        *data = p;
+        return COMETA_CHUNK_DONE;
+    }
+
+    if (p == end) {
+        return COMETA_CHUNK_AGAIN;
+    }
+
+    return cometa_chunk_data(ch, pos, end, data, len);
 }
 
 
@@ -121,10 +126,11 @@ cometa_chunk_head(uint8_t *dst, uint32_t size)
     static const uint8_t  hex[] = "0123456789abcdef";
 
     p = dst;
-    shift = 28;
 
-    while (shift > 0 && (size >> shift) == 0) {
-        shift -= 4;
+    /* of the first digit that is not 0; 0 has one, too */
+
+    for (shift = 0; shift < 28 && (size >> shift) > 0xf; shift += 4) {
+        /* void */
     }
 
     for ( /* void */ ; shift >= 0; shift -= 4) {
@@ -210,7 +216,7 @@ cometa_chunk_byte(cometa_chunk_t *ch, uint8_t c, uint32_t max)
 }
 
 
-static int
+static inline int
 cometa_chunk_digit(cometa_chunk_t *ch, uint8_t c, uint32_t max)
 {
     int  value;

@@ -3,6 +3,7 @@
  */
 
 #include "cometa_ws.h"
+#include "cometa_utf8.h"
 
 #include <string.h>
 
@@ -48,7 +49,6 @@ static void cometa_ws_unmask(cometa_ws_t *ws, uint8_t *p, size_t len);
 static int cometa_ws_check(cometa_ws_t *ws, const uint8_t *p, size_t len,
     size_t *good);
 static int cometa_ws_frame_end(cometa_ws_t *ws);
-static int cometa_utf8_lead(cometa_utf8_t *u, uint8_t c);
 
 
 void
@@ -219,57 +219,6 @@ cometa_ws_close(uint8_t *dst, uint16_t code)
     dst[3] = code & 0xff;
 
     return COMETA_WS_CLOSE_LEN;
-}
-
-
-size_t
-cometa_utf8_feed(cometa_utf8_t *u, const uint8_t *p, size_t len)
-{
-    size_t    i;
-    uint64_t  word;
-
-    i = 0;
-
-    while (i < len) {
-
-        if (u->need) {
-            if (p[i] < u->low || p[i] > u->high) {
-                return i;
-            }
-
-            u->need--;
-            u->low = 0x80;
-            u->high = 0xbf;
-            i++;
-            continue;
-        }
-
-        if (len - i >= 8) {
-            memcpy(&word, p + i, 8);
-
-            if ((word & 0x8080808080808080) == 0) {
-                i += 8;
-                continue;
-            }
-        }
-
-        if (p[i] >= 0x80 && cometa_utf8_lead(u, p[i]) != 0) {
-            return i;
-        }
-
-        i++;
-    }
-
-    return i;
-}
-
-
-int
-cometa_utf8_valid(const uint8_t *p, size_t len)
-{
-    cometa_utf8_t  u = { 0, 0, 0 };
-
-    return cometa_utf8_feed(&u, p, len) == len && u.need == 0;
 }
 
 
@@ -552,21 +501,4 @@ cometa_ws_frame_end(cometa_ws_t *ws)
     }
 
     return COMETA_WS_DONE;
-}
-
-
-/* The table of well-formed sequences: no overlong form, no surrogate. */
-
-static int
-cometa_utf8_lead(cometa_utf8_t *u, uint8_t c)
-{
-    if (c < 0xc2 || c > 0xf4) {
-        return -1;
-    }
-
-    u->need = (c < 0xe0) ? 1 : (c < 0xf0) ? 2 : 3;
-    u->low = (c == 0xe0) ? 0xa0 : (c == 0xf0) ? 0x90 : 0x80;
-    u->high = (c == 0xed) ? 0x9f : (c == 0xf4) ? 0x8f : 0xbf;
-
-    return 0;
 }

@@ -1,6 +1,6 @@
 /*
  * The WebSocket codec (RFC 6455): an incremental decoder of the frames of a
- * client, the encoder of the heads of a server's frames, and UTF-8.
+ * client, and the encoder of the heads of a server's frames.
  *
  * Pure C: no allocation, no I/O, no buffer of its own. The decoder unmasks in
  * place and points into the caller's input; it keeps nothing but its state,
@@ -14,6 +14,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include "cometa_utf8.h"
 
 
 #define COMETA_WS_HEAD_MAX     10
@@ -46,15 +48,6 @@ enum {
     COMETA_WS_BAD_UTF8 = -8,    /* in a text message or a close reason */
     COMETA_WS_TOO_LARGE = -9    /* the message, all its fragments together */
 };
-
-
-/* A UTF-8 sequence that may be cut; all zero to start with. */
-
-typedef struct {
-    uint8_t  need;              /* bytes missing from the sequence */
-    uint8_t  low;               /* bounds of the next of them */
-    uint8_t  high;
-} cometa_utf8_t;
 
 
 /* One lives in every WebSocket: at most 32 bytes. */
@@ -116,15 +109,5 @@ size_t cometa_ws_head(uint8_t *dst, int type, uint64_t size);
 
 /* Writes a close frame, COMETA_WS_CLOSE_LEN bytes; returns its length. */
 size_t cometa_ws_close(uint8_t *dst, uint16_t code);
-
-/*
- * Returns how many bytes are good: fewer than `len` if the next is in error,
- * whatever may follow. The text is complete if `need` is 0 at its end.
- */
-size_t cometa_utf8_feed(cometa_utf8_t *u, const uint8_t *p, size_t len);
-
-/* Whether a whole text is valid UTF-8. */
-int cometa_utf8_valid(const uint8_t *p, size_t len);
-
 
 #endif /* COMETA_WS_H */

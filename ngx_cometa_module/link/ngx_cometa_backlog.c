@@ -57,7 +57,7 @@ static void ngx_cometa_backlog_report_lost(ngx_uint_t app, ngx_log_t *log);
 static ngx_cometa_addressee_t  *ngx_cometa_addressees;      /* by slot */
 static ngx_cometa_sender_t     *ngx_cometa_senders;  /* by application; the
                                                         last of the unknown */
-static size_t                   ngx_cometa_backlog_used[NGX_COMETA_KINDS];
+size_t                          ngx_cometa_backlog_used[NGX_COMETA_KINDS];
 static size_t                   ngx_cometa_backlog_max[NGX_COMETA_KINDS];
 
 /* since the last line in the log, and the slot that was full last */
@@ -138,7 +138,7 @@ ngx_cometa_backlog_choose(uint32_t slot, ngx_cometa_post_t *post)
 
 
 ngx_uint_t
-ngx_cometa_backlog_before(uint32_t slot, ngx_cometa_post_t *post)
+ngx_cometa_backlog_stands(uint32_t slot, ngx_cometa_post_t *post)
 {
     if (!ngx_queue_empty(ngx_cometa_backlog_line(slot, NGX_COMETA_ANSWERS))) {
         return 1;
@@ -287,14 +287,6 @@ ngx_cometa_backlog_refused(uint32_t slot)
 
     ngx_cometa_backlog_n_refused++;
     ngx_cometa_backlog_say(slot);
-}
-
-
-size_t
-ngx_cometa_backlog_size(void)
-{
-    return ngx_cometa_backlog_used[NGX_COMETA_EVENTS]
-           + ngx_cometa_backlog_used[NGX_COMETA_ANSWERS];
 }
 
 

@@ -34,11 +34,26 @@ typedef struct {
 /* At the start of a worker. */
 ngx_int_t ngx_cometa_backlog_start(ngx_cycle_t *cycle);
 
+/* Bytes that wait, their heads included. As a rule none do. */
+
+extern size_t  ngx_cometa_backlog_used[NGX_COMETA_KINDS];
+
+static ngx_inline size_t
+ngx_cometa_backlog_size(void)
+{
+    return ngx_cometa_backlog_used[NGX_COMETA_EVENTS]
+           + ngx_cometa_backlog_used[NGX_COMETA_ANSWERS];
+}
+
+
 /*
  * Whether letters wait that this one must not overtake. Answers go before
  * events, but a reply does not go before those of its own application.
  */
-ngx_uint_t ngx_cometa_backlog_before(uint32_t slot, ngx_cometa_post_t *post);
+#define ngx_cometa_backlog_before(slot, post)                                 \
+    (ngx_cometa_backlog_size() && ngx_cometa_backlog_stands(slot, post))
+
+ngx_uint_t ngx_cometa_backlog_stands(uint32_t slot, ngx_cometa_post_t *post);
 
 /* Lets it wait; NGX_DECLINED: there is no room, it is lost. */
 ngx_int_t ngx_cometa_backlog_add(uint32_t slot, uint32_t epoch,
@@ -52,9 +67,6 @@ void ngx_cometa_backlog_remove(uint32_t slot, ngx_cometa_letter_t *letter);
 
 /* A call that was told to its caller as refused. */
 void ngx_cometa_backlog_refused(uint32_t slot);
-
-/* Bytes that wait, their heads included. */
-size_t ngx_cometa_backlog_size(void);
 
 
 #endif /* _NGX_COMETA_BACKLOG_H_INCLUDED_ */

@@ -15,48 +15,6 @@
 #include "cometa_ring.h"
 
 
-/* The layout that the header shows. */
-
-_Static_assert(sizeof(ngx_cometa_mail_head_t) == 16, "head");
-_Static_assert(sizeof(ngx_cometa_ref_t) == 16, "name of a call");
-_Static_assert(sizeof(ngx_cometa_mail_call_t) == 56, "CALL");
-_Static_assert(sizeof(ngx_cometa_mail_query_t) == 32, "QUERY");
-_Static_assert(sizeof(ngx_cometa_mail_cancel_t) == 32, "CANCEL");
-_Static_assert(sizeof(ngx_cometa_mail_evict_t) == 24, "EVICT");
-_Static_assert(sizeof(ngx_cometa_mail_listeners_t) == 32, "LISTENERS");
-_Static_assert(sizeof(ngx_cometa_mail_reply_t) == 40, "REPLY");
-_Static_assert(sizeof(ngx_cometa_mail_fail_t) == 40, "FAIL");
-_Static_assert(sizeof(ngx_cometa_mail_queued_t) == 32, "QUEUED");
-_Static_assert(sizeof(ngx_cometa_mail_written_t) == 32, "WRITTEN");
-_Static_assert(sizeof(ngx_cometa_mail_online_t) == 32, "ONLINE");
-_Static_assert(sizeof(ngx_cometa_mail_event_t) == 24, "EVENT");
-_Static_assert(sizeof(ngx_cometa_mail_arrived_t) == 40, "ARRIVED");
-_Static_assert(sizeof(ngx_cometa_mail_ws_tail_t) == 24, "WS_TAIL");
-_Static_assert(sizeof(ngx_cometa_mail_follow_t) == 40, "FOLLOW");
-_Static_assert(sizeof(ngx_cometa_mail_t) == 56, "the longest letter");
-
-_Static_assert(offsetof(ngx_cometa_mail_head_t, app) == 2
-               && offsetof(ngx_cometa_mail_head_t, handle) == 4
-               && offsetof(ngx_cometa_mail_head_t, session) == 8
-               && offsetof(ngx_cometa_mail_call_t, ref) == 16
-               && offsetof(ngx_cometa_mail_call_t, deadline) == 32
-               && offsetof(ngx_cometa_mail_call_t, time) == 40
-               && offsetof(ngx_cometa_mail_call_t, timeout) == 48
-               && offsetof(ngx_cometa_mail_call_t, queue) == 52
-               && offsetof(ngx_cometa_mail_reply_t, latency) == 32
-               && offsetof(ngx_cometa_mail_fail_t, error) == 32
-               && offsetof(ngx_cometa_mail_evict_t, wait) == 16
-               && offsetof(ngx_cometa_mail_listeners_t, slot) == 16
-               && offsetof(ngx_cometa_mail_listeners_t, epoch) == 20
-               && offsetof(ngx_cometa_mail_listeners_t, n) == 24
-               && offsetof(ngx_cometa_mail_online_t, hash) == 16
-               && offsetof(ngx_cometa_mail_online_t, app_len) == 24
-               && offsetof(ngx_cometa_mail_event_t, hash) == 16,
-               "offsets of letters");
-
-_Static_assert(sizeof(ngx_cometa_mail_head_t) >= NGX_COMETA_LETTER_MIN,
-               "the shortest letter");
-
 _Static_assert(NGX_COMETA_MESSAGE_HEAD
                == COMETA_RING_HEAD + sizeof(ngx_cometa_mail_t),
                "what a payload gets in front in a ring");
@@ -72,20 +30,34 @@ typedef struct {
 } ngx_cometa_mail_type_t;
 
 
-static void ngx_cometa_mail_to_owner(ngx_cometa_mail_head_t *head,
-    ngx_cometa_mail_e type, ngx_cometa_place_t *to, ngx_uint_t debug);
-static void ngx_cometa_mail_to_origin(ngx_cometa_mail_head_t *head,
-    ngx_cometa_mail_e type, ngx_cometa_mail_head_t *from, ngx_uint_t debug);
-static void ngx_cometa_mail_post(ngx_cometa_mail_head_t *head, void *body,
-    size_t len, ngx_cometa_post_t *post);
-static ngx_int_t ngx_cometa_mail_ask(uint32_t slot, uint32_t epoch,
-    ngx_cometa_mail_head_t *head, ngx_str_t *body, uint64_t *pos);
-static void ngx_cometa_mail_tell(uint32_t slot, uint32_t epoch,
-    ngx_cometa_mail_head_t *head, void *body, size_t len);
-static void ngx_cometa_mail_tell_all(uint64_t hash,
-    ngx_cometa_mail_head_t *head, void *body, size_t len);
-static void ngx_cometa_mail_read(ngx_cometa_mail_t *mail, u_char *body,
+/*
+ * These are compiled into each of their callers: where a letter is written its
+ * type is a constant, and with it are its length, its class and its reader.
+ */
+
+#define ngx_cometa_mail_inline                                                \
+    static inline __attribute__((always_inline))
+
+ngx_cometa_mail_inline void ngx_cometa_mail_to_owner(
+    ngx_cometa_mail_head_t *head, ngx_cometa_mail_e type,
+    ngx_cometa_place_t *to, ngx_uint_t debug);
+ngx_cometa_mail_inline void ngx_cometa_mail_to_origin(
+    ngx_cometa_mail_head_t *head, ngx_cometa_mail_e type,
+    ngx_cometa_mail_head_t *from, ngx_uint_t debug);
+ngx_cometa_mail_inline void ngx_cometa_mail_post(ngx_cometa_mail_e type,
+    ngx_cometa_mail_head_t *head, void *body, size_t len,
+    ngx_cometa_post_t *post);
+ngx_cometa_mail_inline ngx_int_t ngx_cometa_mail_ask(uint32_t slot,
+    uint32_t epoch, ngx_cometa_mail_e type, void *mail, ngx_str_t *body,
+    uint64_t *pos);
+ngx_cometa_mail_inline void ngx_cometa_mail_tell(uint32_t slot,
+    uint32_t epoch, ngx_cometa_mail_e type, void *mail, void *body,
     size_t len);
+ngx_cometa_mail_inline void ngx_cometa_mail_read(ngx_cometa_mail_e type,
+    ngx_cometa_mail_t *mail, u_char *body, size_t len);
+
+static void ngx_cometa_mail_tell_all(uint64_t hash, ngx_cometa_mail_e type,
+    void *mail, void *body, size_t len);
 static void ngx_cometa_mail_read_online(ngx_cometa_mail_online_t *mail,
     u_char *body, size_t len);
 #if (NGX_DEBUG)
@@ -93,13 +65,15 @@ static void ngx_cometa_mail_read_online(ngx_cometa_mail_online_t *mail,
 static void ngx_cometa_mail_log(const char *what, uint32_t slot,
     ngx_cometa_mail_head_t *head, size_t len);
 
-#define ngx_cometa_mail_trace(what, slot, head, len)                          \
-    if (ngx_cometa_trace((head)->debug)->log_level & NGX_LOG_DEBUG_HTTP) {    \
-        ngx_cometa_mail_log(what, slot, head, len);                           \
+#define ngx_cometa_mail_trace(what, slot, mail, len)                          \
+    if (((ngx_cometa_mail_head_t *) mail)->debug                              \
+        || (ngx_cycle->log->log_level & NGX_LOG_DEBUG_HTTP))                  \
+    {                                                                         \
+        ngx_cometa_mail_log(what, slot, mail, len);                           \
     }
 
 #else
-#define ngx_cometa_mail_trace(what, slot, head, len)
+#define ngx_cometa_mail_trace(what, slot, mail, len)
 #endif
 
 
@@ -146,7 +120,8 @@ ngx_cometa_mail_call(ngx_cometa_place_t *to, ngx_cometa_mail_call_t *mail,
     ngx_cometa_mail_to_owner(&mail->head, NGX_COMETA_MAIL_CALL, to,
                              mail->ref.debug);
 
-    return ngx_cometa_mail_ask(to->slot, to->epoch, &mail->head, message, pos);
+    return ngx_cometa_mail_ask(to->slot, to->epoch, NGX_COMETA_MAIL_CALL, mail,
+                               message, pos);
 }
 
 
@@ -163,7 +138,8 @@ ngx_cometa_mail_query(ngx_cometa_place_t *to, ngx_cometa_ref_t *ref,
 
     ngx_str_null(&body);
 
-    return ngx_cometa_mail_ask(to->slot, to->epoch, &mail.head, &body, pos);
+    return ngx_cometa_mail_ask(to->slot, to->epoch, NGX_COMETA_MAIL_QUERY,
+                               &mail, &body, pos);
 }
 
 
@@ -180,7 +156,8 @@ ngx_cometa_mail_written(ngx_cometa_ref_t *to, ngx_cometa_mail_head_t *from)
 
     ngx_str_null(&body);
 
-    return ngx_cometa_mail_ask(to->slot, to->epoch, &mail.head, &body, &pos);
+    return ngx_cometa_mail_ask(to->slot, to->epoch, NGX_COMETA_MAIL_WRITTEN,
+                               &mail, &body, &pos);
 }
 
 
@@ -193,7 +170,8 @@ ngx_cometa_mail_cancel(ngx_cometa_place_t *to, ngx_cometa_ref_t *ref)
                              ref->debug);
     mail.ref = *ref;
 
-    ngx_cometa_mail_tell(to->slot, to->epoch, &mail.head, NULL, 0);
+    ngx_cometa_mail_tell(to->slot, to->epoch, NGX_COMETA_MAIL_CANCEL, &mail,
+                         NULL, 0);
 }
 
 
@@ -207,8 +185,8 @@ ngx_cometa_mail_evict(ngx_cometa_place_t *to, uint32_t wait, ngx_str_t *addr)
     ngx_cometa_mail_to_owner(&mail.head, NGX_COMETA_MAIL_EVICT, to, 0);
     mail.wait = wait;
 
-    ngx_cometa_mail_tell(to->slot, to->epoch, &mail.head, addr->data,
-                         addr->len);
+    ngx_cometa_mail_tell(to->slot, to->epoch, NGX_COMETA_MAIL_EVICT, &mail,
+                         addr->data, addr->len);
 }
 
 
@@ -224,7 +202,8 @@ ngx_cometa_mail_listeners(ngx_cometa_place_t *to, uint32_t n)
     mail.epoch = ngx_cometa_zone.epoch;
     mail.n = n;
 
-    ngx_cometa_mail_tell(to->slot, to->epoch, &mail.head, NULL, 0);
+    ngx_cometa_mail_tell(to->slot, to->epoch, NGX_COMETA_MAIL_LISTENERS, &mail,
+                         NULL, 0);
 }
 
 
@@ -239,7 +218,8 @@ ngx_cometa_mail_reply(ngx_cometa_ref_t *to, ngx_cometa_mail_head_t *from,
     mail.ref = *to;
     mail.latency = latency;
 
-    ngx_cometa_mail_tell(to->slot, to->epoch, &mail.head, data, len);
+    ngx_cometa_mail_tell(to->slot, to->epoch, NGX_COMETA_MAIL_REPLY, &mail,
+                         data, len);
 }
 
 
@@ -256,7 +236,8 @@ ngx_cometa_mail_fail(ngx_cometa_ref_t *to, ngx_cometa_mail_head_t *from,
     mail.ref = *to;
     mail.error = error;
 
-    ngx_cometa_mail_tell(to->slot, to->epoch, &mail.head, NULL, 0);
+    ngx_cometa_mail_tell(to->slot, to->epoch, NGX_COMETA_MAIL_FAIL, &mail,
+                         NULL, 0);
 }
 
 
@@ -271,7 +252,8 @@ ngx_cometa_mail_queued(ngx_cometa_ref_t *to, ngx_cometa_mail_head_t *from)
                               to->debug);
     mail.ref = *to;
 
-    ngx_cometa_mail_tell(to->slot, to->epoch, &mail.head, NULL, 0);
+    ngx_cometa_mail_tell(to->slot, to->epoch, NGX_COMETA_MAIL_QUEUED, &mail,
+                         NULL, 0);
 }
 
 
@@ -286,7 +268,8 @@ ngx_cometa_mail_follow(ngx_cometa_ref_t *to, ngx_cometa_place_t *place)
     mail.slot = place->slot;
     mail.epoch = place->epoch;
 
-    ngx_cometa_mail_tell(to->slot, to->epoch, &mail.head, NULL, 0);
+    ngx_cometa_mail_tell(to->slot, to->epoch, NGX_COMETA_MAIL_FOLLOW, &mail,
+                         NULL, 0);
 }
 
 
@@ -296,7 +279,8 @@ ngx_cometa_mail_arrived(uint32_t slot, uint32_t epoch,
 {
     mail->head.type = NGX_COMETA_MAIL_ARRIVED;
 
-    ngx_cometa_mail_tell(slot, epoch, &mail->head, NULL, 0);
+    ngx_cometa_mail_tell(slot, epoch, NGX_COMETA_MAIL_ARRIVED, mail, NULL,
+                         0);
 }
 
 
@@ -306,7 +290,8 @@ ngx_cometa_mail_ws_arrived(uint32_t slot, uint32_t epoch,
 {
     mail->head.type = NGX_COMETA_MAIL_WS_ARRIVED;
 
-    ngx_cometa_mail_tell(slot, epoch, &mail->head, NULL, 0);
+    ngx_cometa_mail_tell(slot, epoch, NGX_COMETA_MAIL_WS_ARRIVED, mail, NULL,
+                         0);
 }
 
 
@@ -316,7 +301,8 @@ ngx_cometa_mail_ws_tail(uint32_t slot, uint32_t epoch,
 {
     mail->head.type = NGX_COMETA_MAIL_WS_TAIL;
 
-    ngx_cometa_mail_tell(slot, epoch, &mail->head, data, len);
+    ngx_cometa_mail_tell(slot, epoch, NGX_COMETA_MAIL_WS_TAIL, mail, data,
+                         len);
 }
 
 
@@ -335,7 +321,8 @@ ngx_cometa_mail_online(ngx_cometa_key_t *key, ngx_cometa_mail_head_t *from)
     mail.hash = key->hash;
     mail.app_len = key->app.len;
 
-    ngx_cometa_mail_tell_all(key->hash, &mail.head, names, p - names);
+    ngx_cometa_mail_tell_all(key->hash, NGX_COMETA_MAIL_ONLINE, &mail, names,
+                             p - names);
 }
 
 
@@ -348,11 +335,11 @@ ngx_cometa_mail_event(uint64_t hash, ngx_cometa_mail_head_t *from,
     ngx_cometa_mail_to_origin(&mail.head, NGX_COMETA_MAIL_EVENT, from, 0);
     mail.hash = hash;
 
-    ngx_cometa_mail_tell_all(hash, &mail.head, data, len);
+    ngx_cometa_mail_tell_all(hash, NGX_COMETA_MAIL_EVENT, &mail, data, len);
 }
 
 
-static void
+ngx_cometa_mail_inline void
 ngx_cometa_mail_to_owner(ngx_cometa_mail_head_t *head, ngx_cometa_mail_e type,
     ngx_cometa_place_t *to, ngx_uint_t debug)
 {
@@ -364,7 +351,7 @@ ngx_cometa_mail_to_owner(ngx_cometa_mail_head_t *head, ngx_cometa_mail_e type,
 }
 
 
-static void
+ngx_cometa_mail_inline void
 ngx_cometa_mail_to_origin(ngx_cometa_mail_head_t *head, ngx_cometa_mail_e type,
     ngx_cometa_mail_head_t *from, ngx_uint_t debug)
 {
@@ -376,26 +363,26 @@ ngx_cometa_mail_to_origin(ngx_cometa_mail_head_t *head, ngx_cometa_mail_e type,
 }
 
 
-static void
-ngx_cometa_mail_post(ngx_cometa_mail_head_t *head, void *body, size_t len,
-    ngx_cometa_post_t *post)
+ngx_cometa_mail_inline void
+ngx_cometa_mail_post(ngx_cometa_mail_e type, ngx_cometa_mail_head_t *head,
+    void *body, size_t len, ngx_cometa_post_t *post)
 {
-    post->class = ngx_cometa_mail_types[head->type].class;
+    post->class = ngx_cometa_mail_types[type].class;
     post->app = head->app;
     post->head = head;
-    post->head_len = ngx_cometa_mail_types[head->type].len;
+    post->head_len = ngx_cometa_mail_types[type].len;
     post->body = body;
     post->body_len = len;
 }
 
 
-static ngx_int_t
-ngx_cometa_mail_ask(uint32_t slot, uint32_t epoch,
-    ngx_cometa_mail_head_t *head, ngx_str_t *body, uint64_t *pos)
+ngx_cometa_mail_inline ngx_int_t
+ngx_cometa_mail_ask(uint32_t slot, uint32_t epoch, ngx_cometa_mail_e type,
+    void *mail, ngx_str_t *body, uint64_t *pos)
 {
     ngx_cometa_post_t  post;
 
-    ngx_cometa_mail_trace("sent to", slot, head, body->len);
+    ngx_cometa_mail_trace("sent to", slot, mail, body->len);
 
     if (slot == ngx_cometa_zone.slot) {
 
@@ -403,42 +390,41 @@ ngx_cometa_mail_ask(uint32_t slot, uint32_t epoch,
             return NGX_DECLINED;
         }
 
-        ngx_cometa_mail_read((ngx_cometa_mail_t *) head, body->data,
-                             body->len);
+        ngx_cometa_mail_read(type, mail, body->data, body->len);
         return NGX_OK;
     }
 
-    ngx_cometa_mail_post(head, body->data, body->len, &post);
+    ngx_cometa_mail_post(type, mail, body->data, body->len, &post);
 
     return ngx_cometa_mailbox_ask(slot, epoch, &post, pos);
 }
 
 
-static void
-ngx_cometa_mail_tell(uint32_t slot, uint32_t epoch,
-    ngx_cometa_mail_head_t *head, void *body, size_t len)
+ngx_cometa_mail_inline void
+ngx_cometa_mail_tell(uint32_t slot, uint32_t epoch, ngx_cometa_mail_e type,
+    void *mail, void *body, size_t len)
 {
     ngx_cometa_post_t  post;
 
-    ngx_cometa_mail_trace("sent to", slot, head, len);
+    ngx_cometa_mail_trace("sent to", slot, mail, len);
 
     if (slot == ngx_cometa_zone.slot) {
 
         if (epoch == ngx_cometa_zone.epoch) {
-            ngx_cometa_mail_read((ngx_cometa_mail_t *) head, body, len);
+            ngx_cometa_mail_read(type, mail, body, len);
         }
 
         return;
     }
 
-    ngx_cometa_mail_post(head, body, len, &post);
+    ngx_cometa_mail_post(type, mail, body, len, &post);
 
     ngx_cometa_mailbox_tell(slot, epoch, &post);
 }
 
 
 static void
-ngx_cometa_mail_tell_all(uint64_t hash, ngx_cometa_mail_head_t *head,
+ngx_cometa_mail_tell_all(uint64_t hash, ngx_cometa_mail_e type, void *mail,
     void *body, size_t len)
 {
     uint32_t  slot;
@@ -447,8 +433,8 @@ ngx_cometa_mail_tell_all(uint64_t hash, ngx_cometa_mail_head_t *head,
          slot != NGX_COMETA_NONE;
          slot = ngx_cometa_interest_next(hash, slot + 1))
     {
-        ngx_cometa_mail_tell(slot, ngx_cometa_zone.slots[slot].epoch, head,
-                             body, len);
+        ngx_cometa_mail_tell(slot, ngx_cometa_zone.slots[slot].epoch, type,
+                             mail, body, len);
     }
 }
 
@@ -475,21 +461,23 @@ ngx_cometa_mail_deliver(u_char *data, size_t len)
 
     ngx_cometa_mail_trace("read at", ngx_cometa_zone.slot, head, len - size);
 
-    ngx_cometa_mail_read((ngx_cometa_mail_t *) data, data + size, len - size);
+    ngx_cometa_mail_read(head->type, (ngx_cometa_mail_t *) data, data + size,
+                         len - size);
 }
 
 
 /* No more than the struct of the letter's type may be touched. */
 
-static void
-ngx_cometa_mail_read(ngx_cometa_mail_t *mail, u_char *body, size_t len)
+ngx_cometa_mail_inline void
+ngx_cometa_mail_read(ngx_cometa_mail_e type, ngx_cometa_mail_t *mail,
+    u_char *body, size_t len)
 {
     ngx_str_t                    addr;
     ngx_cometa_mail_handlers_t  *to;
 
     to = &ngx_cometa_mail_handlers;
 
-    switch (mail->head.type) {
+    switch (type) {
 
     case NGX_COMETA_MAIL_CALL:
         to->call(&mail->call, body, len);
@@ -551,6 +539,9 @@ ngx_cometa_mail_read(ngx_cometa_mail_t *mail, u_char *body, size_t len)
 
     case NGX_COMETA_MAIL_FOLLOW:
         to->follow(&mail->follow);
+        return;
+
+    case NGX_COMETA_MAIL_TYPES:
         return;
     }
 }

@@ -38,6 +38,7 @@
 
 
 #include "ngx_cometa.h"
+#include "ngx_cometa_post.h"
 #include "ngx_cometa_registry.h"
 
 
@@ -239,6 +240,49 @@ typedef union {
     ngx_cometa_mail_ws_tail_t    ws_tail;
     ngx_cometa_mail_follow_t     follow;
 } ngx_cometa_mail_t;
+
+
+/* The layout that is drawn above. */
+
+_Static_assert(sizeof(ngx_cometa_mail_head_t) == 16, "head");
+_Static_assert(sizeof(ngx_cometa_ref_t) == 16, "name of a call");
+_Static_assert(sizeof(ngx_cometa_mail_call_t) == 56, "CALL");
+_Static_assert(sizeof(ngx_cometa_mail_query_t) == 32, "QUERY");
+_Static_assert(sizeof(ngx_cometa_mail_cancel_t) == 32, "CANCEL");
+_Static_assert(sizeof(ngx_cometa_mail_evict_t) == 24, "EVICT");
+_Static_assert(sizeof(ngx_cometa_mail_listeners_t) == 32, "LISTENERS");
+_Static_assert(sizeof(ngx_cometa_mail_reply_t) == 40, "REPLY");
+_Static_assert(sizeof(ngx_cometa_mail_fail_t) == 40, "FAIL");
+_Static_assert(sizeof(ngx_cometa_mail_queued_t) == 32, "QUEUED");
+_Static_assert(sizeof(ngx_cometa_mail_written_t) == 32, "WRITTEN");
+_Static_assert(sizeof(ngx_cometa_mail_online_t) == 32, "ONLINE");
+_Static_assert(sizeof(ngx_cometa_mail_event_t) == 24, "EVENT");
+_Static_assert(sizeof(ngx_cometa_mail_arrived_t) == 40, "ARRIVED");
+_Static_assert(sizeof(ngx_cometa_mail_ws_tail_t) == 24, "WS_TAIL");
+_Static_assert(sizeof(ngx_cometa_mail_follow_t) == 40, "FOLLOW");
+_Static_assert(sizeof(ngx_cometa_mail_t) == 56, "the longest letter");
+
+_Static_assert(offsetof(ngx_cometa_mail_head_t, app) == 2
+               && offsetof(ngx_cometa_mail_head_t, handle) == 4
+               && offsetof(ngx_cometa_mail_head_t, session) == 8
+               && offsetof(ngx_cometa_mail_call_t, ref) == 16
+               && offsetof(ngx_cometa_mail_call_t, deadline) == 32
+               && offsetof(ngx_cometa_mail_call_t, time) == 40
+               && offsetof(ngx_cometa_mail_call_t, timeout) == 48
+               && offsetof(ngx_cometa_mail_call_t, queue) == 52
+               && offsetof(ngx_cometa_mail_reply_t, latency) == 32
+               && offsetof(ngx_cometa_mail_fail_t, error) == 32
+               && offsetof(ngx_cometa_mail_evict_t, wait) == 16
+               && offsetof(ngx_cometa_mail_listeners_t, slot) == 16
+               && offsetof(ngx_cometa_mail_listeners_t, epoch) == 20
+               && offsetof(ngx_cometa_mail_listeners_t, n) == 24
+               && offsetof(ngx_cometa_mail_online_t, hash) == 16
+               && offsetof(ngx_cometa_mail_online_t, app_len) == 24
+               && offsetof(ngx_cometa_mail_event_t, hash) == 16,
+               "offsets of letters");
+
+_Static_assert(sizeof(ngx_cometa_mail_head_t) >= NGX_COMETA_LETTER_MIN,
+               "the shortest letter");
 
 
 /*

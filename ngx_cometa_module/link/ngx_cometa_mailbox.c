@@ -311,19 +311,17 @@ static ngx_uint_t
 ngx_cometa_mailbox_drain(ngx_uint_t max, ngx_uint_t work)
 {
     size_t              len, size;
-    u_char             *p;
+    u_char             *p, *ring;
     ngx_uint_t          n, begun;
     ngx_cometa_slot_t  *slot;
 
     slot = &ngx_cometa_zone.slots[ngx_cometa_zone.slot];
     size = ngx_cometa_zone.head->ring_size;
+    ring = ngx_cometa_zone.rings + ngx_cometa_zone.slot * size;
     begun = ngx_cometa_work;
 
     for (n = 0; n < max && ngx_cometa_work - begun < work; n++) {
-        p = cometa_ring_get(&slot->ring,
-                            ngx_cometa_zone.rings
-                            + ngx_cometa_zone.slot * size,
-                            size, &len);
+        p = cometa_ring_get(&slot->ring, ring, size, &len);
         if (p == NULL) {
             break;
         }

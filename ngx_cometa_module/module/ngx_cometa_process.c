@@ -8,6 +8,7 @@
 #include "ngx_cometa.h"
 #include "ngx_cometa_drain.h"
 #include "ngx_cometa_throttle.h"
+#include "ngx_cometa_reader.h"
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_loc.h"
 #include "ngx_cometa_ws_move.h"
@@ -107,15 +108,16 @@ ngx_cometa_join(ngx_cycle_t *cycle)
     ngx_cometa_drain_init(mcf->drain_rate, ngx_cometa_drain, cycle->log);
     ngx_cometa_queue_start();
     ngx_cometa_notify_start();
+    ngx_cometa_ws_start(cycle);
     ngx_cometa_ws_call_start();
 
-    if (ngx_cometa_stats_start(cycle, mcf->stats_window) != NGX_OK
+    if (ngx_cometa_reader_start(cycle) != NGX_OK
+        || ngx_cometa_stats_start(cycle, mcf->stats_window) != NGX_OK
         || ngx_cometa_app_start(cycle) != NGX_OK
         || ngx_cometa_device_start(cycle) != NGX_OK
         || ngx_cometa_depart_start(cycle) != NGX_OK
         || ngx_cometa_interest_start(cycle) != NGX_OK
         || ngx_cometa_call_start(cycle) != NGX_OK
-        || ngx_cometa_ws_start(cycle) != NGX_OK
         || ngx_cometa_webhook_start(cycle) != NGX_OK)
     {
         return NGX_ERROR;

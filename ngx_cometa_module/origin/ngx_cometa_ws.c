@@ -44,12 +44,10 @@ ngx_cometa_ws_conf_init(ngx_cometa_ws_conf_t *conf, ngx_log_t *log)
 }
 
 
-ngx_int_t
+void
 ngx_cometa_ws_start(ngx_cycle_t *cycle)
 {
     ngx_cometa_ws_batch_start(cycle, ngx_cometa_ws_batch_handler);
-
-    return ngx_cometa_ws_io_start(cycle);
 }
 
 

@@ -79,7 +79,7 @@ void ngx_cometa_ws_conf_init(ngx_cometa_ws_conf_t *conf,
     ngx_log_t *log);
 
 /* At the start of a worker. */
-ngx_int_t ngx_cometa_ws_start(ngx_cycle_t *cycle);
+void ngx_cometa_ws_start(ngx_cycle_t *cycle);
 
 /*
  * A socket without a connection yet; the key is copied. NULL: no memory.

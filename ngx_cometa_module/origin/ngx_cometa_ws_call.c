@@ -15,6 +15,7 @@
 #include "ngx_cometa_error.h"
 #include "ngx_cometa_stats.h"
 #include "ngx_cometa_zone.h"
+#include "cometa_utf8.h"
 #include "cometa_ws.h"
 
 

@@ -10,6 +10,7 @@
 #include "ngx_cometa_mail.h"
 #include "ngx_cometa_registry.h"
 #include "ngx_cometa_zone.h"
+#include "cometa_utf8.h"
 #include "cometa_ws.h"
 
 

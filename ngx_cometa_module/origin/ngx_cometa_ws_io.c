@@ -10,28 +10,12 @@
 #include "cometa_ws.h"
 
 
-#define NGX_COMETA_WS_READ     65536
 #define NGX_COMETA_WS_PORTION  4096     /* beyond a frame that is begun */
 
 
-static size_t ngx_cometa_ws_io_portion(ngx_cometa_ws_io_t *io);
 static ngx_int_t ngx_cometa_ws_io_put_off(ngx_cometa_ws_io_t *io,
     ngx_str_t *in);
 static ngx_cometa_bytes_t **ngx_cometa_ws_io_pieces(ngx_cometa_ws_io_t *io);
-
-
-/* One is enough: a worker reads one connection at a time. */
-
-static u_char  *ngx_cometa_ws_buffer;
-
-
-ngx_int_t
-ngx_cometa_ws_io_start(ngx_cycle_t *cycle)
-{
-    ngx_cometa_ws_buffer = ngx_palloc(cycle->pool, NGX_COMETA_WS_READ);
-
-    return ngx_cometa_ws_buffer ? NGX_OK : NGX_ERROR;
-}
 
 
 void
@@ -52,54 +36,29 @@ ngx_cometa_ws_io_free(ngx_cometa_ws_io_t *io)
 }
 
 
-ngx_int_t
-ngx_cometa_ws_io_recv(ngx_cometa_ws_io_t *io, ngx_str_t *in)
-{
-    ssize_t  n;
-
-    if (io->rest) {
-        in->data = io->rest->data + io->rest->pos;
-        in->len = ngx_cometa_bytes_left(io->rest);
-        return NGX_OK;
-    }
-
-    n = ngx_cometa_connection_recv(io->connection, ngx_cometa_ws_buffer,
-                                   ngx_cometa_ws_io_portion(io));
-
-    if (n == 0) {
-        return NGX_DONE;
-    }
-
-    if (n < 0) {
-        return n;
-    }
-
-    ngx_cometa_work += ngx_cometa_work_bytes(n);
-
-    in->data = ngx_cometa_ws_buffer;
-    in->len = n;
-
-    return NGX_OK;
-}
-
-
 /*
  * What is received and not parsed when the turn is over has to be kept, so it
  * is not much: but a large frame is received in one piece.
  */
 
-static size_t
+size_t
 ngx_cometa_ws_io_portion(ngx_cometa_ws_io_t *io)
 {
-    return ngx_min(io->codec.rest + NGX_COMETA_WS_PORTION,
-                   NGX_COMETA_WS_READ);
+    return io->codec.rest + NGX_COMETA_WS_PORTION;
 }
 
 
-ngx_uint_t
-ngx_cometa_ws_io_more(ngx_cometa_ws_io_t *io)
+ngx_int_t
+ngx_cometa_ws_io_rest(ngx_cometa_ws_io_t *io, ngx_str_t *in)
 {
-    return io->rest != NULL || io->connection->read->ready;
+    if (io->rest == NULL) {
+        return NGX_DECLINED;
+    }
+
+    in->data = io->rest->data + io->rest->pos;
+    in->len = ngx_cometa_bytes_left(io->rest);
+
+    return NGX_OK;
 }
 
 

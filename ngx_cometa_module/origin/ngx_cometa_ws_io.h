@@ -27,21 +27,14 @@ typedef struct {
 } ngx_cometa_ws_io_t;
 
 
-/* At the start of a worker. */
-ngx_int_t ngx_cometa_ws_io_start(ngx_cycle_t *cycle);
-
 void ngx_cometa_ws_io_init(ngx_cometa_ws_io_t *io);
 void ngx_cometa_ws_io_free(ngx_cometa_ws_io_t *io);
 
-/*
- * Bytes to be parsed: those that were put off to this turn, or new ones. They
- * are valid until the next call. NGX_AGAIN: there are none; NGX_DONE: the peer
- * has ended the connection; NGX_ERROR: it has failed.
- */
-ngx_int_t ngx_cometa_ws_io_recv(ngx_cometa_ws_io_t *io, ngx_str_t *in);
+/* How much may be received in one go. */
+size_t ngx_cometa_ws_io_portion(ngx_cometa_ws_io_t *io);
 
-/* Whether ngx_cometa_ws_io_recv() may have more. */
-ngx_uint_t ngx_cometa_ws_io_more(ngx_cometa_ws_io_t *io);
+/* Bytes that were put off to this turn. NGX_DECLINED: there are none. */
+ngx_int_t ngx_cometa_ws_io_rest(ngx_cometa_ws_io_t *io, ngx_str_t *in);
 
 /*
  * Takes bytes from `in` until a message or a control frame is complete, then

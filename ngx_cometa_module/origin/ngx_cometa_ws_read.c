@@ -5,7 +5,7 @@
  */
 
 #include "ngx_cometa_ws_read.h"
-#include "ngx_cometa_drain.h"
+#include "ngx_cometa_reader.h"
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_ws.h"
 #include "ngx_cometa_ws_call.h"
@@ -15,10 +15,18 @@
 
 static void ngx_cometa_ws_read_handler(ngx_event_t *rev);
 static void ngx_cometa_ws_read(ngx_cometa_ws_t *s, u_char *data, size_t len);
-static void ngx_cometa_ws_read_done(ngx_cometa_ws_t *s, ngx_uint_t more);
+static size_t ngx_cometa_ws_portion(ngx_connection_t *c);
+static ngx_int_t ngx_cometa_ws_take(ngx_connection_t *c, u_char *data,
+    size_t len);
 static void ngx_cometa_ws_parse(ngx_cometa_ws_t *s, ngx_str_t *in);
 static void ngx_cometa_ws_malformed(ngx_cometa_ws_t *s);
 static void ngx_cometa_ws_frame(ngx_cometa_ws_t *s, ngx_str_t *frame);
+
+
+static const ngx_cometa_reader_t  ngx_cometa_ws_reader = {
+    ngx_cometa_ws_portion,
+    ngx_cometa_ws_take
+};
 
 
 void
@@ -65,20 +73,9 @@ ngx_cometa_ws_read_handler(ngx_event_t *rev)
 
     ngx_cometa_ws_log(s);
 
-    if (c->close) {
-        /* worker_shutdown_timeout: it goes when its turn comes */
-        c->close = 0;
-        c->error = 0;
-        ngx_cometa_drain_overdue();
-        return;
+    if (ngx_cometa_reader_due(c) && !s->moving) {
+        ngx_cometa_ws_read(s, NULL, 0);
     }
-
-    if (rev->posted || s->moving) {
-        /* it stands in line for its next turn, or goes to another worker */
-        return;
-    }
-
-    ngx_cometa_ws_read(s, NULL, 0);
 }
 
 
@@ -87,59 +84,16 @@ ngx_cometa_ws_read_handler(ngx_event_t *rev)
 static void
 ngx_cometa_ws_read(ngx_cometa_ws_t *s, u_char *data, size_t len)
 {
-    ngx_int_t   rc;
-    ngx_str_t   in;
-    ngx_uint_t  more;
-
-    s->busy = 1;
-    more = 1;
-
-    ngx_cometa_turn_begin();
-
-    if (len) {
-        in.data = data;
-        in.len = len;
-        ngx_cometa_ws_parse(s, &in);
-    }
-
-    while (more && !s->dead && !ngx_cometa_turn_over()) {
-
-        rc = ngx_cometa_ws_io_recv(&s->io, &in);
-
-        if (rc == NGX_AGAIN) {
-            more = 0;
-            break;
-        }
-
-        if (rc != NGX_OK) {
-            s->io.connection->error = (rc == NGX_ERROR);
-            s->dead = 1;
-            break;
-        }
-
-        ngx_cometa_ws_parse(s, &in);
-
-        more = ngx_cometa_ws_io_more(&s->io);
-    }
-
-    s->busy = 0;
-
-    ngx_cometa_ws_read_done(s, more);
-}
-
-
-static void
-ngx_cometa_ws_read_done(ngx_cometa_ws_t *s, ngx_uint_t more)
-{
+    ngx_int_t          rc;
     ngx_connection_t  *c;
 
     c = s->io.connection;
 
-    if (!s->dead && ngx_handle_read_event(c->read, 0) != NGX_OK) {
-        s->dead = 1;
-    }
+    s->busy = 1;
+    rc = ngx_cometa_reader_turn(c, &ngx_cometa_ws_reader, data, len);
+    s->busy = 0;
 
-    if (s->closed && s->io.output == NULL) {
+    if (rc == NGX_ERROR || (s->closed && s->io.output == NULL)) {
         s->dead = 1;
     }
 
@@ -154,11 +108,47 @@ ngx_cometa_ws_read_done(ngx_cometa_ws_t *s, ngx_uint_t more)
         return;
     }
 
-    if (more) {
+    if (rc == NGX_AGAIN) {
         ngx_cometa_turn_again(c->read);
     }
 
     ngx_cometa_ws_settle(s);
+}
+
+
+static size_t
+ngx_cometa_ws_portion(ngx_connection_t *c)
+{
+    ngx_cometa_ws_t  *s;
+
+    s = c->data;
+
+    return ngx_cometa_ws_io_portion(&s->io);
+}
+
+
+static ngx_int_t
+ngx_cometa_ws_take(ngx_connection_t *c, u_char *data, size_t len)
+{
+    ngx_str_t         in;
+    ngx_cometa_ws_t  *s;
+
+    s = c->data;
+
+    in.data = data;
+    in.len = len;
+
+    if (len == 0 && ngx_cometa_ws_io_rest(&s->io, &in) != NGX_OK) {
+        return NGX_OK;
+    }
+
+    ngx_cometa_ws_parse(s, &in);
+
+    if (s->dead) {
+        return NGX_ERROR;
+    }
+
+    return s->io.rest ? NGX_AGAIN : NGX_OK;
 }
 
 

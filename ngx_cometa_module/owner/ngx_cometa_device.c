@@ -9,7 +9,7 @@
 #include "ngx_cometa_address.h"
 #include "ngx_cometa_compat.h"
 #include "ngx_cometa_debug.h"
-#include "ngx_cometa_drain.h"
+#include "ngx_cometa_reader.h"
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_device_card.h"
 #include "ngx_cometa_device_io.h"
@@ -195,20 +195,9 @@ ngx_cometa_device_read_handler(ngx_event_t *rev)
 
     ngx_cometa_device_log(dev);
 
-    if (c->close) {
-        /* worker_shutdown_timeout: it goes when its turn comes */
-        c->close = 0;
-        c->error = 0;
-        ngx_cometa_drain_overdue();
-        return;
+    if (ngx_cometa_reader_due(c)) {
+        ngx_cometa_device_read(dev, NULL, 0);
     }
-
-    if (rev->posted) {
-        /* it stands in line for its next turn */
-        return;
-    }
-
-    ngx_cometa_device_read(dev, NULL, 0);
 }
 
 

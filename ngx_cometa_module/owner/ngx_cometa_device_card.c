@@ -10,7 +10,7 @@
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_registry.h"
 #include "ngx_cometa_slot.h"
-#include "cometa_ws.h"
+#include "cometa_utf8.h"
 
 
 /* Workers that hold WebSockets to a device. */

@@ -1,13 +1,14 @@
 
 /*
- * Reads chunks and hands messages up, writes chunks. State: two buffers of
- * this process, and what is kept with each device.
+ * Reads chunks and hands messages up, writes chunks. State: a buffer of this
+ * process, and what is kept with each device.
  */
 
 #include "ngx_cometa_device_io.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_compat.h"
 #include "ngx_cometa_debug.h"
+#include "ngx_cometa_reader.h"
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_stats.h"
@@ -16,11 +17,12 @@
 #include "cometa_ring.h"
 
 
-#define NGX_COMETA_READ_SIZE     65536
 #define NGX_COMETA_READ_PORTION  16384  /* beyond a chunk that is begun */
 
 
-static size_t ngx_cometa_device_portion(ngx_cometa_device_t *dev);
+static size_t ngx_cometa_device_portion(ngx_connection_t *c);
+static ngx_int_t ngx_cometa_device_take(ngx_connection_t *c, u_char *data,
+    size_t len);
 static void ngx_cometa_device_resume(ngx_cometa_device_t *dev);
 static void ngx_cometa_device_decode(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
@@ -38,9 +40,13 @@ static ngx_int_t ngx_cometa_device_send(ngx_cometa_device_t *dev,
     u_char *data, size_t len);
 
 
-/* One of each is enough: a worker reads or writes one device at a time. */
+static const ngx_cometa_reader_t      ngx_cometa_device_reader = {
+    ngx_cometa_device_portion,
+    ngx_cometa_device_take
+};
 
-static u_char                        *ngx_cometa_read_buffer;
+/* One is enough: a worker writes to one device at a time. */
+
 static u_char                        *ngx_cometa_write_buffer;
 
 static ngx_cometa_device_message_pt   ngx_cometa_device_message_handler;
@@ -58,70 +64,28 @@ ngx_cometa_device_io_start(ngx_cycle_t *cycle,
 
     max = cometa_ring_max(ngx_cometa_zone.head->ring_size);
 
-    ngx_cometa_read_buffer = ngx_palloc(cycle->pool, NGX_COMETA_READ_SIZE);
-
     ngx_cometa_write_buffer = ngx_palloc(cycle->pool,
                                          max + COMETA_CHUNK_HEAD_MAX + 2);
 
-    if (ngx_cometa_read_buffer == NULL || ngx_cometa_write_buffer == NULL) {
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
+    return ngx_cometa_write_buffer ? NGX_OK : NGX_ERROR;
 }
 
 
 ngx_int_t
 ngx_cometa_device_io_read(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
-    ssize_t            n;
-    ngx_uint_t         more;
-    ngx_connection_t  *c;
+    ngx_int_t  rc;
 
-    c = dev->connection;
-    more = 1;
+    ngx_cometa_expect(dev->used && dev->connection);
 
-    ngx_cometa_expect(dev->used && c);
+    rc = ngx_cometa_reader_turn(dev->connection, &ngx_cometa_device_reader,
+                                data, len);
 
-    ngx_cometa_turn_begin();
-
-    if (len) {
-        ngx_cometa_device_decode(dev, data, len);
-
-    } else {
-        ngx_cometa_device_resume(dev);
-    }
-
-    while (more && !dev->closing && !ngx_cometa_turn_over()) {
-
-        n = ngx_cometa_connection_recv(c, ngx_cometa_read_buffer,
-                                       ngx_cometa_device_portion(dev));
-        if (n == NGX_AGAIN) {
-            more = 0;
-            break;
-        }
-
-        if (n == 0 || n == NGX_ERROR) {
-            c->error = (n == NGX_ERROR);
-            ngx_cometa_device_mark(dev, NGX_COMETA_DISCONNECTED);
-            break;
-        }
-
-        ngx_cometa_device_decode(dev, ngx_cometa_read_buffer, n);
-        ngx_cometa_work += ngx_cometa_work_bytes(n);
-
-        more = (c->read->ready || (dev->unread && dev->unread->rest));
-    }
-
-    if (!dev->closing && ngx_handle_read_event(c->read, 0) != NGX_OK) {
+    if (rc == NGX_ERROR) {
         ngx_cometa_device_mark(dev, NGX_COMETA_DISCONNECTED);
     }
 
-    if (dev->closing) {
-        return NGX_ERROR;
-    }
-
-    return more ? NGX_AGAIN : NGX_OK;
+    return rc;
 }
 
 
@@ -131,10 +95,35 @@ ngx_cometa_device_io_read(ngx_cometa_device_t *dev, u_char *data, size_t len)
  */
 
 static size_t
-ngx_cometa_device_portion(ngx_cometa_device_t *dev)
+ngx_cometa_device_portion(ngx_connection_t *c)
 {
-    return ngx_min((size_t) dev->state.chunk.rest + NGX_COMETA_READ_PORTION,
-                   NGX_COMETA_READ_SIZE);
+    ngx_cometa_device_t  *dev;
+
+    dev = c->data;
+
+    return (size_t) dev->state.chunk.rest + NGX_COMETA_READ_PORTION;
+}
+
+
+static ngx_int_t
+ngx_cometa_device_take(ngx_connection_t *c, u_char *data, size_t len)
+{
+    ngx_cometa_device_t  *dev;
+
+    dev = c->data;
+
+    if (len) {
+        ngx_cometa_device_decode(dev, data, len);
+
+    } else {
+        ngx_cometa_device_resume(dev);
+    }
+
+    if (dev->closing) {
+        return NGX_ERROR;
+    }
+
+    return (dev->unread && dev->unread->rest) ? NGX_AGAIN : NGX_OK;
 }
 
 

@@ -16,7 +16,7 @@
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_device_table.h"
 #include "ngx_cometa_queue_state.h"
-#include "ngx_cometa_queue_types.h"
+#include "ngx_cometa_waiting.h"
 #include "ngx_cometa_trace.h"
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_owner.h"
@@ -38,12 +38,6 @@
 static void ngx_cometa_queue_idle(ngx_cometa_queue_t *queue);
 static ngx_uint_t ngx_cometa_queue_empty(ngx_cometa_queue_state_t *state);
 static ngx_uint_t ngx_cometa_queue_orphaned(ngx_cometa_queue_state_t *state);
-static void ngx_cometa_queue_pending(ngx_cometa_pending_t *call,
-    ngx_cometa_mail_call_t *mail, size_t len);
-static ngx_int_t ngx_cometa_queue_wait(ngx_cometa_queue_t *queue,
-    ngx_cometa_mail_call_t *mail, u_char *message, size_t len);
-static void ngx_cometa_queue_leave(ngx_cometa_queue_t *queue,
-    ngx_cometa_waiting_t *turn);
 static ngx_int_t ngx_cometa_queue_write(ngx_cometa_queue_t *queue,
     u_char *message);
 static ngx_uint_t ngx_cometa_queue_void(ngx_cometa_pending_t *call);
@@ -92,7 +86,7 @@ ngx_cometa_queue_call(ngx_cometa_mail_call_t *mail, u_char *message,
     }
 
     if (ngx_cometa_queue_empty(&queue->state)) {
-        ngx_cometa_queue_pending(&queue->state.written, mail, len);
+        ngx_cometa_pending_set(&queue->state.written, mail, len);
 
         if (ngx_cometa_queue_write(queue, message) != NGX_AGAIN) {
             return;
@@ -108,7 +102,10 @@ ngx_cometa_queue_call(ngx_cometa_mail_call_t *mail, u_char *message,
     if (queue->state.waiting >= mail->queue) {
         error = NGX_COMETA_DEVICE_BUSY;
 
-    } else if (ngx_cometa_queue_wait(queue, mail, message, len) == NGX_OK) {
+    } else if (ngx_cometa_waiting_add(queue, mail, message, len) == NGX_OK) {
+        ngx_cometa_queue_trace(&mail->ref, mail->head.session,
+                               "waits for its turn");
+        ngx_cometa_mail_queued(&mail->ref, &mail->head);
         return;
 
     } else {
@@ -128,7 +125,6 @@ failed:
 void
 ngx_cometa_queue_cancel(ngx_cometa_mail_cancel_t *mail)
 {
-    ngx_queue_t           *q;
     ngx_cometa_queue_t    *queue;
     ngx_cometa_device_t   *dev;
     ngx_cometa_waiting_t  *turn;
@@ -148,19 +144,13 @@ ngx_cometa_queue_cancel(ngx_cometa_mail_cancel_t *mail)
         return;
     }
 
-    for (q = ngx_queue_head(&queue->waiting);
-         q != ngx_queue_sentinel(&queue->waiting);
-         q = ngx_queue_next(q))
-    {
-        turn = ngx_queue_data(q, ngx_cometa_waiting_t, link);
+    turn = ngx_cometa_waiting_find(queue, &mail->ref);
 
-        if (ngx_cometa_ref_same(&turn->call.ref, &mail->ref)) {
-            ngx_cometa_queue_trace(&turn->call.ref, dev->state.session,
-                                   "is withdrawn");
-            ngx_cometa_queue_leave(queue, turn);
-            ngx_free(turn);
-            break;
-        }
+    if (turn) {
+        ngx_cometa_queue_trace(&mail->ref, dev->state.session,
+                               "is withdrawn");
+        ngx_cometa_waiting_leave(queue, turn);
+        ngx_free(turn);
     }
 
     ngx_cometa_queue_idle(queue);
@@ -266,78 +256,6 @@ ngx_cometa_queue_orphaned(ngx_cometa_queue_state_t *state)
 }
 
 
-static void
-ngx_cometa_queue_pending(ngx_cometa_pending_t *call,
-    ngx_cometa_mail_call_t *mail, size_t len)
-{
-    call->ref = mail->ref;
-    call->deadline = mail->deadline;
-    call->time = mail->time;
-    call->timeout = mail->timeout;
-    call->len = len;
-}
-
-
-/*
- * In order of arrival at the server. As a rule that is the order of the mail,
- * and the place is the tail; calls that moved here stood before others.
- */
-
-static ngx_int_t
-ngx_cometa_queue_wait(ngx_cometa_queue_t *queue, ngx_cometa_mail_call_t *mail,
-    u_char *message, size_t len)
-{
-    ngx_queue_t           *q;
-    ngx_cometa_waiting_t  *turn, *prev;
-
-    turn = ngx_alloc(sizeof(ngx_cometa_waiting_t) + len, ngx_cycle->log);
-    if (turn == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_cometa_queue_pending(&turn->call, mail, len);
-    ngx_memcpy(turn + 1, message, len);
-
-    for (q = ngx_queue_last(&queue->waiting);
-         q != ngx_queue_sentinel(&queue->waiting);
-         q = ngx_queue_prev(q))
-    {
-        prev = ngx_queue_data(q, ngx_cometa_waiting_t, link);
-
-        if (prev->call.time <= turn->call.time) {
-            break;
-        }
-    }
-
-    ngx_queue_insert_after(q, &turn->link);
-    queue->state.waiting++;
-
-    ngx_cometa_gauge_add(queue->device->state.app, queued, 1);
-
-    ngx_cometa_queue_trace(&turn->call.ref, queue->device->state.session,
-                           "waits for its turn");
-
-    ngx_cometa_mail_queued(&mail->ref, &mail->head);
-
-    return NGX_OK;
-}
-
-
-/*
- * Takes it out of the list; the caller frees it. Whoever tells its origin of a
- * failure does so before: a queue with nothing in it could be freed meanwhile.
- */
-
-static void
-ngx_cometa_queue_leave(ngx_cometa_queue_t *queue, ngx_cometa_waiting_t *turn)
-{
-    ngx_queue_remove(&turn->link);
-    queue->state.waiting--;
-
-    ngx_cometa_gauge_add(queue->device->state.app, queued, -1);
-}
-
-
 /*
  * Writes the call that state.written names. The queue is busy before anything
  * is written: should the write fail, the device closes and the call ends like
@@ -383,17 +301,14 @@ ngx_cometa_queue_next(ngx_cometa_device_t *dev)
         return;
     }
 
-    ngx_cometa_owner_head(dev, &from);
-
     while (!queue->state.busy && !queue->state.held && queue->state.waiting) {
 
-        turn = ngx_queue_data(ngx_queue_head(&queue->waiting),
-                              ngx_cometa_waiting_t, link);
+        turn = ngx_cometa_waiting_first(queue);
 
         if (ngx_cometa_queue_void(&turn->call)) {
             ngx_cometa_queue_trace(&turn->call.ref, dev->state.session,
                                    "is dropped, nobody waits for it");
-            ngx_cometa_queue_leave(queue, turn);
+            ngx_cometa_waiting_leave(queue, turn);
             ngx_free(turn);
             continue;
         }
@@ -401,6 +316,8 @@ ngx_cometa_queue_next(ngx_cometa_device_t *dev)
         if (!ngx_cometa_device_writable(dev)) {
             return;
         }
+
+        ngx_cometa_owner_head(dev, &from);
 
         /*
          * The origin must know that it was written before it is, so that
@@ -411,12 +328,12 @@ ngx_cometa_queue_next(ngx_cometa_device_t *dev)
         if (ngx_cometa_mail_written(&turn->call.ref, &from) != NGX_OK) {
             ngx_cometa_mail_fail(&turn->call.ref, &from,
                                  NGX_COMETA_OVERLOADED);
-            ngx_cometa_queue_leave(queue, turn);
+            ngx_cometa_waiting_leave(queue, turn);
             ngx_free(turn);
             continue;
         }
 
-        ngx_cometa_queue_leave(queue, turn);
+        ngx_cometa_waiting_leave(queue, turn);
 
         queue->state.written = turn->call;
 
@@ -594,14 +511,13 @@ ngx_cometa_queue_send_back(ngx_cometa_queue_t *queue)
     ngx_cometa_owner_head(queue->device, &from);
 
     while (!ngx_queue_empty(&queue->waiting)) {
-        turn = ngx_queue_data(ngx_queue_head(&queue->waiting),
-                              ngx_cometa_waiting_t, link);
+        turn = ngx_cometa_waiting_first(queue);
         ref = &turn->call.ref;
 
         ngx_cometa_queue_trace(ref, from.session,
                                "moves, the device has left");
         ngx_cometa_mail_fail(ref, &from, NGX_COMETA_MOVED);
-        ngx_cometa_queue_leave(queue, turn);
+        ngx_cometa_waiting_leave(queue, turn);
         ngx_free(turn);
     }
 }

@@ -39,5 +39,18 @@ void ngx_cometa_queue_cancel(ngx_cometa_mail_cancel_t *mail);
 /* Workers have died: their calls are abandoned. */
 void ngx_cometa_queue_deaths(void);
 
+/*
+ * For ngx_cometa_queue_move.c: the queue of a device, made if it has none.
+ * NULL: no memory.
+ */
+ngx_cometa_queue_t *ngx_cometa_queue_get(ngx_cometa_device_t *dev);
+void ngx_cometa_queue_free(ngx_cometa_queue_t *queue);
+
+/* Sets its timer, and `due` of its state. */
+void ngx_cometa_queue_arm(ngx_cometa_queue_t *queue, uint64_t due);
+
+/* Those that wait fail with NGX_COMETA_MOVED. */
+void ngx_cometa_queue_send_back(ngx_cometa_queue_t *queue);
+
 
 #endif /* _NGX_COMETA_QUEUE_H_INCLUDED_ */

@@ -7,7 +7,6 @@
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_queue.h"
 #include "ngx_cometa_queue_state.h"
-#include "ngx_cometa_queue_types.h"
 #include "ngx_cometa_mail.h"
 
 

@@ -1,13 +1,8 @@
 
 /*
- * What the queue in front of a device is wherever the device is held: it would
- * go with ngx_cometa_device_state_t to another worker. No pointer, nothing of
- * this process, and no hole between the fields, so that the structs can be
- * written out as they are. Times are of clocks that all processes share. The
- * lists, the timer and the log that a process adds are in ngx_cometa_queue.c.
- *
- * Written out, a queue is its ngx_cometa_queue_state_t, and behind it for each
- * call that waits, in their order, an ngx_cometa_pending_t and its message.
+ * What the queue in front of a device is, at the worker that holds it: the part
+ * that is the same wherever the device is held, and the part that is tied to
+ * this process.
  */
 
 #ifndef _NGX_COMETA_QUEUE_STATE_H_INCLUDED_
@@ -15,8 +10,18 @@
 
 
 #include "ngx_cometa.h"
+#include "ngx_cometa_device_state.h"
 #include "ngx_cometa_mail.h"
 
+
+/*
+ * These two would go with ngx_cometa_device_state_t to another worker: no
+ * pointer, nothing of this process, and no hole between the fields, so that
+ * they can be written out as they are. Times are of clocks that all processes
+ * share. Written out, a queue is its ngx_cometa_queue_state_t, and behind it,
+ * for each call that waits, an ngx_cometa_pending_t and its message, in their
+ * order.
+ */
 
 /* A call, from its arrival at the owner of the device to its reply. */
 
@@ -47,6 +52,41 @@ typedef struct {
 
 _Static_assert(sizeof(ngx_cometa_pending_t) == 40, "no hole");
 _Static_assert(sizeof(ngx_cometa_queue_state_t) == 56, "no hole");
+
+
+/* A call that waits for its turn in this process; its message follows. */
+
+typedef struct {
+    ngx_queue_t               link;
+    ngx_cometa_pending_t      call;
+} ngx_cometa_waiting_t;
+
+
+/*
+ * What this process adds to the state. A queue that is free has no device, no
+ * call and no timer set, and can be used as it is.
+ */
+
+struct ngx_cometa_queue_s {
+    ngx_cometa_queue_state_t  state;
+
+    ngx_queue_t               link;     /* in ngx_cometa_queues, or free */
+    ngx_queue_t               waiting;  /* ngx_cometa_waiting_t */
+    ngx_cometa_device_t      *device;
+    ngx_event_t               timer;    /* for state.due */
+};
+
+
+static ngx_inline void
+ngx_cometa_pending_set(ngx_cometa_pending_t *call,
+    ngx_cometa_mail_call_t *mail, size_t len)
+{
+    call->ref = mail->ref;
+    call->deadline = mail->deadline;
+    call->time = mail->time;
+    call->timeout = mail->timeout;
+    call->len = len;
+}
 
 
 #endif /* _NGX_COMETA_QUEUE_STATE_H_INCLUDED_ */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cometa_utf8.h"
 #include "cometa_ws.h"
 
 

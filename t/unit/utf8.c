@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "cometa_ws.h"
+#include "cometa_utf8.h"
 #include "tap.h"
 
 
