@@ -1,8 +1,12 @@
 
 /*
  * The list of devices of an application, a slice for each turn of the event
- * loop, so that no other request waits for it. Whole, it is sent as it is
- * read, in no order; a page of it is picked from all and sent in order.
+ * loop, so that no other request waits for it. The whole list is sent as it is
+ * read, in no order. A page is picked in one walk over all devices and sent in
+ * order: its work grows with the number of devices, its memory with `limit`.
+ *
+ * The devices are counted before any id is sent, because `num_devices` stands
+ * in front of the ids; to keep all ids would take memory in proportion.
  */
 
 #include "ngx_cometa.h"

@@ -1,7 +1,7 @@
 
 /*
  * Statistics in the text format of Prometheus: by application and by worker,
- * never by device.
+ * never by device, so they are written in one go.
  */
 
 #include "ngx_cometa.h"

@@ -1,7 +1,11 @@
 
 /*
  * The WebSocket requests: one that asks for a one-time key, and the handshake
- * that opens the socket with it.
+ * that opens the socket with it. For a key the device need not be attached.
+ *
+ * The handshake is checked first, then the key, then whether the device is
+ * attached, and only then the key is taken out of the zone: an attempt that
+ * fails leaves the key good. Two workers that look at once cannot both take it.
  */
 
 #include "ngx_cometa.h"

@@ -4,9 +4,21 @@
  * connected, whose output is discarded. What happens to it in between is all
  * nginx's: proxy_pass, TLS, keep-alive, balancing, proxy_next_upstream, logs.
  *
- * What the configuration says of clients must not touch it: there is none that
- * could be too slow, send too much or be waited for. Each such directive is
- * met where the request is made.
+ * The directives for clients must not touch the request: there is no client
+ * that could be too slow, send too much or be waited for.
+ *
+ *     lingering_close, keepalive_timeout   the connection is at its end of file
+ *                                          from the beginning
+ *     limit_rate, X-Accel-Limit-Rate       switched off when an answer is
+ *                                          written
+ *     client_max_body_size                 the length is not known while a
+ *                                          location is chosen
+ *     post_action                          the status is noted when the first
+ *                                          answer is written
+ *
+ * Three phase handlers, which ngx_cometa_webhook_conf.c installs, take the
+ * length away, put it back, and lower the level of the log for tries that may
+ * not log.
  */
 
 #include "ngx_cometa_webhook_request.h"

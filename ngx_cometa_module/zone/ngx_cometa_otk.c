@@ -2,7 +2,8 @@
 /*
  * One-time keys. Lock: `otk_lock` of the head for everything; it is held for
  * a few steps, and keys are rare beside calls. If its holder died inside, all
- * keys are void: a client whose key is refused asks for another one.
+ * keys are void: a client whose key is refused asks for another one. A signed
+ * token would need no memory, but could be used more than once.
  */
 
 #include "ngx_cometa_otk.h"

@@ -2,6 +2,15 @@
 /*
  * Counters, latencies and gauges. A worker writes the sets of its own slot and
  * takes no lock; further sets are made under `apps_lock`.
+ *
+ * A latency is noted by the origin of a call and was measured by the owner of
+ * the device: both read the same monotonic clock. A window of latencies is
+ * numbered by that clock, so all workers change to the next one at the same
+ * time and tell each other nothing. Even and odd windows take turns: while one
+ * is written, the last complete one is read. Merging sets is adding.
+ *
+ * If workers share a set, counters and totals stay exact, for they are added to
+ * atomically; a window may lose a latency that two workers note at once.
  */
 
 #include "ngx_cometa_stats.h"

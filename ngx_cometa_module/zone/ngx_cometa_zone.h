@@ -44,6 +44,33 @@
  *     | rings         |  one a slot: the bytes of its mailbox
  *     | gauges        |  a row a slot: of each application
  *     +---------------+
+ *
+ * Who writes what, and under which lock; the owner of a slot is its process.
+ *
+ *     head: sizes, key        the master, before anybody else is there
+ *     head: session, carved,  any worker, atomic
+ *       deaths, sweep,
+ *       refused, lost
+ *     head, apps: names, sets any worker, under apps_lock; the state of a
+ *                             place and the link of a set are published last
+ *     head, keys: otk_*       any worker, under otk_lock
+ *     slot: epoch, pid,       its owner; of a dead one whoever finds it;
+ *       last_*                under `life`
+ *     slot: sleeping          its owner; senders clear it; atomic
+ *     slot: draining,         its owner; a reader may see an old value
+ *       generation, crowded
+ *     slot: delayed, refused, any worker, atomic
+ *       lost
+ *     ring: tail, letters     any worker, under `mail` of the slot
+ *     ring: head, begun       the owner of the slot
+ *     interests               the owner of the slot its bit, atomic; of a dead
+ *                             one whoever vacates the slot, under `life`
+ *     counters, totals of     the owner of the slot, atomic, for workers may
+ *       latencies             have to share a set
+ *     windows of latencies    the owner of the slot; in a shared set some
+ *                             latencies may get lost
+ *     gauges                  the owner of the slot
+ *     buckets, records        any worker, under the lock of the shard
  */
 
 #define NGX_COMETA_ZONE_MAGIC    0x434f4d45
@@ -265,6 +292,10 @@ typedef struct {
  *
  * A record whose epoch is not the epoch of its slot is absent: its worker is
  * gone. Whoever walks over it takes it out.
+ *
+ * Takeovers are counted here, in bytes that would be padding otherwise: under
+ * the lock of the shard all workers see the same count. It comes and goes with
+ * the record, and a device that is taken over again and again keeps its record.
  */
 
 typedef struct {
