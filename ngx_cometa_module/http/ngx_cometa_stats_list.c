@@ -28,9 +28,9 @@
 
 
 /*
- * A list under way. All devices are counted first; then their ids are sent,
- * or, if it is a page, those that were kept while counting: the smallest
- * behind `after`, in a heap with the largest of them on top.
+ * A list under way. All devices are counted first. Then their ids are sent, or
+ * for a page those that were kept while counting: the smallest ids after
+ * `after`, in a heap with the largest of them on top.
  */
 
 typedef struct ngx_cometa_stats_list_s  ngx_cometa_stats_list_t;
@@ -131,7 +131,7 @@ ngx_cometa_stats_list(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 }
 
 
-/* "?limit=N&after=ID"; a page without a limit has as many as it may. */
+/* Reads "?limit=N&after=ID"; without a limit a page has NGX_COMETA_PAGE_MAX. */
 
 static ngx_uint_t
 ngx_cometa_stats_list_args(ngx_http_request_t *r, ngx_cometa_stats_list_t *list)
@@ -213,7 +213,7 @@ ngx_cometa_stats_list_event(ngx_event_t *ev)
 }
 
 
-/* One slice for each turn of the event loop, if the client keeps up. */
+/* Sends one slice in each turn of the event loop, if the client keeps up. */
 
 static void
 ngx_cometa_stats_list_next(ngx_http_request_t *r)
@@ -258,7 +258,7 @@ ngx_cometa_stats_list_next(ngx_http_request_t *r)
     }
 
     if (wev->delayed) {
-        /* limit_rate: nginx comes back when it is time */
+        /* limit_rate: nginx calls this again when it is time */
         return;
     }
 
@@ -369,7 +369,7 @@ ngx_cometa_stats_list_fill(ngx_cometa_stats_list_t *list, ngx_cometa_id_t *ids,
 }
 
 
-/* The next ids of a page that is in order, or of the registry. */
+/* Returns the next ids, of the sorted page or of the registry. */
 
 static ngx_uint_t
 ngx_cometa_stats_list_read(ngx_cometa_stats_list_t *list, ngx_cometa_id_t **ids)

@@ -10,7 +10,7 @@
  *     offline, and asked to wait: OFFLINE --ONLINE--> start again
  *
  * A call is sent again only if it is certain that nothing of it was written:
- * its owner said MOVED, or died before it took the mail from its ring.
+ * its owner said MOVED, or died before it took the letter from its ring.
  */
 
 #include "ngx_cometa_call.h"
@@ -127,7 +127,7 @@ ngx_cometa_call_arm(ngx_cometa_call_t *call, uint64_t due)
 }
 
 
-/* The last thing that its callers do with the call: it may have ended. */
+/* The call may have ended when this returns: callers must not use it then. */
 
 static void
 ngx_cometa_call_route(ngx_cometa_call_t *call)
@@ -152,10 +152,10 @@ ngx_cometa_call_route(ngx_cometa_call_t *call)
             return;
         }
 
-        /* its worker has just died: it is offline, or elsewhere already */
+        /* its worker has just died: the device is offline, or elsewhere */
     }
 
-    /* nothing was written: wherever it was looked for it had moved on */
+    /* nothing was written: wherever the call came, the device had moved */
 
     ngx_cometa_call_end(call, NGX_COMETA_DEVICE_BUSY, NULL, 0);
 }
@@ -182,7 +182,7 @@ ngx_cometa_call_send(ngx_cometa_call_t *call)
     ngx_int_t   rc;
     ngx_uint_t  remote;
 
-    /* what is said of an earlier try is not said of this one */
+    /* an answer to an earlier try does not find this one */
 
     call->generation++;
 
@@ -236,7 +236,7 @@ ngx_cometa_call_post(ngx_cometa_call_t *call, ngx_cometa_place_t *to)
 }
 
 
-/* What the owner of the device names the call by. */
+/* By which name the owner of the device knows the call. */
 
 static void
 ngx_cometa_call_ref(ngx_cometa_call_t *call, ngx_cometa_ref_t *ref)
@@ -250,8 +250,8 @@ ngx_cometa_call_ref(ngx_cometa_call_t *call, ngx_cometa_ref_t *ref)
 
 
 /*
- * Announces the wait first and looks up the device once more then: whoever
- * enters it after that look sees the announcement.
+ * Adds an interest first and then looks the device up once more: a worker that
+ * enters the device after that look sees the interest.
  */
 
 static void
@@ -286,7 +286,7 @@ ngx_cometa_call_offline(ngx_cometa_call_t *call)
 }
 
 
-/* Takes it out of whatever list its state says it is in. */
+/* Takes the call out of the list that its state says it is in. */
 
 static void
 ngx_cometa_call_unlink(ngx_cometa_call_t *call)
@@ -349,7 +349,7 @@ ngx_cometa_call_end(ngx_cometa_call_t *call, ngx_uint_t error, u_char *data,
 static void
 ngx_cometa_call_count(ngx_cometa_call_t *call, ngx_uint_t error)
 {
-    /* at the last moment it may have become known */
+    /* the application may have become known meanwhile */
 
     if (call->app == NGX_COMETA_NONE) {
         call->app = ngx_cometa_app_hold(&call->key.app, 0, calls);
@@ -370,7 +370,7 @@ ngx_cometa_call_count(ngx_cometa_call_t *call, ngx_uint_t error)
         ngx_cometa_stats_add(call->app, failed[error], 1);
     }
 
-    /* last, for it keeps the place of the application */
+    /* last, because it keeps the place of the application */
 
     ngx_cometa_gauge_add(call->app, calls, -1);
 }
@@ -513,7 +513,7 @@ ngx_cometa_call_attached(ngx_cometa_key_t *key)
     ngx_queue_init(&ready);
     ngx_cometa_call_waiters_move(key, &ready);
 
-    /* routing ends calls, and what that leads to may cancel others of them */
+    /* routing may end a call, and its handler may cancel others of these */
 
     while (!ngx_queue_empty(&ready)) {
         call = ngx_queue_data(ngx_queue_head(&ready), ngx_cometa_call_t,
@@ -524,7 +524,7 @@ ngx_cometa_call_attached(ngx_cometa_key_t *key)
 }
 
 
-/* Dead owners are noticed by their slots; see ngx_cometa_zone.h. */
+/* An owner that has died is found by the lock of its slot. */
 
 static void
 ngx_cometa_call_look(ngx_event_t *ev)
@@ -549,7 +549,7 @@ ngx_cometa_call_deaths(void)
         return;
     }
 
-    /* what their owners said last may still lie in the ring */
+    /* the last answers of the dead owners may still lie in the ring */
 
     ngx_cometa_mailbox_collect();
 
@@ -576,7 +576,7 @@ ngx_cometa_call_lost(ngx_cometa_call_t *call)
 
     case NGX_COMETA_CALL_SENT:
 
-        /* if its ring tells no more, it has to be taken for written */
+        /* without the figures of that epoch it has to be taken for written */
 
         written = slot->last_epoch != call->place.epoch
                   || slot->last_begun > call->pos;
