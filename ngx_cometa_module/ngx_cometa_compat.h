@@ -17,9 +17,10 @@
 
 /*
  * Ends TLS at once. ngx_ssl_shutdown() may have to wait until the socket takes
- * its alert, and the connection would outlive its owner; so what cannot be
- * said now is not said. Behind a write that is not complete, or an error,
- * OpenSSL takes no alert at all.
+ * its alert, and would go on later with the log, the data and the address of an
+ * owner that has been freed. So an alert that cannot be sent now is not sent.
+ * Behind a write that is not complete, or an error, OpenSSL takes no alert at
+ * all: it calls that an error, which nginx logs as critical.
  */
 
 static ngx_inline void

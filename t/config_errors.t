@@ -122,8 +122,8 @@ my %good = (
 
 my $other = 'location "/x" has a cometa handler and another one, such as'
     . ' "proxy_pass": only one of them can answer';
-my $return = 'location "/x" has a "return" that its cometa handler is never'
-    . ' reached behind: remove it, or put it in an "if"';
+my $return = 'location "/x" has a "return", so its cometa handler is never'
+    . ' reached: remove it, or put it in an "if"';
 
 sub already {
     my ($directive) = @_;
@@ -134,7 +134,7 @@ sub already {
 sub no_device {
     my ($device) = @_;
     return "\"cometa_device\" of location \"/x\" is \"$device\", which names no"
-        . ' device: only "cometa_stats" has a use for it';
+        . ' device: only "cometa_stats" can use that';
 }
 
 my $pass = 'proxy_pass http://127.0.0.1:8081;';

@@ -1,8 +1,8 @@
 
 /*
- * How a request becomes a connection. The handler may be called from deep
- * inside the HTTP machinery, which goes on to use the request; so the request
- * is freed from a posted event.
+ * How a request becomes a connection. nginx still uses the request further up
+ * the stack when its handler is called, so the request is freed by a posted
+ * event.
  */
 
 #include "ngx_cometa_adopt.h"
@@ -41,7 +41,7 @@ ngx_cometa_adopt(ngx_http_request_t *r, ngx_cometa_adopt_pt handler)
     r->read_event_handler = ngx_http_block_reading;
     r->write_event_handler = ngx_cometa_adopt_flush;
 
-    /* the reference of the flush, dropped by freeing the request */
+    /* a reference for the flush, which ends when the request is freed */
 
     r->main->count++;
 
@@ -86,7 +86,7 @@ ngx_cometa_adopt_flush(ngx_http_request_t *r)
         return;
     }
 
-    /* not here: callers up the stack still use the request */
+    /* later, because callers up the stack still use the request */
 
     r->write_event_handler = ngx_http_request_empty_handler;
 
@@ -124,7 +124,7 @@ ngx_cometa_adopt_event(ngx_event_t *ev)
 }
 
 
-/* A copy of what was read behind the request, which is freed with it. */
+/* Copies what was read after the request, because its buffer is freed. */
 
 static ngx_int_t
 ngx_cometa_adopt_rest(ngx_http_request_t *r, ngx_str_t *rest)
@@ -179,7 +179,7 @@ ngx_cometa_adopt_hand(ngx_http_request_t *r, ngx_str_t *rest)
     ngx_cometa_expect((adoptee.device != NULL) + (adoptee.ws != NULL)
                       + (adoptee.move != NULL) == 1);
 
-    /* the address as the realip module sees it, which ends with the request */
+    /* the address that the realip module has set is freed with the request */
 
     socklen = ngx_min(c->socklen, (socklen_t) sizeof(addr));
     ngx_memcpy(&addr, c->sockaddr, socklen);
@@ -195,7 +195,7 @@ ngx_cometa_adopt_hand(ngx_http_request_t *r, ngx_str_t *rest)
     if (c->ssl == NULL)
 #endif
     {
-        /* all that a plain connection needs is kept by its new owner */
+        /* the new owner keeps all that a plain connection needs */
         pool = c->pool;
         c->pool = NULL;
     }

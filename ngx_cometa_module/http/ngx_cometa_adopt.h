@@ -1,7 +1,7 @@
 
 /*
  * How a request becomes a connection: its answer is flushed, the request is
- * freed, and what is left of it is handed on.
+ * freed, and its connection is given to a device or a WebSocket.
  */
 
 #ifndef _NGX_COMETA_ADOPT_H_INCLUDED_
@@ -12,9 +12,9 @@
 
 
 /*
- * To be called once the answer was given to the filters, with what is to have
- * the connection in ctx->adoptee, where it stays until it is handed on: if the
- * request ends before, its cleanup finds it there. Return NGX_DONE after it.
+ * To be called after the answer was given to the filters. ctx->adoptee is what
+ * will get the connection, and stays there until then: if the request ends
+ * first, its cleanup finds it there. The caller must then return NGX_DONE.
  */
 void ngx_cometa_adopt(ngx_http_request_t *r, ngx_cometa_adopt_pt handler);
 

@@ -1,9 +1,9 @@
 
 /*
  * The attach request: checks it, enters the device, answers 200 with the
- * first chunk, and then gives the connection to the device and frees the
- * request. Between entering and that the device is "attaching": mail for it
- * waits.
+ * first chunk, then frees the request and gives its connection to the device.
+ * Letters to the device that come in between are taken; nothing is written to
+ * the device before it has the connection.
  */
 
 #include "ngx_cometa.h"
@@ -69,8 +69,8 @@ ngx_cometa_attach_handler(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     if (!r->headers_in.chunked) {
 
         /*
-         * form A: the body is the info, what follows it are chunks; it is not
-         * collected by nginx, for only its beginning is kept
+         * form A: the body is the info, and chunks follow it; the body is read
+         * without nginx's buffering, because only its beginning is kept
          */
 
         return ngx_cometa_attach_info_read(r, ngx_cometa_attach_open);
@@ -141,8 +141,8 @@ ngx_cometa_attach_check(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
 
 /*
- * A device may send chunks for ever behind a refused request, and is not to
- * use the connection for another one.
+ * After a refusal a device may go on to send chunks for ever: the connection is
+ * closed, and not used for another request.
  */
 
 static ngx_int_t
@@ -194,7 +194,7 @@ ngx_cometa_attach_expect(ngx_http_request_t *r)
     c = r->connection;
     len = sizeof(NGX_COMETA_CONTINUE) - 1;
 
-    /* the first bytes of a connection: a socket takes them whole */
+    /* nothing was written before, so the socket takes all of it */
 
     if (c->send(c, (u_char *) NGX_COMETA_CONTINUE, len) != (ssize_t) len) {
         c->error = 1;
@@ -205,7 +205,7 @@ ngx_cometa_attach_expect(ngx_http_request_t *r)
 }
 
 
-/* Returns what to finalize the request with; NGX_DONE: it is under way. */
+/* Returns what to finalize the request with; NGX_DONE: it goes on. */
 
 static ngx_int_t
 ngx_cometa_attach_open(ngx_http_request_t *r)
@@ -329,9 +329,9 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
 
 /*
- * Tells the owner of the connection that has the device who takes it over, or,
- * with a time, who must not for so many seconds: only the owner knows the
- * addresses of both.
+ * Tells the owner which client takes its device over or, if `wait` is not 0,
+ * which client is refused for so many seconds. The owner logs it, because only
+ * the owner knows the addresses of both clients.
  */
 
 static void
@@ -364,7 +364,7 @@ ngx_cometa_attach_full(ngx_cometa_throttle_t *throttle, ngx_log_t *log)
 
 /*
  * Header and first chunk go through nginx's filters, so that add_header and
- * the like hold, and leave in one packet.
+ * other directives apply, and are written together.
  */
 
 static ngx_int_t
@@ -401,7 +401,7 @@ ngx_cometa_attach_answer(ngx_http_request_t *r)
     ngx_str_set(&r->headers_out.content_type, "application/json");
     r->headers_out.content_type_len = r->headers_out.content_type.len;
 
-    /* says "Connection: keep-alive", and is never compressed */
+    /* the answer has "Connection: keep-alive", and is never compressed */
 
     r->keepalive = 1;
 

@@ -1,7 +1,8 @@
 
 /*
- * The info of a device. Its body is read without nginx's buffering: whatever
- * a device sends, no more than the longest info is kept.
+ * The info of a device. The body of an attach is read without nginx's
+ * buffering: however much a device sends, no more than NGX_COMETA_INFO_MAX
+ * bytes are kept.
  */
 
 #include "ngx_cometa_attach_info.h"
@@ -89,7 +90,7 @@ ngx_cometa_info_read(ngx_http_request_t *r)
             return;
         }
 
-        /* a full buffer stops the reading, and then no event comes */
+        /* nginx stops reading at a full buffer, and then no event would come */
 
         if (rc == NGX_AGAIN && taken == NGX_DECLINED) {
             return;
@@ -101,8 +102,8 @@ ngx_cometa_info_read(ngx_http_request_t *r)
 
 
 /*
- * Keeps as much of the body that was read as an info may have, and gives the
- * buffers back. NGX_DECLINED: nothing was read.
+ * Adds what was read of the body to the info, as far as there is room, and
+ * gives the buffers back. NGX_DECLINED: nothing was read.
  */
 
 static ngx_int_t

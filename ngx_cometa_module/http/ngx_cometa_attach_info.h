@@ -16,14 +16,14 @@
 
 
 /*
- * Reads the body of form A, of which only the beginning is kept, then calls
- * `handler` and finalizes the request with what that returns. Returns what the
- * handler of a request that reads its body does.
+ * Reads the body of form A and keeps its beginning. Then calls `handler` and
+ * finalizes the request with what that returns. Returns what the handler of the
+ * location has to return.
  */
 ngx_int_t ngx_cometa_attach_info_read(ngx_http_request_t *r,
     ngx_cometa_info_pt handler);
 
-/* Gives the device its info, of either form. NGX_ERROR: no memory. */
+/* Gives the device its info, in form A or B. NGX_ERROR: no memory. */
 ngx_int_t ngx_cometa_attach_info(ngx_http_request_t *r,
     ngx_cometa_device_t *dev);
 

@@ -1,7 +1,7 @@
 
 /*
- * The state of a request: whom it is about, how it ended, and what it has
- * under way.
+ * The state of a request: the device it is about, how it ended, and the call or
+ * list that is under way for it.
  */
 
 #ifndef _NGX_COMETA_CTX_H_INCLUDED_
@@ -18,7 +18,7 @@
 #include <ngx_http.h>
 
 
-/* What becomes of the connection of a request: one of these. */
+/* What gets the connection of a request: one of these is set. */
 
 typedef struct {
     ngx_cometa_device_t             *device;
@@ -28,13 +28,13 @@ typedef struct {
 
 /*
  * Gets the connection, the adoptee of the request's context, and what was read
- * behind the request, valid until it returns. c->pool is NULL for a plain
- * connection; what of it is still needed has to be copied: c->sockaddr.
+ * after the request, which is valid until this returns. c->pool is NULL for a
+ * plain connection. c->sockaddr must be copied if it is still needed.
  */
 typedef void (*ngx_cometa_adopt_pt)(ngx_connection_t *c,
     ngx_cometa_adoptee_t *adoptee, u_char *rest, size_t len);
 
-/* What goes on when an info was read; what to finalize the request with. */
+/* Called when an info was read; returns what to finalize the request with. */
 typedef ngx_int_t (*ngx_cometa_info_pt)(ngx_http_request_t *r);
 
 
@@ -61,7 +61,7 @@ typedef struct {
 } ngx_cometa_ctx_t;
 
 
-/* Made when it is first asked for. NULL: no memory. */
+/* The context, which is made at the first call. NULL: no memory. */
 ngx_cometa_ctx_t *ngx_cometa_http_ctx(ngx_http_request_t *r);
 
 

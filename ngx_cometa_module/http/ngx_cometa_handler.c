@@ -1,6 +1,6 @@
 
 /*
- * The handler of all locations: which of theirs a request is for.
+ * The handler of all locations: chooses the handler for a request.
  */
 
 #include "ngx_cometa_handler.h"
@@ -21,7 +21,7 @@ ngx_cometa_handler(ngx_http_request_t *r)
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
 
-    /* led here by a rewrite: an event is neither a device nor a call */
+    /* an event that a rewrite led here is neither an attach nor a call */
 
     if (ngx_cometa_webhook_made(r)) {
         return NGX_HTTP_NOT_FOUND;
@@ -36,7 +36,7 @@ ngx_cometa_handler(ngx_http_request_t *r)
         ngx_cometa_fdpass_crowd();
     }
 
-    /* no answer of ours is a representation that a client might have */
+    /* If-Match and the like do not apply to our answers */
 
     r->disable_not_modified = 1;
 
@@ -51,7 +51,7 @@ ngx_cometa_handler(ngx_http_request_t *r)
         }
     }
 
-    /* a client may offer other protocols, such as h2c: that means nothing */
+    /* other protocols that a client offers, such as h2c, are ignored */
 
     if (r->method == NGX_HTTP_GET
         && (lcf->handlers & NGX_COMETA_WEBSOCKET)

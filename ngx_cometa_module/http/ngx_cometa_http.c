@@ -252,7 +252,7 @@ ngx_cometa_http_body(ngx_http_request_t *r, size_t max, ngx_str_t *body)
         n = ngx_buf_size(b);
 
         if (n == 0) {
-            continue;       /* perhaps the mark of the end, with no file */
+            continue;       /* perhaps the last buffer, without data */
         }
 
         if (ngx_buf_in_memory(b)) {
@@ -386,7 +386,7 @@ ngx_cometa_http_error(ngx_http_request_t *r, ngx_uint_t error)
 
     ctx->error = error;
 
-    /* the rest of a body that is without end is left to lingering close */
+    /* a body that does not end is left to lingering close */
 
     if (!ctx->lingering && ngx_http_discard_request_body(r) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -469,8 +469,8 @@ ngx_cometa_http_error_headers(ngx_http_request_t *r, ngx_uint_t error)
 
 
 /*
- * What RFC 9110 and RFC 6455 want beside a 426. "Connection" is a list: that
- * of nginx, keep-alive or close, stands in a line of its own.
+ * The headers that RFC 9110 and RFC 6455 require with a 426. "Connection" is a
+ * list: the one of nginx, keep-alive or close, stands in a line of its own.
  */
 
 static ngx_int_t

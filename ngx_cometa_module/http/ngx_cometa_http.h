@@ -1,7 +1,7 @@
 
 /*
  * What the handlers have in common: ids, authorization, headers, bodies, and
- * answers, also errors, as JSON.
+ * answers in JSON, errors included.
  */
 
 #ifndef _NGX_COMETA_HTTP_H_INCLUDED_
@@ -14,8 +14,8 @@
 
 
 /*
- * Evaluates and checks the ids into ctx->key; with `device` 0 the device may
- * be anything. Returns NGX_COMETA_OK or the error to answer with.
+ * Evaluates the ids into ctx->key and checks them; with `device` 0 the device
+ * is not checked. Returns NGX_COMETA_OK or the error to answer with.
  */
 ngx_uint_t ngx_cometa_http_key(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
     ngx_uint_t device);
@@ -31,33 +31,35 @@ ngx_uint_t ngx_cometa_http_id_valid(ngx_str_t *id);
 ngx_uint_t ngx_cometa_http_authorize(ngx_http_request_t *r);
 
 /*
- * What precedes every request of an application about its devices: evaluates
- * the ids as ngx_cometa_http_key() does, checks the secret, and that this
- * worker has a place in the zone.
+ * The checks of every request that an application makes about its devices:
+ * evaluates the ids as ngx_cometa_http_key() does, checks the secret, and
+ * checks that this worker has a slot in the zone.
  */
 ngx_uint_t ngx_cometa_http_admit(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
     ngx_uint_t device);
 
-/* Whether it presents `secret` by Authorization: OAuth or Bearer. */
+/* Whether the request presents `secret`, as OAuth or as Bearer. */
 ngx_uint_t ngx_cometa_http_presents(ngx_http_request_t *r, ngx_str_t *secret);
 
 /*
- * The body that was read, in one piece, in the request's pool or in place.
+ * The body that was read, as one piece, in the request's pool or where it is.
  * NGX_DECLINED: it has more than `max` bytes.
  */
 ngx_int_t ngx_cometa_http_body(ngx_http_request_t *r, size_t max,
     ngx_str_t *body);
 
-/* NULL: there is no such header, or none behind `prev`. */
+/* The next such header after `prev`, or the first. NULL: there is none. */
 ngx_str_t *ngx_cometa_http_header(ngx_http_request_t *r, const char *name,
     size_t len, ngx_str_t *prev);
 
-/* Whether a header, a list of tokens in one or more lines, has this one. */
+/* Whether a header, a list of tokens in one or more lines, has this token. */
 ngx_uint_t ngx_cometa_http_token(ngx_http_request_t *r, const char *name,
     size_t len, const char *token);
 
-/* Answers with a body of JSON, or with an error. Return what to finalize
- * with. */
+/*
+ * Answers with a body of JSON, or with an error. Returns what to finalize the
+ * request with.
+ */
 ngx_int_t ngx_cometa_http_json(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *body);
 ngx_int_t ngx_cometa_http_error(ngx_http_request_t *r, ngx_uint_t error);

@@ -25,7 +25,7 @@ ngx_cometa_http_watch(ngx_http_request_t *r)
 
     r->read_event_handler = ngx_http_test_reading;
 
-    /* edge-triggered: what came with the request makes no new event */
+    /* edge-triggered: data that came with the request makes no new event */
 
     if (rev->ready) {
         ngx_post_event(rev, &ngx_posted_events);
@@ -120,7 +120,7 @@ ngx_cometa_http_end(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
 
     ngx_http_finalize_request(r, rc);
 
-    /* on their way up the stack, nginx's own callers do so */
+    /* otherwise nginx does so further up the stack */
 
     if (!starting) {
         ngx_http_run_posted_requests(c);

@@ -1,7 +1,7 @@
 
 /*
- * The configuration: what the http block says, what a location says, and what
- * follows from it. Filled by the folder module, read by the handlers.
+ * The configuration of the http block and of a location, and what is made from
+ * it. The files of the folder module fill it, the handlers read it.
  */
 
 #ifndef _NGX_COMETA_LOC_H_INCLUDED_

@@ -63,8 +63,8 @@ ngx_cometa_send_handler(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
 
 /*
- * Refuses a call that has not begun. It is counted if its application is
- * known: a name that somebody has made up gets no place in the zone.
+ * Refuses a call that has not begun. It is counted only if its application is
+ * known, so that an invented name gets no place in the zone.
  */
 
 static ngx_int_t
@@ -117,7 +117,7 @@ ngx_cometa_send_body(ngx_http_request_t *r)
 }
 
 
-/* NGX_DONE: the request is finalized by the end of the call. */
+/* NGX_DONE: the end of the call finalizes the request. */
 
 static ngx_int_t
 ngx_cometa_send_call(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
@@ -133,8 +133,8 @@ ngx_cometa_send_call(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
     limit = ngx_cometa_send_limit(r, lcf);
 
     /*
-     * The deadline began when the request did, not when its body was read; of
-     * 0 seconds nothing is left.
+     * The deadline counts from the begin of the request, not from the end of
+     * its body. With a limit of 0 seconds no time is left.
      */
 
     tp = ngx_timeofday();
@@ -199,7 +199,7 @@ ngx_cometa_send_limit(ngx_http_request_t *r, ngx_cometa_loc_conf_t *lcf)
 }
 
 
-/* How long it waits for a device that is offline, ms. */
+/* How long the call waits for a device that is offline, ms. */
 
 static ngx_msec_t
 ngx_cometa_send_wait(ngx_http_request_t *r, ngx_cometa_loc_conf_t *lcf)
@@ -267,7 +267,7 @@ ngx_cometa_send_reply(ngx_http_request_t *r, u_char *data, size_t len)
         return ngx_http_send_special(r, NGX_HTTP_LAST);
     }
 
-    /* the reply lies in a buffer that is not ours */
+    /* a copy: the reply is valid only until this returns */
 
     b = ngx_create_temp_buf(r->pool, len);
     if (b == NULL) {

@@ -1,7 +1,7 @@
 
 /*
- * The statistics request: tells its kinds apart, and answers two of them, one
- * device (its owner tells) and the figures of an application.
+ * The statistics request: finds out which kind it is, and answers two kinds:
+ * one device, whose owner is asked, and the figures of an application.
  */
 
 #include "ngx_cometa.h"
@@ -19,11 +19,11 @@
 #include "cometa_histogram.h"
 
 
-#define NGX_COMETA_QUERY_TIMEOUT  5000          /* ms, for an owner's answer */
-#define NGX_COMETA_JSON_ESCAPE    6             /* bytes, of one: \u001f */
+#define NGX_COMETA_QUERY_TIMEOUT  5000          /* ms, for an answer */
+#define NGX_COMETA_JSON_ESCAPE    6             /* bytes of one: \u001f */
 
 
-/* What is known of an application, and what follows from it. */
+/* The figures of an application, and what is computed from them. */
 
 typedef struct {
     ngx_cometa_counters_t   counters;
@@ -104,7 +104,7 @@ static ngx_cometa_json_field_t  ngx_cometa_json_fields[] = {
 #define NGX_COMETA_JSON_FIELDS                                                \
     (sizeof(ngx_cometa_json_fields) / sizeof(ngx_cometa_json_field_t))
 
-/* Of the whole answer without the name: a field has a name and a number. */
+/* Bytes of the whole answer without the name of the application. */
 
 #define NGX_COMETA_JSON_FIELD  (sizeof("\"webhook_retries\":\"\",.000")       \
                                 + NGX_INT64_LEN)
@@ -140,7 +140,7 @@ ngx_cometa_stats_json_handler(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    /* "*" names the list; so does, without a device, a URI in /devices */
+    /* the list: a device "*", or no device and a URI that ends in /devices */
 
     list = (device.len == 1 && device.data[0] == '*')
            || (device.len == 0
@@ -222,7 +222,7 @@ done:
 }
 
 
-/* Figures as strings, for that is what clients of 2015 have always got. */
+/* Figures are strings, because clients of Cometa 2.1 expect strings. */
 
 static ngx_int_t
 ngx_cometa_stats_json_app(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
@@ -273,7 +273,7 @@ ngx_cometa_stats_json_app(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 }
 
 
-/* All zero, if there is no such application. */
+/* All figures are zero if there is no such application. */
 
 static void
 ngx_cometa_stats_json_collect(ngx_str_t *name, ngx_cometa_app_figures_t *f)

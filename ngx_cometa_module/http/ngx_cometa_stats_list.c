@@ -1,8 +1,12 @@
 
 /*
  * The list of devices of an application, a slice for each turn of the event
- * loop, so that no other request waits for it. Whole, it is sent as it is
- * read, in no order; a page of it is picked from all and sent in order.
+ * loop, so that no other request waits for it. The whole list is sent as it is
+ * read, in no order. A page is picked in one walk over all devices and sent in
+ * order: its work grows with the number of devices, its memory with `limit`.
+ *
+ * The devices are counted before any id is sent, because `num_devices` stands
+ * in front of the ids; to keep all ids would take memory in proportion.
  */
 
 #include "ngx_cometa.h"
@@ -24,9 +28,9 @@
 
 
 /*
- * A list under way. All devices are counted first; then their ids are sent,
- * or, if it is a page, those that were kept while counting: the smallest
- * behind `after`, in a heap with the largest of them on top.
+ * A list under way. All devices are counted first. Then their ids are sent, or
+ * for a page those that were kept while counting: the smallest ids after
+ * `after`, in a heap with the largest of them on top.
  */
 
 typedef struct ngx_cometa_stats_list_s  ngx_cometa_stats_list_t;
@@ -127,7 +131,7 @@ ngx_cometa_stats_list(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 }
 
 
-/* "?limit=N&after=ID"; a page without a limit has as many as it may. */
+/* Reads "?limit=N&after=ID"; without a limit a page has NGX_COMETA_PAGE_MAX. */
 
 static ngx_uint_t
 ngx_cometa_stats_list_args(ngx_http_request_t *r, ngx_cometa_stats_list_t *list)
@@ -209,7 +213,7 @@ ngx_cometa_stats_list_event(ngx_event_t *ev)
 }
 
 
-/* One slice for each turn of the event loop, if the client keeps up. */
+/* Sends one slice in each turn of the event loop, if the client keeps up. */
 
 static void
 ngx_cometa_stats_list_next(ngx_http_request_t *r)
@@ -254,7 +258,7 @@ ngx_cometa_stats_list_next(ngx_http_request_t *r)
     }
 
     if (wev->delayed) {
-        /* limit_rate: nginx comes back when it is time */
+        /* limit_rate: nginx calls this again when it is time */
         return;
     }
 
@@ -365,7 +369,7 @@ ngx_cometa_stats_list_fill(ngx_cometa_stats_list_t *list, ngx_cometa_id_t *ids,
 }
 
 
-/* The next ids of a page that is in order, or of the registry. */
+/* Returns the next ids, of the sorted page or of the registry. */
 
 static ngx_uint_t
 ngx_cometa_stats_list_read(ngx_cometa_stats_list_t *list, ngx_cometa_id_t **ids)

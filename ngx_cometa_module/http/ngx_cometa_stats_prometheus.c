@@ -1,7 +1,7 @@
 
 /*
  * Statistics in the text format of Prometheus: by application and by worker,
- * never by device.
+ * never by device, so they are written in one go.
  */
 
 #include "ngx_cometa.h"
@@ -31,7 +31,7 @@ typedef struct {
 } ngx_cometa_text_t;
 
 
-/* An application, as it was when the text was begun. */
+/* The figures of an application when the text was begun. */
 
 typedef struct {
     ngx_cometa_counters_t  counters;
@@ -42,7 +42,7 @@ typedef struct {
 } ngx_cometa_sum_t;
 
 
-/* A counter or a gauge that is one field of them. */
+/* A counter or a gauge: one field of these figures. */
 
 typedef struct {
     char                *name;
@@ -78,7 +78,7 @@ static void ngx_cometa_stats_prometheus_server(ngx_cometa_text_t *t);
 #define ngx_cometa_gauge(f)  offsetof(ngx_cometa_sum_t, gauges.f)
 
 
-/* Those of one name stand together. */
+/* Metrics of one name stand together. */
 
 static ngx_cometa_metric_t  ngx_cometa_metrics[] = {
     { "cometa_devices", "gauge", "Attached devices.", NULL,
@@ -163,7 +163,7 @@ ngx_cometa_stats_prometheus(ngx_http_request_t *r)
 }
 
 
-/* Of those places that have a name; returns how many they are. */
+/* Sums up the places that have a name; returns how many there are. */
 
 static ngx_uint_t
 ngx_cometa_stats_prometheus_sums(ngx_cometa_sum_t *sums, ngx_uint_t n)
@@ -242,7 +242,7 @@ ngx_cometa_stats_prometheus_arrays(ngx_cometa_text_t *t,
 
         for (k = 1; k < NGX_COMETA_ERRORS; k++) {
 
-            /* those a call cannot end with are never counted */
+            /* a call cannot end with the others, they are never counted */
 
             if (!ngx_cometa_errors[k].call) {
                 continue;
@@ -303,7 +303,7 @@ ngx_cometa_stats_prometheus_latencies(ngx_cometa_text_t *t,
 }
 
 
-/* Returns how many devices they have in all. */
+/* Writes the workers; returns how many devices they have in all. */
 
 static uint64_t
 ngx_cometa_stats_prometheus_workers(ngx_cometa_text_t *t)
@@ -353,7 +353,7 @@ ngx_cometa_stats_prometheus_workers(ngx_cometa_text_t *t)
 }
 
 
-/* Also those of slots that nobody has: counters do not go away. */
+/* Also of slots without a process: a counter must not disappear. */
 
 static void
 ngx_cometa_stats_prometheus_overflows(ngx_cometa_text_t *t,
@@ -429,7 +429,7 @@ ngx_cometa_stats_prometheus_zone(ngx_cometa_text_t *t, uint64_t devices)
 }
 
 
-/* What no application is to blame for, or known of. */
+/* The metrics that are not of any application. */
 
 static void
 ngx_cometa_stats_prometheus_server(ngx_cometa_text_t *t)

@@ -1,7 +1,11 @@
 
 /*
  * The WebSocket requests: one that asks for a one-time key, and the handshake
- * that opens the socket with it.
+ * that opens the socket with it. For a key the device need not be attached.
+ *
+ * The handshake is checked first, then the key, then whether the device is
+ * attached, and only then the key is taken out of the zone: an attempt that
+ * fails leaves the key good. Two workers that look at once cannot both take it.
  */
 
 #include "ngx_cometa.h"
@@ -65,9 +69,9 @@ ngx_cometa_websocket_handler(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
 
 /*
- * Whether the request is to open a WebSocket: so it is without "Upgrade", too,
- * if it carries a key; then a proxy has taken that header, or HTTP/2 has none,
- * and it is told so.
+ * Whether the request is to open a WebSocket. If it has a key but no "Upgrade",
+ * it is: a proxy has removed that header, or it came by HTTP/2, which has none.
+ * It is then refused with an error that says so.
  */
 
 static ngx_uint_t
@@ -150,7 +154,7 @@ ngx_cometa_websocket_open(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
     error = ngx_cometa_websocket_check(r, &key);
 
-    /* nobody would end it; the key stays good for another worker */
+    /* no drain would end it; the key can be used at another worker */
 
     if (error == NGX_COMETA_OK && ngx_exiting) {
         error = NGX_COMETA_DRAINING;
@@ -187,7 +191,7 @@ ngx_cometa_websocket_open(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 }
 
 
-/* The handshake as RFC 6455 has it. */
+/* Checks the handshake as RFC 6455 requires. */
 
 static ngx_uint_t
 ngx_cometa_websocket_check(ngx_http_request_t *r, ngx_str_t **key)
@@ -233,8 +237,8 @@ ngx_cometa_websocket_check(ngx_http_request_t *r, ngx_str_t **key)
 
 
 /*
- * The key alone authorizes, and names the application. It is used only if
- * the device is there.
+ * The key alone authorizes, and names the application. It is taken out of the
+ * zone only if the device is attached.
  */
 
 static ngx_uint_t
@@ -258,7 +262,7 @@ ngx_cometa_websocket_admit(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
         return (error == NGX_COMETA_OK) ? NGX_COMETA_INVALID_KEY : error;
     }
 
-    /* a copy: without the key the place may become another name's */
+    /* a copy: once the key is gone, the place may get another name */
 
     name = ngx_pnalloc(r->pool, NGX_COMETA_ID_MAX);
 
@@ -327,13 +331,13 @@ ngx_cometa_websocket_switch(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    /* "Connection: upgrade" comes with the status; no timeout, no reuse */
+    /* nginx adds "Connection: upgrade" because of the status */
 
     r->headers_out.status = NGX_HTTP_SWITCHING_PROTOCOLS;
     ngx_str_set(&r->headers_out.status_line, "101 Switching Protocols");
     r->keepalive = 0;
 
-    /* not before: an error would be kept, too */
+    /* from here on, so that an error before this is written */
 
     if (ctx->adoptee.move) {
         ngx_cometa_ws_move_keep(r->connection);

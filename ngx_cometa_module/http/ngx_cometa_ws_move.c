@@ -1,9 +1,10 @@
 
 /*
- * The way of a WebSocket to the worker of its device. The answer to its
- * handshake is made here, by nginx's filters, and kept; the request ends; the
+ * The way of a WebSocket to the worker of its device. nginx's filters make the
+ * answer to the handshake here, and it is kept; the request ends; the
  * connection, the answer and what the client has sent already go to the other
- * worker, which opens the socket and writes the answer.
+ * worker, which opens the socket and writes the answer. If the connection
+ * cannot be passed, the socket opens here with the same bytes.
  */
 
 #include "ngx_cometa_ws_move.h"
@@ -28,7 +29,7 @@ struct ngx_cometa_ws_move_s {
 
 
 /*
- * What goes with the descriptor.
+ * The bytes that go with the descriptor.
  *
  *     +--------+----------+------+---------+---------+-------+
  *     | parcel | address  | app  | device  | answer  | rest  |
@@ -65,7 +66,7 @@ ngx_cometa_ws_move_wanted(ngx_http_request_t *r, ngx_cometa_place_t *place)
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
 
 #if (NGX_HTTP_SSL)
-    /* the state of TLS is this process's own */
+    /* the state of TLS cannot leave this process */
     if (r->connection->ssl) {
         return 0;
     }
@@ -119,7 +120,7 @@ ngx_cometa_ws_move_keep(ngx_connection_t *c)
 }
 
 
-/* In place of writing: all of it is taken. */
+/* Instead of c->send_chain(): keeps all of the answer. */
 
 static ngx_chain_t *
 ngx_cometa_ws_move_chain(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
@@ -167,7 +168,7 @@ ngx_cometa_ws_move_adopted(ngx_connection_t *c,
 
     c->send_chain = ngx_send_chain;
 
-    /* here, where it is known whether it is TCP at all */
+    /* the other worker does not know whether it is TCP */
 
     (void) ngx_tcp_nodelay(c);
 
@@ -252,7 +253,7 @@ ngx_cometa_ws_move_arrived(ngx_connection_t *c, u_char *data, size_t len)
     mcf = ngx_http_cycle_get_module_main_conf(ngx_cycle,
                                               ngx_http_cometa_module);
 
-    /* it may have been meant for the one who had this slot before */
+    /* it may have been sent to the process that had this slot before */
 
     ngx_memzero(&parcel, sizeof(ngx_cometa_parcel_t));
     ngx_memcpy(&parcel, data, ngx_min(len, sizeof(ngx_cometa_parcel_t)));
@@ -268,7 +269,7 @@ ngx_cometa_ws_move_arrived(ngx_connection_t *c, u_char *data, size_t len)
 
     p = data + sizeof(ngx_cometa_parcel_t);
 
-    /* ngx_cometa_ws_open() copies the address, a closed connection has none */
+    /* ngx_cometa_ws_open() copies the address, or the connection is closed */
 
     ngx_memcpy(&addr, p, parcel.address);
     /* cppcheck-suppress autoVariables */

@@ -1,8 +1,9 @@
 
 /*
- * WebSockets that open on another worker than the one that has their device:
- * a plain one moves there with its answer, so that its calls stay on one
- * worker. The client hears nothing before it has arrived: no event is missed.
+ * If another worker holds the device of a WebSocket that opens, and its
+ * connection is plain, the WebSocket moves there, so that its calls stay on one
+ * worker. The client gets the 101 from there, and cannot miss an event of a
+ * WebSocket that was not open before.
  */
 
 #ifndef _NGX_COMETA_WS_MOVE_H_INCLUDED_
@@ -18,8 +19,8 @@ typedef struct ngx_cometa_ws_move_s  ngx_cometa_ws_move_t;
 
 
 /*
- * Whether the socket that the request opens should move to that place, and
- * can.
+ * Whether the socket that the request opens should move to that place, and can
+ * move there.
  */
 ngx_uint_t ngx_cometa_ws_move_wanted(ngx_http_request_t *r,
     ngx_cometa_place_t *place);
@@ -31,11 +32,11 @@ ngx_cometa_ws_move_t *ngx_cometa_ws_move_begin(ngx_http_request_t *r,
 /* From now on the answer is kept in ctx->adoptee.move, not written. */
 void ngx_cometa_ws_move_keep(ngx_connection_t *c);
 
-/* As ngx_cometa_adopt() wants it. A socket that cannot move opens here. */
+/* For ngx_cometa_adopt(). A socket that cannot move opens here. */
 void ngx_cometa_ws_move_adopted(ngx_connection_t *c,
     ngx_cometa_adoptee_t *adoptee, u_char *rest, size_t len);
 
-/* Instead of that, if the request ends before. */
+/* Frees it, if the request ends before it could be adopted. */
 void ngx_cometa_ws_move_discard(ngx_cometa_ws_move_t *move);
 
 /*

@@ -7,7 +7,8 @@
  * device sends, the answers of others still find a place. The room is shared:
  * what is free is halved for an application, and doubled for an addressee.
  * One application alone gets a third of it, all those who write to one
- * addressee get two thirds, so that another one always finds some.
+ * addressee get two thirds, so that another one always finds some. There are no
+ * more answers than calls: one is lost only if its addressee stands still.
  */
 
 #ifndef _NGX_COMETA_BACKLOG_H_INCLUDED_

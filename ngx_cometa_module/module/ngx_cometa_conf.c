@@ -1,7 +1,7 @@
 
 /*
  * The configuration, in the process that reads it. Every refusal names the
- * location or the parameter, and the mend.
+ * location or the parameter, and says what to change.
  */
 
 #include "ngx_cometa_conf.h"
@@ -38,12 +38,12 @@ static uint64_t ngx_cometa_location_id(ngx_conf_t *cf, ngx_array_t *confs,
 
 #define NGX_COMETA_INFO_READ  1024      /* bytes of an info, in one piece */
 
-/* Output that a WebSocket may owe: so much, and a few of the largest. */
+/* Output that may wait for a client: this, and so many of the largest. */
 #define NGX_COMETA_WS_OUTPUT    (256 * 1024)
 #define NGX_COMETA_WS_MESSAGES  4
 
 
-/* Configurations that this process and those before it have read. */
+/* How many configurations this process and its parents have read. */
 
 static uint32_t  ngx_cometa_generation;
 
@@ -156,7 +156,7 @@ ngx_cometa_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     mcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_cometa_module);
     mcf->max_message = ngx_max(mcf->max_message, conf->max_message);
 
-    /* "if" and "limit_except" keep the handlers, if they have no other one */
+    /* "if" and "limit_except" inherit the handlers, if they have none */
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
@@ -197,7 +197,7 @@ ngx_cometa_merge_values(ngx_cometa_loc_conf_t *conf,
     ngx_conf_merge_ptr_value(conf->app_name, prev->app_name, NULL);
     ngx_conf_merge_ptr_value(conf->device_secret, prev->device_secret, NULL);
 
-    /* if nothing is said of the key, $key is the default of a location */
+    /* if the directive is not set, a location takes $key as the default */
 
     if (conf->websocket_key == NGX_CONF_UNSET_PTR) {
         conf->websocket_key = prev->websocket_key;
@@ -211,7 +211,7 @@ ngx_cometa_merge_values(ngx_cometa_loc_conf_t *conf,
                                                           : prev->guarded;
     }
 
-    /* so are "on" and its limit */
+    /* "on" and its limit are inherited together, too */
 
     if (conf->takeover == NGX_CONF_UNSET) {
         conf->takeover_limit = prev->takeover_limit;
@@ -259,7 +259,7 @@ ngx_cometa_merge_times(ngx_cometa_loc_conf_t *conf,
 }
 
 
-/* A location with a handler: what it must have, and what the handler needs. */
+/* Checks a location with a handler, and sets up what the handler needs. */
 
 static char *
 ngx_cometa_init_location(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
@@ -310,8 +310,8 @@ ngx_cometa_default_values(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
 
 
 /*
- * $app, $device and $key are the defaults wherever the configuration defines
- * them, as a rule by a named capture: all of it has been read by now.
+ * $app, $device and $key are the defaults if the configuration defines them
+ * anywhere, as a rule by a named capture: all of it has been read by now.
  */
 
 static ngx_int_t

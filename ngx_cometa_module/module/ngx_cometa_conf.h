@@ -1,7 +1,7 @@
 
 /*
- * The configuration: what the directives do, what locations inherit, and what
- * may stand together.
+ * The configuration: the functions of the directives, what locations inherit,
+ * and which directives may stand together.
  */
 
 #ifndef _NGX_COMETA_CONF_H_INCLUDED_
@@ -12,7 +12,7 @@
 #include "ngx_cometa_webhook_types.h"
 
 
-/* As a module's context and its commands have them. */
+/* For the module's context and its commands. */
 
 void *ngx_cometa_create_main_conf(ngx_conf_t *cf);
 char *ngx_cometa_init_main_conf(ngx_conf_t *cf, void *conf);
@@ -28,7 +28,7 @@ char *ngx_cometa_webhook_directive(ngx_conf_t *cf, ngx_command_t *cmd, void
 char *ngx_cometa_drain_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-/* The webhook of a location; when all locations are known. */
+/* Sets the webhook of a location; all locations must be known by then. */
 ngx_int_t ngx_cometa_webhook_init(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf);
 ngx_int_t ngx_cometa_webhook_postconfiguration(ngx_conf_t *cf);
 ngx_int_t ngx_cometa_webhook_check(ngx_conf_t *cf,

@@ -1,7 +1,7 @@
 /*
- * Checks of a location with a handler. What another directive would make of it
- * is refused here, too: another handler in its place, a "return" in front of
- * it, or a device that is none.
+ * Checks of a location with a handler. Also refused here is another directive
+ * that would make the handler useless: another handler in its place, a "return"
+ * before it, or a "cometa_device" that can name no device.
  */
 
 #include "ngx_cometa_conf_check.h"
@@ -69,9 +69,9 @@ ngx_cometa_conf_check_location(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
 
     if (!clcf->noname && ngx_cometa_conf_check_returns(cf)) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "location \"%V\" has a \"return\" that its cometa "
-                           "handler is never reached behind: remove it, or "
-                           "put it in an \"if\"", &clcf->name);
+                           "location \"%V\" has a \"return\", so its cometa "
+                           "handler is never reached: remove it, or put it in "
+                           "an \"if\"", &clcf->name);
         return NGX_ERROR;
     }
 
@@ -82,15 +82,15 @@ ngx_cometa_conf_check_location(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
         return NGX_OK;
     }
 
-    /* a constant: statistics alone know "*" and "" */
+    /* a constant "*" or "" means something to statistics only */
 
     device = &conf->device->value;
 
     if (device->len == 0 || device->data[0] == '*') {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"cometa_device\" of location \"%V\" is \"%V\", "
-                           "which names no device: only \"cometa_stats\" has "
-                           "a use for it", &clcf->name, device);
+                           "which names no device: only \"cometa_stats\" can "
+                           "use that", &clcf->name, device);
         return NGX_ERROR;
     }
 
@@ -125,8 +125,8 @@ ngx_cometa_conf_check_secret(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "location \"%V\" needs \"cometa_secret\": the "
                            "secret of the application, usually a variable "
-                           "from a map, or \"off\" if another module guards "
-                           "the location", &clcf->name);
+                           "from a map, or \"off\" if another module controls "
+                           "access", &clcf->name);
         return NGX_ERROR;
     }
 
@@ -196,7 +196,7 @@ ngx_cometa_conf_check_ids(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
 }
 
 
-/* Where a WebSocket is opened, its key is enough: it names the application. */
+/* To open a WebSocket its key is enough, because it names the application. */
 
 static ngx_uint_t
 ngx_cometa_conf_check_keyed(ngx_cometa_loc_conf_t *conf)
@@ -206,9 +206,10 @@ ngx_cometa_conf_check_keyed(ngx_cometa_loc_conf_t *conf)
 
 
 /*
- * Whether a "return" outside of any "if" is met before anything that is not
- * known here. The configuration of the rewrite module is its own, but begins
- * with the array of codes in every version.
+ * Whether the location has a "return" outside of any "if". Its codes are looked
+ * at up to the first one that is not known here. The configuration of the
+ * rewrite module is private to it, but begins with the array of codes in every
+ * version.
  */
 
 static ngx_uint_t
@@ -263,9 +264,9 @@ ngx_cometa_conf_check_returns(ngx_conf_t *cf)
 
 
 /*
- * The size of a code, with all that an "if" guards. 0: nothing behind it is
- * reached, or it is one whose layout differs between versions, such as a value
- * with variables; then the location is taken as it is.
+ * The size of a code, including all that stands in its "if". 0: no code after
+ * it is reached, or its layout differs between versions, as that of a value
+ * with variables does; then the location is not checked further.
  */
 
 static size_t

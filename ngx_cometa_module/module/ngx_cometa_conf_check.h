@@ -1,5 +1,5 @@
 /*
- * What a location with a handler must have, and what it must not.
+ * What a location with a handler must have, and what it must not have.
  */
 
 #ifndef _NGX_COMETA_CONF_CHECK_H_INCLUDED_
@@ -10,19 +10,19 @@
 
 
 /*
- * Each returns NGX_ERROR, after a message that names the mend, if the location
- * must not be as it is.
+ * If the location is not allowed, each logs a message that says what to change,
+ * and returns NGX_ERROR.
  */
 
-/* Its handlers, among themselves and without a zone. */
+/* Whether its handlers go together, and whether there is a zone. */
 ngx_int_t ngx_cometa_conf_check_handlers(ngx_conf_t *cf,
     ngx_cometa_loc_conf_t *conf);
 
-/* Other directives that would answer in place of its handlers. */
+/* Whether another directive would answer in place of its handlers. */
 ngx_int_t ngx_cometa_conf_check_location(ngx_conf_t *cf,
     ngx_cometa_loc_conf_t *conf);
 
-/* What its handlers need, once the default values are known. */
+/* Whether its handlers have what they need, once defaults are set. */
 ngx_int_t ngx_cometa_conf_check_values(ngx_conf_t *cf,
     ngx_cometa_loc_conf_t *conf);
 

@@ -1,7 +1,8 @@
 
 /*
- * What the directives do that take more than a value: each reads its own
- * parameters, and what they may be together is in ngx_cometa_conf.c.
+ * The functions of the directives that take more than one value. Each reads its
+ * own parameters; which of them may stand together is checked in
+ * ngx_cometa_conf.c.
  */
 
 #include "ngx_cometa_conf.h"
@@ -79,8 +80,8 @@ invalid:
 
 
 /*
- * nginx itself cannot make a zone of less than eight pages: it crashes. What
- * else is too small is refused when the zone is planned.
+ * nginx itself crashes if a zone has less than eight pages. Other sizes that
+ * are too small are refused when the zone is planned.
  */
 
 static char *
@@ -254,7 +255,7 @@ invalid:
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                        "invalid parameter \"%V\", expected rate= and a number "
-                       "from 1 to %d with \"/s\" behind it, for example "
+                       "from 1 to %d followed by \"/s\", for example "
                        "rate=500/s, or \"off\"", &value[1],
                        NGX_COMETA_DRAIN_FASTEST);
 

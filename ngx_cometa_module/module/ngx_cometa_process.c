@@ -1,7 +1,7 @@
 
 /*
- * The life of a worker process: starts all floors, hands mail to the one it
- * is for, and lets go of devices when nginx stops.
+ * The life of a worker process: starts all parts of the module, says which
+ * letter is read by whom, and lets devices and WebSockets go when it leaves.
  */
 
 #include "ngx_cometa_process.h"
@@ -39,9 +39,9 @@
 
 
 #define NGX_COMETA_JOIN_WAIT    5000    /* ms, between tries for a slot */
-#define NGX_COMETA_DRAIN_WAIT   1000    /* ms, for workers to succeed us */
+#define NGX_COMETA_DRAIN_WAIT   1000    /* ms, for successors to start */
 #define NGX_COMETA_DRAIN_LOOK   500     /* ms, between looks for them */
-#define NGX_COMETA_DRAIN_EVENTS 5000    /* ms, for events to the webhook */
+#define NGX_COMETA_DRAIN_EVENTS 5000    /* ms, for events of the webhook */
 
 #define NGX_COMETA_HAND_OVER_WAIT  2    /* ms, for doors and answers */
 #define NGX_COMETA_HAND_OVER_LOOK  50   /* ms, for what could not move */
@@ -82,7 +82,10 @@ ngx_cometa_init_process(ngx_cycle_t *cycle)
 }
 
 
-/* Without a slot the worker serves all but cometa's requests, and tries on. */
+/*
+ * Without a slot the worker refuses requests to cometa, serves all others, and
+ * tries again later.
+ */
 
 static ngx_int_t
 ngx_cometa_join(ngx_cycle_t *cycle)
@@ -141,7 +144,10 @@ ngx_cometa_join(ngx_cycle_t *cycle)
 }
 
 
-/* nginx goes by the result of the first try only; a later one is on us. */
+/*
+ * nginx looks at the result of the first try only. When a later one fails, the
+ * worker has to give its slot back here.
+ */
 
 static void
 ngx_cometa_rejoin(ngx_event_t *ev)
@@ -151,9 +157,9 @@ ngx_cometa_rejoin(ngx_event_t *ev)
     }
 
     ngx_log_error(NGX_LOG_ERR, ev->log, 0,
-                  "this worker process has got a slot of cometa_zone and "
-                  "could not start on it, it gives it back and tries again "
-                  "in %d seconds: until then requests to cometa get 503",
+                  "this worker process has a slot of cometa_zone but could "
+                  "not start, it gives the slot back and tries again in %d "
+                  "seconds: until then requests to cometa get 503",
                   NGX_COMETA_JOIN_WAIT / 1000);
 
     ngx_cometa_exit_process(ev->data);
@@ -206,7 +212,10 @@ ngx_cometa_handlers(void)
 }
 
 
-/* Calls wait for the device; and its owner has to know of WebSockets. */
+/*
+ * A device has attached: the calls that wait for it go on, and its new owner is
+ * told how many WebSockets are open to it here.
+ */
 
 static void
 ngx_cometa_online(ngx_cometa_mail_online_t *mail, ngx_cometa_key_t *key)
@@ -247,7 +256,10 @@ ngx_cometa_exiting(ngx_event_t *ev)
 }
 
 
-/* It may have lain in the door when this worker was empty, and left. */
+/*
+ * A connection has come through the door. If this worker leaves and had nothing
+ * left, nobody looks any more whether something has to go: begin again.
+ */
 
 static ngx_int_t
 ngx_cometa_arrived(ngx_connection_t *c, u_char *data, size_t len)

@@ -1,7 +1,7 @@
 
 /*
- * The life of a worker process: it joins the zone, is handed its mail, and
- * leaves.
+ * The life of a worker process: it takes a slot of the zone, reads its mail,
+ * and leaves.
  */
 
 #ifndef _NGX_COMETA_PROCESS_H_INCLUDED_

@@ -1,6 +1,6 @@
 /*
- * Values of directives, see ngx_cometa_value.h. What they may be together is
- * in ngx_cometa_conf.c and ngx_cometa_conf_check.c.
+ * Values of directives, see ngx_cometa_value.h. Which values may stand together
+ * is checked in ngx_cometa_conf.c and ngx_cometa_conf_check.c.
  */
 
 #include "ngx_cometa_value.h"
@@ -37,7 +37,7 @@ ngx_cometa_value_refuse(ngx_conf_t *cf, ngx_str_t *value, const char *expected)
 }
 
 
-/* size_t, ngx_msec_t and ngx_uint_t are of one size, and so is "unset". */
+/* size_t, ngx_msec_t and ngx_uint_t have one size, and one "unset" value. */
 
 static char *
 ngx_cometa_value_range(ngx_conf_t *cf, ngx_command_t *cmd, void *conf,
@@ -271,7 +271,7 @@ ngx_cometa_key_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_OK;
     }
 
-    /* each key is good once, so no constant is one */
+    /* a key can be used only once, so it cannot be a constant */
 
     if (!ngx_cometa_value_varies(&value[1])) {
         return ngx_cometa_value_refuse(cf, &value[1],
@@ -394,9 +394,9 @@ ngx_cometa_value_varies(ngx_str_t *value)
 
 
 /*
- * Whether a header can present this secret: a space at either end is lost on
- * the way, and a control character is refused. "on" and "none" are words of a
- * configuration, and nobody's secret.
+ * Whether a header can present this secret: nginx drops a space at either end
+ * of a header, and refuses a control character. "on" and "none" are not
+ * secrets: whoever writes them has mistaken the syntax.
  */
 
 static ngx_uint_t

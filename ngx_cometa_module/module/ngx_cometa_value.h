@@ -1,6 +1,6 @@
 /*
- * Values of directives: each setter refuses what can never be right, and says
- * which directive, which value, and what is expected instead.
+ * Values of directives: each setter refuses a value that can never be right,
+ * and logs the directive, the value, and what is expected instead.
  */
 
 #ifndef _NGX_COMETA_VALUE_H_INCLUDED_
@@ -15,7 +15,7 @@
 #define NGX_COMETA_DAY  86400000        /* ms */
 
 
-/* What cmd->post of a number, size or time names: its bounds, in words too. */
+/* cmd->post of a number, size or time: its bounds, as numbers and in words. */
 
 typedef struct {
     ngx_int_t    min;
@@ -35,7 +35,7 @@ char *ngx_cometa_msec_directive(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_cometa_time_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-/* The same in whole seconds, for a device is told of the first one. */
+/* The same in whole seconds, because the first one is told to devices. */
 char *ngx_cometa_heartbeat_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
@@ -43,8 +43,8 @@ char *ngx_cometa_heartbeat_directive(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_cometa_id_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /*
- * Values that "off" unsets: NGX_CONF_UNSET_PTR where nothing is said, NULL
- * where "off" is.
+ * Values that may be "off". The result is NGX_CONF_UNSET_PTR if the directive
+ * is not set, and NULL if it is "off".
  */
 char *ngx_cometa_name_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -52,11 +52,11 @@ char *ngx_cometa_key_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_cometa_device_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-/* The same, but "off" means that others guard the location. */
+/* The same, but "off" means that other modules control access. */
 char *ngx_cometa_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-/* A text that may contain variables, as a value of the configuration. */
+/* Compiles a text that may contain variables. */
 ngx_int_t ngx_cometa_value_compile(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_complex_value_t **value);
 

@@ -1,7 +1,7 @@
 
 /*
- * Each variable has a function that makes its value of the request's context;
- * an empty value means that the variable is not found.
+ * Each variable has a function that makes its value from the context of the
+ * request. If the value is empty, the variable is not found.
  */
 
 #include "ngx_cometa_variable.h"
@@ -129,7 +129,7 @@ ngx_cometa_variable_error(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
 }
 
 
-/* In ms with three decimals. */
+/* In ms with three decimal places. */
 
 static ngx_int_t
 ngx_cometa_variable_latency(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,

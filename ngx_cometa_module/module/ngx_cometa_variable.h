@@ -11,7 +11,7 @@
 #include <ngx_core.h>
 
 
-/* Before the configuration is read. */
+/* To be called before the configuration is read. */
 ngx_int_t ngx_cometa_variable_init(ngx_conf_t *cf);
 
 

@@ -113,8 +113,8 @@ ngx_cometa_webhook_uri(ngx_conf_t *cf, ngx_str_t *value,
     if (ngx_strchr(value->data, '$')) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid URI \"%V\": it must not contain "
-                           "variables, for no client's request stands behind "
-                           "an event; its location may use "
+                           "variables, because an event has no client's "
+                           "request; its location may use "
                            "$http_cometa_application and "
                            "$http_cometa_device", value);
         return NGX_CONF_ERROR;
@@ -220,7 +220,7 @@ ngx_cometa_webhook_defaults(ngx_conf_t *cf, ngx_cometa_webhook_conf_t *conf)
         conf->queue = 16384;
     }
 
-    /* what runs has its place in the queue, where it cannot be given up */
+    /* a running event takes a place of the queue, and cannot be dropped */
 
     conf->concurrency = ngx_min(conf->concurrency, conf->queue);
 
@@ -349,7 +349,7 @@ ngx_cometa_webhook_time(ngx_str_t *value, ngx_msec_t *time)
 }
 
 
-/* Locations of one server that have the directive from one place share it. */
+/* Locations of one server that inherit it from one place share a webhook. */
 
 ngx_int_t
 ngx_cometa_webhook_init(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)

@@ -1,6 +1,7 @@
 
 /*
- * Whether the URI of a webhook leads anywhere, when all locations are known.
+ * Checks whether the URI of a webhook leads to a location that can serve it.
+ * All locations must be known by then.
  */
 
 #include "ngx_cometa_conf.h"
@@ -55,9 +56,9 @@ ngx_cometa_webhook_check(ngx_conf_t *cf, ngx_cometa_webhook_conf_t *webhook)
 
 /*
  * Whether the server may answer by itself, or change the URI before a location
- * is chosen: by "rewrite", "return" and the like, or "try_files". Of the
- * configuration of these modules the first word says so; it is no part of their
- * interface, but nothing else of them is known here.
+ * is chosen: by "rewrite", "return" and the like, or by "try_files". The first
+ * word of the configuration of these modules says whether they do. It is not
+ * part of their interface, but nothing else of it is used here.
  */
 
 static ngx_uint_t
@@ -95,7 +96,7 @@ ngx_cometa_webhook_served(ngx_conf_t *cf, void **loc_conf)
 }
 
 
-/* As ngx_http_core_find_location() does it. NULL: none. */
+/* Finds it as ngx_http_core_find_location() does. NULL: there is none. */
 
 static ngx_http_core_loc_conf_t *
 ngx_cometa_webhook_location(ngx_http_core_loc_conf_t *clcf, ngx_str_t *uri)
@@ -145,7 +146,7 @@ ngx_cometa_webhook_location(ngx_http_core_loc_conf_t *clcf, ngx_str_t *uri)
 }
 
 
-/* As ngx_http_core_find_static_location() does it. */
+/* Finds it as ngx_http_core_find_static_location() does. */
 
 static ngx_http_core_loc_conf_t *
 ngx_cometa_webhook_prefix(ngx_http_location_tree_node_t *node, ngx_str_t *uri,

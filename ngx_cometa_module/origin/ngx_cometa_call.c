@@ -10,7 +10,7 @@
  *     offline, and asked to wait: OFFLINE --ONLINE--> start again
  *
  * A call is sent again only if it is certain that nothing of it was written:
- * its owner said MOVED, or died before it took the mail from its ring.
+ * its owner said MOVED, or died before it took the letter from its ring.
  */
 
 #include "ngx_cometa_call.h"
@@ -83,6 +83,8 @@ ngx_cometa_call_begin(ngx_cometa_call_t *call)
 }
 
 
+/* The call may have ended when this returns: callers must not use it then. */
+
 void
 ngx_cometa_call_route(ngx_cometa_call_t *call)
 {
@@ -106,10 +108,10 @@ ngx_cometa_call_route(ngx_cometa_call_t *call)
             return;
         }
 
-        /* its worker has just died: it is offline, or elsewhere already */
+        /* its worker has just died: the device is offline, or elsewhere */
     }
 
-    /* nothing was written: wherever it was looked for it had moved on */
+    /* nothing was written: wherever the call came, the device had moved */
 
     ngx_cometa_call_end(call, NGX_COMETA_DEVICE_BUSY, NULL, 0);
 }
@@ -134,7 +136,7 @@ ngx_cometa_call_send(ngx_cometa_call_t *call)
     ngx_int_t   rc;
     ngx_uint_t  remote;
 
-    /* what is said of an earlier try is not said of this one */
+    /* an answer to an earlier try does not find this one */
 
     call->generation++;
 
@@ -182,7 +184,7 @@ ngx_cometa_call_post(ngx_cometa_call_t *call, ngx_cometa_place_t *to)
 }
 
 
-/* What the owner of the device names the call by. */
+/* By which name the owner of the device knows the call. */
 
 static void
 ngx_cometa_call_ref(ngx_cometa_call_t *call, ngx_cometa_ref_t *ref)
@@ -196,8 +198,8 @@ ngx_cometa_call_ref(ngx_cometa_call_t *call, ngx_cometa_ref_t *ref)
 
 
 /*
- * Announces the wait first and looks up the device once more then: whoever
- * enters it after that look sees the announcement.
+ * Adds an interest first and then looks the device up once more: a worker that
+ * enters the device after that look sees the interest.
  */
 
 static void
@@ -381,7 +383,7 @@ ngx_cometa_call_attached(ngx_cometa_key_t *key)
     ngx_queue_init(&ready);
     ngx_cometa_call_waiters_move(key, &ready);
 
-    /* routing ends calls, and what that leads to may cancel others of them */
+    /* routing may end a call, and its handler may cancel others of these */
 
     while (!ngx_queue_empty(&ready)) {
         call = ngx_queue_data(ngx_queue_head(&ready), ngx_cometa_call_t,

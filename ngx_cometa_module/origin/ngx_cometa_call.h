@@ -14,16 +14,16 @@
 #include "ngx_cometa_registry.h"
 
 
-/* All zero but the private part; NULL: no memory. */
+/* A call whose public part is all zero. NULL: no memory. */
 ngx_cometa_call_t *ngx_cometa_call_create(void);
 
-/* Starts it. The handler may be called before this returns. */
+/* Starts the call. Its handler may be called before this returns. */
 void ngx_cometa_call_begin(ngx_cometa_call_t *call);
 
-/* The caller is gone: ends it without a word. */
+/* The caller has gone: ends the call without calling its handler. */
 void ngx_cometa_call_cancel(ngx_cometa_call_t *call);
 
-/* Mail from the owner of a device. */
+/* Handlers of letters from the owner of a device. */
 void ngx_cometa_call_reply(ngx_cometa_mail_reply_t *mail, u_char *data,
     size_t len);
 void ngx_cometa_call_fail(ngx_cometa_mail_fail_t *mail);

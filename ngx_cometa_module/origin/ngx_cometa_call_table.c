@@ -1,8 +1,9 @@
 
 /*
- * Where calls stand. All state is this process's own. The memory of calls is
- * taken in chunks that never move and are never freed, so that the name of a
- * call that has ended finds one of another generation.
+ * The table of calls, and the lists. All state is this process's own. The
+ * memory of calls is taken in chunks that never move and are never freed: the
+ * name of a call that has ended leads to a call of another generation, and is
+ * refused.
  */
 
 #include "ngx_cometa_call_table.h"
@@ -16,7 +17,7 @@
 #define NGX_COMETA_WAITERS     256      /* queues of calls for an attach */
 
 
-/* Calls that another worker holds for us, by its slot. */
+/* Our calls to devices of another worker, by its slot. */
 
 typedef struct {
     ngx_queue_t           calls;
@@ -164,7 +165,7 @@ ngx_cometa_call_table_find(ngx_cometa_ref_t *ref)
         return NULL;
     }
 
-    /* OFFLINE and NEW are not at any owner: no answer is theirs */
+    /* a call that is OFFLINE or NEW is at no owner: the answer is old */
 
     return (call->state == NGX_COMETA_CALL_SENT
             || call->state == NGX_COMETA_CALL_WAITS_TURN

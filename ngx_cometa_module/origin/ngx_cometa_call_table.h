@@ -1,7 +1,8 @@
 
 /*
- * The calls of this worker: the table in which mail finds them by their names,
- * and the lists in which they stand for whom they wait.
+ * The calls of this worker: the table in which letters find them by their
+ * names, and the lists of calls that wait for the same worker or for the same
+ * attach.
  */
 
 #ifndef _NGX_COMETA_CALL_TABLE_H_INCLUDED_
@@ -39,8 +40,8 @@ struct ngx_cometa_call_s {
 
     ngx_cometa_key_t      key;
     ngx_str_t             message;
-    ngx_msec_t            timeout;      /* until the deadline, of the reply */
-    ngx_msec_t            owe;          /* a late reply may be owed so long */
+    ngx_msec_t            timeout;      /* from the begin to the deadline */
+    ngx_msec_t            owe;          /* how long a late reply may be owed */
     ngx_msec_t            wait;         /* for an attach; 0: not at all */
     ngx_uint_t            queue;        /* how many may wait at the device */
     ngx_cometa_call_pt    handler;
@@ -59,10 +60,10 @@ struct ngx_cometa_call_s {
     ngx_queue_t           link;
     ngx_event_t           timer;
     ngx_cometa_place_t    place;
-    uint64_t              pos;          /* of its mail, at a remote owner */
+    uint64_t              pos;          /* of its letter, at a remote owner */
     uint64_t              time;         /* us, its arrival */
     uint64_t              deadline;     /* ms */
-    uint64_t              online;       /* ms, until it waits for an attach */
+    uint64_t              online;       /* ms, end of the wait for an attach */
     uint32_t              index;
     uint32_t              generation;
     uint32_t              app;
@@ -76,16 +77,16 @@ ngx_int_t ngx_cometa_call_table_start(ngx_cycle_t *cycle);
 /* All zero but index and generation; NULL: no memory. */
 ngx_cometa_call_t *ngx_cometa_call_table_get(void);
 
-/* Ends its life: from now on its name is that of no call. */
+/* Frees the call: from now on its name is that of no call. */
 void ngx_cometa_call_table_free(ngx_cometa_call_t *call);
 
-/* That an answer is for; NULL: it has ended, or is tried anew. */
+/* The call that an answer is for; NULL: it has ended, or was sent again. */
 ngx_cometa_call_t *ngx_cometa_call_table_find(ngx_cometa_ref_t *ref);
 
 
 /*
- * Calls that another worker holds. _lost() moves those of workers that have
- * died into the queue. _any(): whether there are calls in any of the lists.
+ * Calls to devices of other workers. _lost() moves those of workers that have
+ * died into the queue. _any() says whether there is a call in any of the lists.
  */
 void ngx_cometa_call_held_add(ngx_cometa_call_t *call);
 void ngx_cometa_call_held_remove(ngx_cometa_call_t *call);
@@ -94,7 +95,7 @@ ngx_uint_t ngx_cometa_call_held_any(void);
 
 
 /*
- * Calls that wait for the attach of a device. _move() moves those for this
+ * Calls that wait for the attach of a device. _move() moves the calls for this
  * device into the queue, in their order.
  */
 void ngx_cometa_call_waiters_add(ngx_cometa_call_t *call);

@@ -1,7 +1,7 @@
 
 /*
- * The life of a WebSocket: it belongs to this worker alone, is written to, is
- * pinged when nothing is heard of it, and is closed with a close frame.
+ * The life of a WebSocket: it belongs to this worker alone. Its output is
+ * written in batches, a silent client is pinged, and a close frame ends it.
  */
 
 #include "ngx_cometa_ws.h"
@@ -18,7 +18,7 @@
 #include "cometa_ws.h"
 
 
-#define NGX_COMETA_WS_BATCH  16384      /* bytes that wait for no more */
+#define NGX_COMETA_WS_BATCH  16384      /* bytes, then it is written */
 
 
 static void ngx_cometa_ws_free(ngx_cometa_ws_t *s);
@@ -63,7 +63,7 @@ ngx_cometa_ws_create(ngx_cometa_ws_conf_t *conf,
         return NULL;
     }
 
-    /* the name in the zone stays as long as the socket is counted */
+    /* the application keeps its place as long as the socket is counted */
 
     app = ngx_cometa_app_hold(&key->app, 0, websockets);
 
@@ -113,7 +113,7 @@ ngx_cometa_ws_free(ngx_cometa_ws_t *s)
     ngx_cometa_ws_batch_leave(&s->batch);
     ngx_cometa_ws_io_free(&s->io);
 
-    /* whoever logs next by the log of the location is another one */
+    /* the log of the location must not name a socket that is freed */
 
     if (s->conf->log.data == s) {
         s->conf->log.data = NULL;
@@ -121,7 +121,7 @@ ngx_cometa_ws_free(ngx_cometa_ws_t *s)
 
     ngx_cometa_ws_group_free_empty(group);
 
-    /* last, for it keeps the name of the application */
+    /* last, because it keeps the place of the application */
 
     ngx_cometa_gauge_add(app, websockets, -1);
 
@@ -187,8 +187,8 @@ ngx_cometa_ws_end(ngx_cometa_ws_t *s)
 
 
 /*
- * Our side of the close handshake. What is still outstanding is given up;
- * the connection ends when the peer has answered, or after a while.
+ * Our side of the close handshake. Outstanding calls are cancelled. The
+ * connection ends when the peer has answered, or after a while.
  */
 
 void
@@ -243,7 +243,7 @@ ngx_cometa_ws_put(ngx_cometa_ws_t *s, ngx_uint_t type, u_char *data,
 
     if (ngx_cometa_ws_io_add(&s->io, type, data, len) != NGX_OK) {
 
-        /* one that is not open yet goes without this frame */
+        /* a socket that is not open yet just misses this frame */
 
         if (s->io.connection) {
             ngx_cometa_ws_end(s);
@@ -256,7 +256,10 @@ ngx_cometa_ws_put(ngx_cometa_ws_t *s, ngx_uint_t type, u_char *data,
 }
 
 
-/* Too much waits to be read by the peer, if it was not just kept here. */
+/*
+ * More output waits than is allowed. Some of it may wait only to be written in
+ * a batch: that is written now. If it does not help, the peer does not read.
+ */
 
 static ngx_int_t
 ngx_cometa_ws_room(ngx_cometa_ws_t *s, size_t len)
@@ -312,7 +315,7 @@ ngx_cometa_ws_settle(ngx_cometa_ws_t *s)
 
     if (waiting >= NGX_COMETA_WS_BATCH) {
 
-        /* otherwise the connection has to take what it was given before */
+        /* if it is not ready, the socket is full: its write event comes */
 
         if (s->io.connection->write->ready) {
             ngx_cometa_ws_flush(s);
@@ -321,7 +324,7 @@ ngx_cometa_ws_settle(ngx_cometa_ws_t *s)
         return;
     }
 
-    /* for the replies to half of the calls, or a few milliseconds */
+    /* wait for more replies, but for a few milliseconds at most */
 
     if (s->outstanding > s->batch.replies && !s->closing) {
         ngx_cometa_ws_batch_hold(&s->batch);
@@ -345,9 +348,9 @@ ngx_cometa_ws_batch_handler(ngx_cometa_ws_batch_t *b)
 
 
 /*
- * Behind the close frame to a peer that has broken the protocol or does not
- * read, our side of the connection ends. What the peer still sends is read for
- * a while.
+ * If the peer has broken the protocol or does not read, the writing side of the
+ * connection ends after the close frame. What the peer still sends is read for
+ * a while, so that no reset overtakes the close frame.
  */
 
 void

@@ -1,7 +1,8 @@
 
 /*
- * A WebSocket to a device, once the handshake request is gone. What it hears,
- * and what the calls of its messages are, is known to the floors above.
+ * A WebSocket to a device, after the request of the handshake was freed. What
+ * it receives is handled in ngx_cometa_ws_read.c, and its calls in
+ * ngx_cometa_ws_call.c, which use this file.
  */
 
 #ifndef _NGX_COMETA_WS_H_INCLUDED_
@@ -31,7 +32,7 @@ typedef struct {
     ngx_msec_t                 send_timeout;    /* of a call */
     ngx_uint_t                 queue;
     size_t                     max_message;
-    size_t                     max_output;  /* bytes not read by the peer */
+    size_t                     max_output;  /* bytes, for the peer */
 
     ngx_cometa_ws_times_t      times;
     ngx_log_t                 *error_log;
@@ -47,18 +48,18 @@ typedef struct {
     ngx_cometa_ws_time_t       time;
     ngx_cometa_ws_batch_t      batch;
 
-    /* of the floor above */
+    /* used by ngx_cometa_ws_call.c */
 
     ngx_queue_t                requests;
-    uint16_t                   queued;      /* requests, ended ones too */
+    uint16_t                   queued;      /* requests, including ended ones */
     uint16_t                   outstanding; /* calls that have not ended */
 
     unsigned                   debug:1;     /* by debug_connection */
     unsigned                   closing:1;   /* a close frame was sent */
-    unsigned                   failing:1;   /* and no answer is waited for */
-    unsigned                   closed:1;    /* the peer's has come */
-    unsigned                   busy:1;      /* its handler is on the stack */
-    unsigned                   dead:1;      /* to be freed by that */
+    unsigned                   failing:1;   /* and no answer is expected */
+    unsigned                   closed:1;    /* one has come */
+    unsigned                   busy:1;      /* it is being read */
+    unsigned                   dead:1;      /* ends after that */
     unsigned                   moving:1;    /* not read, it is to move */
 
     uint32_t                   moving_since;    /* ms; or when it may again */
@@ -68,7 +69,7 @@ typedef struct {
 } ngx_cometa_ws_t;
 
 
-/* The floor above gives up what is outstanding: nobody would hear of it. */
+/* Cancels all calls of a socket; ngx_cometa_ws_call.c sets it. */
 typedef void (*ngx_cometa_ws_drop_pt)(ngx_cometa_ws_t *s);
 
 extern ngx_cometa_ws_drop_pt  ngx_cometa_ws_drop;
@@ -82,16 +83,17 @@ void ngx_cometa_ws_conf_init(ngx_cometa_ws_conf_t *conf,
 void ngx_cometa_ws_start(ngx_cycle_t *cycle);
 
 /*
- * A socket without a connection yet; the key is copied. NULL: no memory.
- * From now on it is counted and hears of its device.
+ * A socket without a connection yet; the key is copied. NULL: no memory, or the
+ * application has lost its place. From now on the socket is counted, and gets
+ * the events of its device.
  */
 ngx_cometa_ws_t *ngx_cometa_ws_create(ngx_cometa_ws_conf_t *conf,
     ngx_cometa_key_t *key);
 
-/* Undoes it for a socket that will not be opened. */
+/* Frees a socket that will not be opened. */
 void ngx_cometa_ws_discard(ngx_cometa_ws_t *s);
 
-/* Bytes to be written first of all, once it opens. NGX_ERROR: no memory. */
+/* Adds bytes that are written first when it opens. NGX_ERROR: no memory. */
 ngx_int_t ngx_cometa_ws_say(ngx_cometa_ws_t *s, u_char *data,
     size_t len);
 
@@ -102,20 +104,20 @@ void ngx_cometa_ws_connect(ngx_cometa_ws_t *s, ngx_connection_t *c,
 /* The same for one whose connection was taken back. */
 void ngx_cometa_ws_connect_again(ngx_cometa_ws_t *s, ngx_connection_t *c);
 
-/* Something was heard. */
+/* Something was received: the time of silence begins anew. */
 void ngx_cometa_ws_hear(ngx_cometa_ws_t *s);
 
 /*
- * Adds a frame to the output. NGX_ERROR: the peer does not read, or there is
- * no memory; the socket is closing or gone, and what was outstanding is.
+ * Adds a frame to the output. NGX_ERROR: the peer does not read, or there is no
+ * memory; then the socket is closing or freed, and its calls are cancelled.
  */
 ngx_int_t ngx_cometa_ws_put(ngx_cometa_ws_t *s, ngx_uint_t type,
     u_char *data, size_t len);
 
 /*
- * Sees to it that the output is written: with all that comes to it in this
- * turn of the event loop, or with the replies that are outstanding. While the
- * socket is read that is done behind it.
+ * Makes sure that the output is written: at the end of this turn of the event
+ * loop, or a little later together with replies that are outstanding. While the
+ * socket is being read this does nothing: the reader calls it at its end.
  */
 void ngx_cometa_ws_settle(ngx_cometa_ws_t *s);
 
@@ -125,10 +127,10 @@ void ngx_cometa_ws_flush(ngx_cometa_ws_t *s);
 /* Our side of the close handshake. */
 void ngx_cometa_ws_close(ngx_cometa_ws_t *s, ngx_uint_t code);
 
-/* Closes the connection, now or when the handler of the socket returns. */
+/* Closes the connection, now or when the read handler returns. */
 void ngx_cometa_ws_end(ngx_cometa_ws_t *s);
 
-/* From now on the log of its connection names this socket. */
+/* From now on the log that the connections share names this socket. */
 void ngx_cometa_ws_log(ngx_cometa_ws_t *s);
 
 /* Closes up to n sockets as going away; returns how many are left. */

@@ -1,6 +1,7 @@
 
 /*
- * When WebSockets are written to. All state is this process's own.
+ * When WebSockets are written to: two queues of sockets that wait for it. All
+ * state is this process's own.
  */
 
 #include "ngx_cometa_ws_batch.h"
@@ -16,7 +17,7 @@ static void ngx_cometa_ws_batch_turn(ngx_event_t *ev);
 
 static ngx_cometa_ws_batch_pt   ngx_cometa_ws_batch_write;
 
-static ngx_queue_t              ngx_cometa_held;    /* some milliseconds */
+static ngx_queue_t              ngx_cometa_held;    /* some ms */
 static ngx_event_t              ngx_cometa_held_event;
 
 static ngx_queue_t              ngx_cometa_soon;    /* this turn */
@@ -57,7 +58,7 @@ ngx_cometa_ws_batch_hold(ngx_cometa_ws_batch_t *b)
 }
 
 
-/* When all other events of this turn of the event loop have been handled. */
+/* It is written after all other events of this turn of the event loop. */
 
 void
 ngx_cometa_ws_batch_soon(ngx_cometa_ws_batch_t *b)

@@ -1,8 +1,9 @@
 
 /*
- * When WebSockets are written to. What one turn of the event loop has for a
- * socket is written together at its end. A reply may wait longer for those to
- * other calls of the socket, for a few milliseconds at most.
+ * When WebSockets are written to. All that one turn of the event loop adds to
+ * the output of a socket is written together at the end of the turn. A reply
+ * may wait a few milliseconds longer for the replies to other calls of the
+ * socket.
  */
 
 #ifndef _NGX_COMETA_WS_BATCH_H_INCLUDED_
@@ -18,8 +19,8 @@
 
 typedef struct {
     ngx_queue_t   link;         /* .next is NULL: nothing is to be written */
-    uint16_t      replies;      /* since it was written last */
-    uint8_t       soon;         /* at the end of this turn */
+    uint16_t      replies;      /* replies since it was written last */
+    uint8_t       soon;         /* is written at the end of this turn */
 } ngx_cometa_ws_batch_t;
 
 
@@ -31,11 +32,11 @@ typedef void (*ngx_cometa_ws_batch_pt)(ngx_cometa_ws_batch_t *b);
 void ngx_cometa_ws_batch_start(ngx_cycle_t *cycle,
     ngx_cometa_ws_batch_pt handler);
 
-/* To be written in a few milliseconds, or at the end of this turn. */
+/* The output is to be written in a few milliseconds / after this turn. */
 void ngx_cometa_ws_batch_hold(ngx_cometa_ws_batch_t *b);
 void ngx_cometa_ws_batch_soon(ngx_cometa_ws_batch_t *b);
 
-/* It is written now, or gone. */
+/* The output is written now, or the socket ends. */
 void ngx_cometa_ws_batch_leave(ngx_cometa_ws_batch_t *b);
 
 

@@ -61,8 +61,9 @@ ngx_cometa_ws_call_start(void)
 
 
 /*
- * Errors wait for their turn, too: a client that goes on after so many of them
- * is disconnected.
+ * Beyond NGX_COMETA_WS_CALLS calls the answer is an error. Errors wait for
+ * their turn, too: a client with twice as many unanswered calls is
+ * disconnected.
  */
 
 void
@@ -112,7 +113,7 @@ ngx_cometa_ws_call(ngx_cometa_ws_t *s, u_char *data, size_t len)
                    "cometa ws call, len:%uz outstanding:%d", len,
                    s->outstanding);
 
-    /* perhaps the end of it */
+    /* the call may end, and the socket with it */
 
     ngx_cometa_call_begin(q->call);
 }
@@ -179,7 +180,7 @@ ngx_cometa_ws_done(ngx_cometa_call_t *call, ngx_uint_t error,
 
 
 /*
- * The end of one request. If it is the oldest it is answered, and after it
+ * A request has ended. If it is the oldest one it is answered, and after it
  * those that ended before their turn.
  */
 
@@ -222,7 +223,7 @@ ngx_cometa_ws_reply(ngx_cometa_ws_t *s, ngx_cometa_request_t *q,
 }
 
 
-/* Until its turn has come. Of an error only the code is kept. */
+/* Keeps a reply until its turn comes. Of an error only the code is kept. */
 
 static ngx_int_t
 ngx_cometa_ws_keep(ngx_cometa_request_t *q, u_char *data, size_t len)

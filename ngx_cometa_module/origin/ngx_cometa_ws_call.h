@@ -1,6 +1,6 @@
 
 /*
- * The calls of a WebSocket: each message is one, and its reply, or the error
+ * The calls of a WebSocket: each message is a call. Its reply, or an error
  * instead, is sent in the order of the messages.
  */
 

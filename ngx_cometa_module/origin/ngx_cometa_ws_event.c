@@ -1,6 +1,6 @@
 
 /*
- * What WebSockets are told of their device: its events go to all of them.
+ * An event of a device goes to all WebSockets of this worker to that device.
  */
 
 #include "ngx_cometa_ws_event.h"

@@ -1,6 +1,7 @@
 
 /*
- * What WebSockets are told of their device by its owner.
+ * Events of a device, which its owner sends to the workers with WebSockets to
+ * it.
  */
 
 #ifndef _NGX_COMETA_WS_EVENT_H_INCLUDED_

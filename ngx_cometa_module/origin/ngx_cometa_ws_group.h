@@ -1,7 +1,7 @@
 
 /*
- * The WebSockets of this worker by device: who speaks of a device touches its
- * sockets only, and knows at once how many there are.
+ * The WebSockets of this worker by device: an event of a device touches only
+ * the sockets to that device, and their number is known at once.
  */
 
 #ifndef _NGX_COMETA_WS_GROUP_H_INCLUDED_

@@ -118,7 +118,7 @@ ngx_cometa_ws_io_parse(ngx_cometa_ws_io_t *io, ngx_str_t *in,
 }
 
 
-/* What was put off before is not copied once more. */
+/* Bytes that were put off already are not copied once more. */
 
 static ngx_int_t
 ngx_cometa_ws_io_put_off(ngx_cometa_ws_io_t *io, ngx_str_t *in)

@@ -1,8 +1,7 @@
 
 /*
  * The bytes of a WebSocket: frames from its connection, and frames to it. This
- * file knows neither calls nor when a socket ends: what it finds out it
- * returns.
+ * file does not know calls and does not end a socket: it returns what it found.
  */
 
 #ifndef _NGX_COMETA_WS_IO_H_INCLUDED_
@@ -47,7 +46,7 @@ ngx_int_t ngx_cometa_ws_io_parse(ngx_cometa_ws_io_t *io, ngx_str_t *in,
     uint32_t max_message, ngx_str_t *frame);
 void ngx_cometa_ws_io_done(ngx_cometa_ws_io_t *io);
 
-/* Bytes that are not to be parsed any more. */
+/* Frees bytes that are not to be parsed any more. */
 void ngx_cometa_ws_io_discard(ngx_cometa_ws_io_t *io, ngx_str_t *in);
 
 /* Adds a frame to the output. NGX_ERROR: no memory, nothing was added. */

@@ -1,6 +1,6 @@
 
 /*
- * What is due to WebSockets as time passes.
+ * The queues of WebSockets by the time at which something is due.
  */
 
 #include "ngx_cometa_ws_time.h"
@@ -85,7 +85,10 @@ ngx_cometa_ws_time_hurry(ngx_cometa_ws_times_t *times)
 }
 
 
-/* Not cancelable, as that of devices is not, and set only with sockets. */
+/*
+ * The timer is not cancelable, as that of devices is not: it keeps a worker
+ * that leaves alive. It is set only while there are sockets.
+ */
 
 static void
 ngx_cometa_ws_time_handler(ngx_event_t *ev)
@@ -109,8 +112,8 @@ ngx_cometa_ws_time_handler(ngx_event_t *ev)
 
 
 /*
- * Does what is due to the sockets at the head of a queue; returns when the
- * next one of it is, NGX_TIMER_INFINITE if it is empty.
+ * Handles the sockets at the head of a queue whose time has come. Returns in
+ * how many ms the next one is due, NGX_TIMER_INFINITE if the queue is empty.
  */
 
 static ngx_msec_t
@@ -147,7 +150,7 @@ ngx_cometa_ws_time_expire(ngx_cometa_ws_times_t *times, ngx_uint_t state)
 }
 
 
-/* nginx waits for the last of those that are closing when it stops. */
+/* When nginx stops it waits for sockets that are closing: not for long. */
 
 static ngx_msec_t
 ngx_cometa_ws_time_after(ngx_cometa_ws_times_t *times, ngx_uint_t state)

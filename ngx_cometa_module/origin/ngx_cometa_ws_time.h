@@ -1,8 +1,8 @@
 
 /*
- * What is due to WebSockets as time passes. All sockets of a location have the
- * same timeout: each queue is in the order in which its sockets expire, and
- * one timer serves them all.
+ * When a WebSocket is pinged or closed because nothing was received. All
+ * sockets of a location have the same timeout, so each queue is in the order in
+ * which its sockets expire, and one timer serves all queues.
  */
 
 #ifndef _NGX_COMETA_WS_TIME_H_INCLUDED_
@@ -16,7 +16,7 @@
 
 typedef enum {
     NGX_COMETA_WS_HEARD = 0,    /* expires after half of the timeout */
-    NGX_COMETA_WS_PINGED,       /* and not heard since: after all of it */
+    NGX_COMETA_WS_PINGED,       /* pinged and silent since: after all of it */
     NGX_COMETA_WS_CLOSING,      /* a close frame was sent: after a while */
     NGX_COMETA_WS_STATES
 } ngx_cometa_ws_state_e;
@@ -30,7 +30,7 @@ typedef struct {
 } ngx_cometa_ws_time_t;
 
 
-/* Moves it to another queue, or frees the socket. */
+/* The time has come: moves it to another queue, or frees the socket. */
 typedef void (*ngx_cometa_ws_expire_pt)(ngx_cometa_ws_time_t *time,
     ngx_uint_t state);
 
@@ -48,7 +48,7 @@ typedef struct {
 void ngx_cometa_ws_times_init(ngx_cometa_ws_times_t *times,
     ngx_msec_t timeout, ngx_cometa_ws_expire_pt handler, ngx_log_t *log);
 
-/* To the end of the queue of this state, from wherever it was. */
+/* Moves it to the end of the queue of this state. */
 void ngx_cometa_ws_time_enter(ngx_cometa_ws_times_t *times,
     ngx_cometa_ws_time_t *time, ngx_uint_t state);
 

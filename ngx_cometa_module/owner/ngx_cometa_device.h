@@ -1,9 +1,9 @@
 
 /*
  * The life of a device at the worker that holds it: it is entered in the
- * registry, gets its connection, is heard of in time, and leaves. What its
- * messages mean to calls and to applications is decided above, in the handlers
- * of ngx_cometa_device_handlers.
+ * registry, gets its connection, must show signs of life, and leaves. What its
+ * replies and events lead to is decided by ngx_cometa_device_handlers, which a
+ * higher file sets.
  */
 
 #ifndef _NGX_COMETA_DEVICE_H_INCLUDED_
@@ -16,8 +16,8 @@
 
 
 /*
- * The files above. `reply` is told of an empty one only in form A. `closed`
- * takes the device out of the registry, when it has told what it has to.
+ * How devices call the files above. `reply` gets an empty reply only in form A.
+ * `closed` takes the device out of the registry.
  */
 
 typedef struct {
@@ -33,7 +33,7 @@ typedef struct {
 extern ngx_cometa_device_handlers_t  ngx_cometa_device_handlers;
 
 
-/* In the configuration phase, when the times of *conf are set. */
+/* In the configuration phase, after the times of *conf were set. */
 void ngx_cometa_device_conf_init(ngx_cometa_device_conf_t *conf,
     ngx_log_t *log);
 
@@ -47,20 +47,20 @@ ngx_int_t ngx_cometa_device_start(ngx_cycle_t *cycle);
 ngx_cometa_device_t *ngx_cometa_device_create(ngx_cometa_device_conf_t *conf);
 
 /*
- * Enters it in the registry; from now on mail may come for it. Returns what
- * ngx_cometa_registry_attach() does.
+ * Enters the device in the registry; from now on letters may come for it.
+ * Returns what ngx_cometa_registry_attach() returns.
  */
 ngx_int_t ngx_cometa_device_enter(ngx_cometa_device_t *dev,
     ngx_cometa_key_t *key, ngx_cometa_takeover_t *takeover,
     ngx_cometa_place_t *old);
 
-/* Undoes both for a device that will not be opened. */
+/* Frees a device that will not be opened, and takes it out again. */
 void ngx_cometa_device_discard(ngx_cometa_device_t *dev);
 
 /*
- * Takes the connection over; nothing of nginx's HTTP must use it any more.
- * Its pool is kept for TLS, and NULL otherwise. `data` are bytes that were
- * read behind the attach request; they are not needed after the return.
+ * Gives the connection to the device; nginx's HTTP must not use it any more.
+ * Its pool is kept for TLS, and NULL otherwise. `data` are bytes that were read
+ * after the attach request; they are not needed after the return.
  */
 void ngx_cometa_device_open(ngx_cometa_device_t *dev, ngx_connection_t *c,
     u_char *data, size_t len);
@@ -78,27 +78,29 @@ void ngx_cometa_device_continue(ngx_cometa_device_t *dev);
 void ngx_cometa_device_forget(ngx_cometa_device_t *dev);
 
 /*
- * Ends it, with a last chunk where the reason is an orderly one. Safe at any
- * time, also from the handlers above: then it happens when they return.
+ * Ends the device, with a last chunk if the connection can take one. Safe at
+ * any time: if the device is being read, or has no connection yet, it ends when
+ * that is over.
  */
 void ngx_cometa_device_close(ngx_cometa_device_t *dev, ngx_uint_t reason);
 
-/* Ends it, for it has attached anew; `by` is the address of that client. */
+/* Ends it because client `by` (an address) has taken it over. */
 void ngx_cometa_device_evict(ngx_cometa_device_t *dev, ngx_str_t *by);
 
 /*
- * Writes one chunk. NGX_AGAIN: not now (opening, or an earlier one is still
- * on its way), `ready` is called when it can; NGX_ERROR: it is being closed.
+ * Writes one chunk. NGX_AGAIN: not now, because the device is opening or being
+ * read, or an earlier chunk is not written yet; `ready` is called later.
+ * NGX_ERROR: the device is closing.
  */
 ngx_int_t ngx_cometa_device_write(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
 
-/* Whether a write would be taken now. */
+/* Whether ngx_cometa_device_write() would write now. */
 ngx_uint_t ngx_cometa_device_writable(ngx_cometa_device_t *dev);
 
 /*
- * Lets up to n devices of this worker go, those with an outstanding call last.
- * Returns how many are left.
+ * Lets up to n devices of this worker go; devices with an outstanding call go
+ * last. Returns how many devices are left.
  */
 ngx_uint_t ngx_cometa_device_release(ngx_uint_t n);
 

@@ -112,7 +112,7 @@ ngx_cometa_device_listeners(ngx_cometa_device_t *dev, uint32_t slot,
 }
 
 
-/* One more worker: there are no more of them than slots. */
+/* Adds a worker; there are at most as many as slots. */
 
 static void
 ngx_cometa_device_listener_add(ngx_cometa_device_t *dev, uint32_t slot,
@@ -151,7 +151,7 @@ ngx_cometa_device_listener_add(ngx_cometa_device_t *dev, uint32_t slot,
 }
 
 
-/* WebSockets to it on workers that live. */
+/* The number of WebSockets to the device, on workers that live. */
 
 static ngx_uint_t
 ngx_cometa_device_heard(ngx_cometa_device_t *dev)
@@ -207,7 +207,7 @@ ngx_cometa_device_json(ngx_cometa_device_t *dev, u_char *dst)
 }
 
 
-/* Bytes that are not UTF-8 are shown as the characters of these numbers. */
+/* A byte that is not UTF-8 becomes the character with that number. */
 
 static u_char *
 ngx_cometa_json_text(u_char *dst, u_char *src, size_t len)

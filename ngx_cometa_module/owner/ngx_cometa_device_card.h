@@ -1,7 +1,7 @@
 
 /*
- * What is told of a device, and kept apart from what a call needs: its info,
- * the workers that hold WebSockets to it, and its figures as JSON.
+ * The card of a device, which a call does not need: its info, and the workers
+ * that hold WebSockets to it. Also the figures of a device as JSON.
  */
 
 #ifndef _NGX_COMETA_DEVICE_CARD_H_INCLUDED_
@@ -14,11 +14,11 @@
 /* The info is copied, NGX_COMETA_INFO_MAX bytes of it at most. */
 ngx_int_t ngx_cometa_device_info(ngx_cometa_device_t *dev, ngx_str_t *info);
 
-/* A worker holds n WebSockets to it. */
+/* Notes that a worker holds n WebSockets to the device. */
 void ngx_cometa_device_listeners(ngx_cometa_device_t *dev, uint32_t slot,
     uint32_t epoch, ngx_uint_t n);
 
-/* Its figures as a JSON object into dst; returns the end. */
+/* Writes its figures as a JSON object to dst; returns the end. */
 #define NGX_COMETA_DEVICE_JSON  2560
 u_char *ngx_cometa_device_json(ngx_cometa_device_t *dev, u_char *dst);
 

@@ -1,7 +1,7 @@
 
 /*
- * Reads chunks and hands messages up, writes chunks. State: a buffer of this
- * process, and what is kept with each device.
+ * Reads chunks and passes their messages to the handler; writes chunks. State:
+ * a buffer of this process, and what is kept with each device.
  */
 
 #include "ngx_cometa_device_io.h"
@@ -17,7 +17,7 @@
 #include "cometa_ring.h"
 
 
-#define NGX_COMETA_READ_PORTION  16384  /* beyond a chunk that is begun */
+#define NGX_COMETA_READ_PORTION  16384  /* more than the begun chunk */
 
 
 static size_t ngx_cometa_device_portion(ngx_connection_t *c);
@@ -90,8 +90,8 @@ ngx_cometa_device_io_read(ngx_cometa_device_t *dev, u_char *data, size_t len)
 
 
 /*
- * What is read and not decoded when the turn is over has to be kept, so it is
- * not much: but a large message is read in one piece.
+ * How much is read at once. Bytes that are not decoded when the turn is over
+ * have to be kept, so it is not much; but a large message is read in one piece.
  */
 
 static size_t
@@ -127,7 +127,7 @@ ngx_cometa_device_take(ngx_connection_t *c, u_char *data, size_t len)
 }
 
 
-/* What an earlier turn has left. */
+/* Decodes what an earlier turn has left. */
 
 static void
 ngx_cometa_device_resume(ngx_cometa_device_t *dev)
@@ -263,7 +263,7 @@ ngx_cometa_device_put_off(ngx_cometa_device_t *dev, const u_char *data,
 }
 
 
-/* From now on the chunk has to be complete in time. */
+/* A chunk has begun: its time to be complete begins. */
 
 static ngx_int_t
 ngx_cometa_device_begin(ngx_cometa_device_t *dev)
@@ -285,7 +285,7 @@ ngx_cometa_device_begin(ngx_cometa_device_t *dev)
 }
 
 
-/* Memory grows with what has arrived, not with what was announced. */
+/* Memory grows with the bytes that have come, not with the announced size. */
 
 static ngx_int_t
 ngx_cometa_device_keep(ngx_cometa_device_t *dev, const u_char *data,
@@ -355,7 +355,7 @@ ngx_cometa_device_complete(ngx_cometa_device_t *dev)
 }
 
 
-/* An idle device keeps nothing. */
+/* Frees the struct if it is empty: an idle device has none. */
 
 static void
 ngx_cometa_device_unread_free(ngx_cometa_device_t *dev)

@@ -1,9 +1,9 @@
 
 /*
- * The bytes of a device: chunks that its connection brings, and chunks that
- * are written to it. Knows neither what the messages mean nor how a device
- * begins and ends: messages go to a handler, and a connection that fails is
- * marked as closing, for its caller to finish.
+ * The bytes of a device: chunks that come on its connection, and chunks that
+ * are written to it. This file does not know what the messages mean, nor how a
+ * device begins and ends: messages go to a handler, and if the connection
+ * fails, the device is marked as closing, and the caller ends it.
  */
 
 #ifndef _NGX_COMETA_DEVICE_IO_H_INCLUDED_
@@ -14,8 +14,8 @@
 
 
 /*
- * What was read and could not be handed up yet: a chunk that is not complete,
- * and what was not decoded when the turn of the device was over.
+ * What was read and could not be passed to the handler yet: a chunk that is not
+ * complete, and what was not decoded when the turn of the device was over.
  */
 
 struct ngx_cometa_unread_s {
@@ -54,26 +54,26 @@ ngx_int_t ngx_cometa_device_io_start(ngx_cycle_t *cycle,
 
 /*
  * One turn: decodes these bytes, or what an earlier turn has left, and then
- * what the connection has. NGX_OK: all of it was read; NGX_AGAIN: the turn is
+ * reads the connection. NGX_OK: all of it was read; NGX_AGAIN: the turn is
  * over, and there may be more; NGX_ERROR: the device is closing.
  */
 ngx_int_t ngx_cometa_device_io_read(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
 
 /*
- * Writes one chunk, and keeps what the socket does not take. To be called
- * only if nothing is kept. NGX_ERROR: the device is to be closed.
+ * Writes one chunk, and keeps what the socket does not take. To be called only
+ * if nothing is kept. NGX_ERROR: the caller must close the device.
  */
 ngx_int_t ngx_cometa_device_io_write(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
 
-/* NGX_OK: nothing is kept any more; NGX_AGAIN, or NGX_ERROR as above. */
+/* Writes what is kept. NGX_OK: all of it; NGX_AGAIN; NGX_ERROR as above. */
 ngx_int_t ngx_cometa_device_io_flush(ngx_cometa_device_t *dev);
 
-/* The connection takes its leave: a last chunk if `last` and it is possible. */
+/* Closes the connection, with a last chunk if `last` and it is possible. */
 void ngx_cometa_device_io_close(ngx_cometa_device_t *dev, ngx_uint_t last);
 
-/* Frees all that is kept. */
+/* Frees all that is kept of input and output. */
 void ngx_cometa_device_io_free(ngx_cometa_device_t *dev);
 
 

@@ -1,8 +1,9 @@
 
 /*
  * The lines of the error log for the life of a device: one when it has
- * attached, one when it has left, and one when others take it over. State:
- * the log that stands in the configuration of the location.
+ * attached, one when it has left, one when another client takes it over, and
+ * one when it is taken over too often. State: the log that the devices of a
+ * location share.
  */
 
 #include "ngx_cometa_device_log.h"
@@ -24,7 +25,7 @@ ngx_cometa_device_log(ngx_cometa_device_t *dev)
 
     log = &dev->conf->log;
 
-    /* each time: where it leads is known only when all is configured */
+    /* copied each time: its file is known only when all is configured */
 
     *log = *dev->conf->error_log;
 
@@ -60,7 +61,7 @@ ngx_cometa_device_log_error(ngx_log_t *log, u_char *buf, size_t len)
 
     n = ngx_cometa_address_text(&dev->state.address, text, 1);
 
-    /* taken over and gone again: the record may be another device's */
+    /* the device was taken over, and its record may be another device's */
 
     if (!ngx_cometa_registry_named(dev->state.record, dev->state.hash)) {
         return ngx_snprintf(buf, len, ", client: %*s, session: %uL",

@@ -1,7 +1,7 @@
 
 /*
- * What the error log says of a device. Its lines end with the client, the name
- * of the device and its session.
+ * The lines of a device in the error log. They end with the client, the name of
+ * the device and its session.
  */
 
 #ifndef _NGX_COMETA_DEVICE_LOG_H_INCLUDED_
@@ -12,23 +12,25 @@
 
 
 /*
- * The log that all connections of a location share is this device's from now
- * on. To be called before anything that may log is done for it.
+ * Makes this device the one that the log names which all connections of a
+ * location share. To be called before anything is done for the device that may
+ * log.
  */
 void ngx_cometa_device_log(ngx_cometa_device_t *dev);
 
-/* The device is going: the log is nobody's. */
+/* The device is freed: the log must not name it any more. */
 void ngx_cometa_device_log_leave(ngx_cometa_device_t *dev);
 
 void ngx_cometa_device_log_attached(ngx_cometa_device_t *dev);
 
-/* To be called before it leaves the registry, where its name stands. */
+/* To be called before the device leaves the registry, which has its name. */
 void ngx_cometa_device_log_detached(ngx_cometa_device_t *dev,
     ngx_uint_t reason);
 
 /*
- * Another client takes it over, or was refused for `wait` seconds because that
- * happens too often; `by` is its address. The device may be opening still.
+ * Another client takes the device over, or is refused for `wait` seconds
+ * because that happens too often; `by` is the address of that client. The
+ * device may not have its connection yet.
  */
 void ngx_cometa_device_log_taken_over(ngx_cometa_device_t *dev,
     ngx_str_t *by);

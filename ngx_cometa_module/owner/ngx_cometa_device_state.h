@@ -1,7 +1,7 @@
 
 /*
- * What a device is, at the worker that holds it: the part that is the same
- * wherever it is held, and the part that is tied to this process.
+ * What a device is, at the worker that holds it: the part that could move to
+ * another worker, and the part that is tied to this process.
  */
 
 #ifndef _NGX_COMETA_DEVICE_STATE_H_INCLUDED_
@@ -23,9 +23,9 @@ typedef struct ngx_cometa_listeners_s  ngx_cometa_listeners_t;
 struct ngx_cometa_webhook_conf_s;          /* in ngx_cometa_webhook_types.h */
 
 
-/* The first byte of chunks that are no reply. */
+/* The first byte of a chunk that is not a reply. */
 
-#define NGX_COMETA_CHUNK_HEARTBEAT  0x06    /* alone */
+#define NGX_COMETA_CHUNK_HEARTBEAT  0x06    /* the whole chunk */
 #define NGX_COMETA_CHUNK_EVENT      0x07    /* its data follows */
 
 
@@ -54,10 +54,10 @@ typedef struct {
 
 
 /*
- * What goes with the device to another worker, beside its connection: no
- * pointer, nothing of this process. Times are of clocks that all processes
- * share; those of 32 bits are milliseconds or seconds that wrap, and only
- * their differences count.
+ * What moves to another worker with the device, beside its connection. It
+ * has no pointer and nothing of this process. Times are of clocks that all
+ * processes share; times of 32 bits are milliseconds or seconds that wrap, so
+ * only their differences may be used.
  */
 
 typedef struct {
@@ -77,12 +77,12 @@ typedef struct {
     cometa_chunk_t             chunk;
     uint16_t                   app;
     uint8_t                    sdk;         /* form A */
-    uint8_t                    successor;   /* took over from another one */
+    uint8_t                    successor;   /* took over from a connection */
     ngx_cometa_address_t       address;
 } ngx_cometa_device_state_t;
 
 
-/* Kept apart, since a call does not look at it; text of the info follows. */
+/* Kept apart, because a call does not need it; the info follows. */
 
 struct ngx_cometa_card_s {
     ngx_cometa_listeners_t    *listeners;   /* workers with WebSockets */
@@ -92,8 +92,9 @@ struct ngx_cometa_card_s {
 
 
 /*
- * A million of these: an idle device is this, a connection of nginx, a record
- * in the zone, and nothing else. What a call touches stands first.
+ * There may be a million of these. An idle device is this, a connection of
+ * nginx, a record in the zone, and a card if it has an info. The fields that a
+ * call uses stand first.
  */
 
 struct ngx_cometa_device_s {
@@ -101,11 +102,11 @@ struct ngx_cometa_device_s {
     ngx_cometa_device_conf_t  *conf;
     ngx_cometa_queue_t        *queue;       /* of calls, or NULL */
     ngx_cometa_unsent_t       *unsent;      /* what the socket did not take */
-    ngx_cometa_unread_t       *unread;      /* read, and not handed up */
+    ngx_cometa_unread_t       *unread;      /* read, not yet passed on */
     ngx_queue_t                life;        /* .next: the next free one */
 
     uint32_t                   handle;
-    uint16_t                   turns;       /* it was read, not to the end */
+    uint16_t                   turns;       /* that did not read to the end */
     uint8_t                    reason;      /* with `closing` */
     unsigned                   used:1;
     unsigned                   reading:1;   /* its handler is on the stack */
@@ -118,8 +119,9 @@ struct ngx_cometa_device_s {
 
 
 /*
- * Ends it, when those on the stack are done with it. To be used by what
- * ngx_cometa_device_close() is built upon; others call that.
+ * Marks the device as closing: it ends when the functions on the stack are done
+ * with it. For ngx_cometa_device.c and ngx_cometa_device_io.c only; other files
+ * call ngx_cometa_device_close().
  */
 
 static ngx_inline void

@@ -1,8 +1,8 @@
 
 /*
- * The devices of this worker. A handle is an index into the table: parts of it
- * never move and are never freed, so a stale handle finds a device that has
- * another session.
+ * The devices of this worker. A handle is an index into the table, whose parts
+ * never move and are never freed: a stale handle leads to a device that has
+ * another session, and is refused.
  */
 
 #ifndef _NGX_COMETA_DEVICE_TABLE_H_INCLUDED_
@@ -16,16 +16,16 @@
 ngx_cometa_device_t *ngx_cometa_device_alloc(void);
 void ngx_cometa_device_free(ngx_cometa_device_t *dev);
 
-/* Where it is: the handle as found in a record. NULL: not here any more. */
+/* The device of this handle and session. NULL: it is not here any more. */
 ngx_cometa_device_t *ngx_cometa_device_get(uint32_t handle, uint64_t session);
 
-/* How many there are in this worker. */
+/* How many devices this worker holds. */
 ngx_uint_t ngx_cometa_device_count(void);
 
 /*
- * A walk over the table that never ends: the place behind *place, which is
- * moved on and becomes 0 after the last one. The device there may be unused.
- * Only if there is a device at all.
+ * A walk over the table that never ends. Returns the device at *place, which
+ * may be unused, and moves *place on; after the last one it is 0 again. To be
+ * called only if there is a device.
  */
 ngx_cometa_device_t *ngx_cometa_device_next(ngx_uint_t *place);
 

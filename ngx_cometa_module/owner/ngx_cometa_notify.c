@@ -1,6 +1,7 @@
 
 /*
- * What happens to devices. No state.
+ * What happens to devices goes to the queue of calls, to WebSockets and to the
+ * webhook. No state.
  */
 
 #include "ngx_cometa_notify.h"
@@ -39,8 +40,8 @@ ngx_cometa_notify_start(void)
 
 
 /*
- * To all WebSockets by way of the workers that hold them. The mail keeps the
- * device's order, for it all comes from here.
+ * An event goes to all workers that hold WebSockets to the device. The letters
+ * keep the order of the device, because all of them come from here.
  */
 
 static void
@@ -48,7 +49,7 @@ ngx_cometa_notify_data(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
     ngx_cometa_mail_head_t  from;
 
-    /* taken over, and its record is another device's by now */
+    /* the device was taken over, and its record is another device's by now */
 
     if (!ngx_cometa_registry_named(dev->state.record, dev->state.hash)) {
 
@@ -97,8 +98,8 @@ static void
 ngx_cometa_notify_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
 {
     /*
-     * Only of what was announced as attached, and while its name stands in the
-     * registry: the record may be another device's at once.
+     * Only if the attach was told, and before the device leaves the registry,
+     * which has its name: the record may be another device's right after that.
      */
 
     if (dev->conf->webhook && dev->life.prev) {
@@ -112,7 +113,7 @@ ngx_cometa_notify_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
                                 ngx_cometa_zone.slot, reason);
     }
 
-    /* those who look for it again, for the queue sends them, do not find it */
+    /* first: the queue makes calls look the device up again */
 
     ngx_cometa_registry_detach(dev->state.record, dev->state.session);
     ngx_cometa_queue_closed(dev, reason);

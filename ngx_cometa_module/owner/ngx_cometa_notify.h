@@ -1,7 +1,7 @@
 
 /*
- * What happens to devices, told to whoever wants to know: the line of calls,
- * WebSockets on all workers, the webhook.
+ * Passes on what happens to devices: to the queue of calls, to WebSockets on
+ * all workers, to the webhook.
  */
 
 #ifndef _NGX_COMETA_NOTIFY_H_INCLUDED_
@@ -11,7 +11,7 @@
 #include "ngx_cometa_queue.h"
 
 
-/* At the start of a worker: becomes the handlers of its devices. */
+/* At the start of a worker: sets ngx_cometa_device_handlers. */
 void ngx_cometa_notify_start(void);
 
 

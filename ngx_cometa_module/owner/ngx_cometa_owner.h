@@ -1,7 +1,6 @@
 
 /*
- * Mail about a device that has nothing to do with its calls, at the worker
- * that holds the device.
+ * Letters to the owner of a device that are not about its calls.
  */
 
 #ifndef _NGX_COMETA_OWNER_H_INCLUDED_
@@ -14,17 +13,17 @@
 #include "ngx_cometa_mail.h"
 
 
-/* What letters about this device have in front. */
+/* Fills the head of letters about this device. */
 void ngx_cometa_owner_head(ngx_cometa_device_t *dev,
     ngx_cometa_mail_head_t *head);
 
-/* Another connection takes the device over, or was refused that. */
+/* Another client takes the device over, or was refused. */
 void ngx_cometa_owner_evict(ngx_cometa_mail_evict_t *mail, ngx_str_t *addr);
 
 /* Answers with the figures of the device. */
 void ngx_cometa_owner_query(ngx_cometa_mail_query_t *mail);
 
-/* A worker holds so many WebSockets to the device. */
+/* A worker tells how many WebSockets to the device it holds. */
 void ngx_cometa_owner_listeners(ngx_cometa_mail_listeners_t *mail);
 
 

@@ -1,6 +1,7 @@
 
 /*
- * A share moves to another queue only when it has doubled or halved.
+ * Shares stand in queues by the logarithm of their size: a share moves to
+ * another queue only when it has about doubled or halved.
  */
 
 #include "ngx_cometa_share.h"
@@ -86,7 +87,7 @@ ngx_cometa_share_payer(ngx_cometa_shares_t *shares, ngx_cometa_share_t *share,
 }
 
 
-/* The logarithm, rounded down. */
+/* The binary logarithm, rounded down. */
 
 static ngx_uint_t
 ngx_cometa_share_size(ngx_uint_t held)

@@ -1,7 +1,7 @@
 
 /*
- * Shares of something that is bounded, sorted by size: finds one that holds
- * most, to within a factor of two, in constant time.
+ * Shares of a bounded room, sorted by size: the largest share is found in
+ * constant time, to within a factor of two.
  */
 
 #ifndef _NGX_COMETA_SHARE_H_INCLUDED_
@@ -17,7 +17,7 @@
 
 
 typedef struct {
-    ngx_queue_t  link;              /* among those of its size, if it holds */
+    ngx_queue_t  link;              /* in the queue of its size, if held > 0 */
     ngx_uint_t   held;
 } ngx_cometa_share_t;
 
@@ -31,16 +31,16 @@ typedef struct {
 
 void ngx_cometa_shares_init(ngx_cometa_shares_t *shares);
 
-/* A share holds n more, or less if n is negative; at most SHARE_MAX. */
+/* Adds n, which may be negative, to a share; at most SHARE_MAX in all. */
 void ngx_cometa_share_add(ngx_cometa_shares_t *shares,
     ngx_cometa_share_t *share, ngx_int_t n);
 
-/* NULL: none holds anything. */
+/* The largest share. NULL: all are empty. */
 ngx_cometa_share_t *ngx_cometa_share_largest(ngx_cometa_shares_t *shares);
 
 /*
- * Which share has to give something up if `share` is to hold n more: itself,
- * unless another one is clearly larger than it would be.
+ * Which share has to give something up if `share` grows by n: `share` itself,
+ * unless another share is clearly larger than it would then be.
  */
 ngx_cometa_share_t *ngx_cometa_share_payer(ngx_cometa_shares_t *shares,
     ngx_cometa_share_t *share, ngx_uint_t n);

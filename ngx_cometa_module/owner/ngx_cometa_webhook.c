@@ -1,19 +1,20 @@
 
 /*
- * The webhook: tries, and tries again. All state is this process's own.
+ * The webhook: when an event is tried, and when it is tried again. All state is
+ * this process's own.
  *
  * Events of one device stand in one lane and go out one after the other, so
- * that they keep their order. Lanes whose first event may go take turns for
- * the few places of their webhook, so that a slow upstream costs neither memory
- * nor descriptors without bound. Who has how much of both, and whose turn it
- * is, is in ngx_cometa_webhook_queue.c.
+ * that they keep their order. Lanes whose first event may be sent take turns
+ * for the requests of their webhook, so that a slow upstream cannot take memory
+ * and descriptors without bound. ngx_cometa_webhook_queue.c says who gets how
+ * many places and requests, and whose turn it is.
  *
  *     push --> lane --> ready --> running --2xx--> sent
  *               ^                    |
  *               `--- after a while --+--no more tries--> failed
  *
- * What happens to a running one is in ngx_cometa_webhook_request.c, and
- * nginx's.
+ * A running event is a request of nginx, which ngx_cometa_webhook_request.c
+ * makes.
  */
 
 #include "ngx_cometa_webhook.h"
@@ -27,12 +28,12 @@
 
 
 /*
- * Requests that are begun in one turn of the event loop: a location that
- * answers by itself ends them at once, and all else has to wait meanwhile.
+ * Requests that are begun in one turn of the event loop: if a location answers
+ * by itself they end at once, and everything else waits meanwhile.
  */
 
 #define NGX_COMETA_WEBHOOK_BATCH  16
-#define NGX_COMETA_WEBHOOK_PAUSE  100   /* ms, without descriptors or memory */
+#define NGX_COMETA_WEBHOOK_PAUSE  100   /* ms, if descriptors or memory lack */
 
 
 static void ngx_cometa_webhook_ready(ngx_cometa_lane_t *lane);
@@ -49,7 +50,7 @@ static ngx_msec_t ngx_cometa_webhook_wait(ngx_cometa_webhook_conf_t *conf,
 static void ngx_cometa_webhook_give_up(ngx_cometa_lane_t *lane);
 
 
-static ngx_queue_t   ngx_cometa_webhooks;   /* that may have turns */
+static ngx_queue_t   ngx_cometa_webhooks;   /* that may have a turn */
 static ngx_event_t   ngx_cometa_webhook_event;
 static ngx_uint_t    ngx_cometa_webhook_abandoned;
 
@@ -122,7 +123,7 @@ ngx_cometa_webhook_push(ngx_cometa_webhook_conf_t *conf,
 }
 
 
-/* Its first event may be sent. */
+/* The first event of the lane may be sent. */
 
 static void
 ngx_cometa_webhook_ready(ngx_cometa_lane_t *lane)
@@ -133,8 +134,8 @@ ngx_cometa_webhook_ready(ngx_cometa_lane_t *lane)
 
 
 /*
- * Always for the next turn of the event loop, after it has looked for I/O: a
- * request that ends at once must not make this one longer.
+ * Requests begin in the next turn of the event loop, after nginx has looked for
+ * I/O: a request that ends at once must not make this turn longer.
  */
 
 static void
@@ -186,7 +187,7 @@ ngx_cometa_webhook_run(ngx_event_t *ev)
 
         if (ngx_cometa_webhook_send(lane) != NGX_OK) {
 
-            /* others would fare no better now */
+            /* other requests would fail for the same reason now */
 
             if (ev->posted) {
                 ngx_delete_posted_event(ev);
@@ -203,7 +204,7 @@ ngx_cometa_webhook_run(ngx_event_t *ev)
 }
 
 
-/* Webhooks take turns; those that have none are no longer in the queue. */
+/* Webhooks take turns; one without a ready lane leaves the queue. */
 
 static ngx_cometa_lane_t *
 ngx_cometa_webhook_next(void)
@@ -252,7 +253,7 @@ ngx_cometa_webhook_send(ngx_cometa_lane_t *lane)
     c = r->connection;
     lane->request = r;
 
-    /* as an internal redirect: a location that is `internal` is found */
+    /* like an internal redirect, it may go to an `internal` location */
 
     r->internal = 1;
 
@@ -263,7 +264,7 @@ ngx_cometa_webhook_send(ngx_cometa_lane_t *lane)
 }
 
 
-/* The end of one try; called from the end of its request. */
+/* A try has ended; called when its request is freed. */
 
 static void
 ngx_cometa_webhook_cleanup(void *data)
@@ -331,7 +332,7 @@ ngx_cometa_webhook_done(ngx_cometa_lane_t *lane)
 
 done:
 
-    /* there is a place free again */
+    /* a request has ended, so another one may begin */
 
     if (!ngx_queue_empty(&conf->turns)) {
         ngx_cometa_webhook_list(conf);
@@ -339,7 +340,7 @@ done:
 }
 
 
-/* What the upstream understood and refused, it will refuse again. */
+/* An upstream that understood an event and refused it would do so again. */
 
 static ngx_uint_t
 ngx_cometa_webhook_again(ngx_cometa_event_t *e)
@@ -356,8 +357,8 @@ ngx_cometa_webhook_again(ngx_cometa_event_t *e)
 
 
 /*
- * Twice as long after each try, between half and one and a half of that: what
- * failed together does not come again together.
+ * Twice as long after each try, and by chance between half and one and a half
+ * of that, so that events that failed together are not tried again together.
  */
 
 static ngx_msec_t
@@ -386,7 +387,7 @@ ngx_cometa_webhook_abandon(void)
     }
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "cometa_webhook: %ui events are lost, for the worker "
+                  "cometa_webhook: %ui events are lost, because the worker "
                   "process ends", ngx_cometa_lanes_events());
 
     ngx_cometa_webhook_abandoned = 1;
@@ -399,7 +400,7 @@ ngx_cometa_webhook_abandon(void)
 }
 
 
-/* All events of a lane have failed; a running one at the end of its request. */
+/* All events of a lane fail; a running one when its request has ended. */
 
 static void
 ngx_cometa_webhook_give_up(ngx_cometa_lane_t *lane)
@@ -409,7 +410,7 @@ ngx_cometa_webhook_give_up(ngx_cometa_lane_t *lane)
     if (lane->request) {
         c = lane->request->connection;
 
-        /* the upstream's end, among its cleanups, drops one */
+        /* the cleanup of the upstream module drops one reference */
         lane->request->main->count++;
 
         ngx_http_finalize_request(lane->request, NGX_ERROR);

@@ -1,7 +1,7 @@
 
 /*
- * Events of devices as POST requests to an internal location, from the worker
- * that owns the device, with no client's request behind them.
+ * Events of devices as POST requests to a location of the server, made by the
+ * worker that holds the device, without any client.
  */
 
 #ifndef _NGX_COMETA_WEBHOOK_H_INCLUDED_
@@ -19,8 +19,8 @@ void ngx_cometa_webhook_conf_init(ngx_cometa_webhook_conf_t *conf);
 ngx_int_t ngx_cometa_webhook_start(ngx_cycle_t *cycle);
 
 /*
- * Queues an event; what does not fit is counted as dropped. `reason` is NULL
- * for data. All is copied.
+ * Queues an event; if it does not fit, it is counted as dropped. `reason` is
+ * NULL for data. The data is copied, `reason` must be static.
  */
 void ngx_cometa_webhook_push(ngx_cometa_webhook_conf_t *conf,
     ngx_cometa_device_t *dev, ngx_uint_t event, ngx_str_t *reason,
@@ -30,7 +30,7 @@ void ngx_cometa_webhook_push(ngx_cometa_webhook_conf_t *conf,
 /* How many events wait or are being sent. */
 ngx_uint_t ngx_cometa_webhook_count(void);
 
-/* The process ends: all of them have failed, running ones too. */
+/* The process ends: all events fail, running ones too. */
 void ngx_cometa_webhook_abandon(void);
 
 

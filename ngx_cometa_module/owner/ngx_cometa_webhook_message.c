@@ -1,6 +1,6 @@
 
 /*
- * POST, the headers of an event, and its data as the body.
+ * Fills a request: POST, the headers of an event, and its data as the body.
  */
 
 #include "ngx_cometa_webhook_message.h"
@@ -100,7 +100,7 @@ ngx_cometa_webhook_headers(ngx_http_request_t *r, ngx_cometa_lane_t *lane,
         return NGX_ERROR;
     }
 
-    /* the first of the list */
+    /* the first header of the list */
     r->headers_in.content_type = r->headers_in.headers.part.elts;
 
     if (ngx_cometa_webhook_header(r, "Cometa-Application", &lane->key.app)
@@ -153,7 +153,7 @@ ngx_cometa_webhook_header(ngx_http_request_t *r, char *name,
 }
 
 
-/* For $content_length; a proxy makes the header of its own. */
+/* For $content_length; proxy_pass makes this header by itself. */
 
 static ngx_int_t
 ngx_cometa_webhook_length(ngx_http_request_t *r, ngx_cometa_event_t *e)

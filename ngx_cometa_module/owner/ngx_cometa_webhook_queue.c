@@ -2,13 +2,15 @@
 /*
  * Two rules keep tenants apart.
  *
- * Room: if the queue is full, a new event takes the place of the last one of
- * the device that has most waiting, of the application that has most. If that
- * is its own device, it is the new one that is dropped.
+ * Room: if the queue is full, a new event takes the place of another one. Of
+ * the application that has most waiting, the device that has most waiting loses
+ * its last event. If that is the device of the new event, the new event is
+ * dropped.
  *
- * Turns: applications take turns, and within each its devices. An application
- * may begin a further request while it runs fewer than are free, so one alone
- * gets half of them, and for one more there is always a place.
+ * Turns: applications take turns, and within each its devices do. An
+ * application may begin a further request while it runs fewer than are free:
+ * one application alone gets half of the requests, and another one always finds
+ * one.
  */
 
 #include "ngx_cometa_webhook_queue.h"
@@ -111,7 +113,7 @@ ngx_cometa_lane_get(ngx_cometa_webhook_conf_t *conf, ngx_cometa_device_t *dev)
     key.device = device;
     ngx_cometa_key_init(&key);
 
-    /* the record may get another name while it is read */
+    /* the record may have got another name while it was read */
 
     if (key.hash != dev->state.hash) {
         return NULL;
@@ -178,7 +180,7 @@ ngx_cometa_lane_create(ngx_cometa_tenant_t *tenant, ngx_cometa_device_t *dev,
 
     ngx_cometa_magic_set(lane, NGX_COMETA_LANE_MAGIC);
 
-    /* the names may leave the zone before the lane goes */
+    /* copies: the names may leave the zone before the lane is freed */
 
     lane->key = *key;
     lane->key.app.data = lane->app;
@@ -318,7 +320,7 @@ ngx_cometa_lane_add(ngx_cometa_lane_t *lane, size_t len)
 }
 
 
-/* The lane must not run, if it is its first event. */
+/* If it is the first event of its lane, the lane must not be running. */
 
 void
 ngx_cometa_lane_remove(ngx_cometa_event_t *e)
@@ -342,7 +344,7 @@ ngx_cometa_lane_remove(ngx_cometa_event_t *e)
 }
 
 
-/* NGX_BUSY: nobody has more than this lane would have. */
+/* NGX_BUSY: no other lane holds clearly more than this one would. */
 
 static ngx_int_t
 ngx_cometa_lane_room(ngx_cometa_lane_t *lane, ngx_uint_t n)
@@ -380,7 +382,7 @@ ngx_cometa_lane_evict(ngx_cometa_lane_t *lane)
 {
     ngx_cometa_event_t  *e;
 
-    /* it is not the one that runs: that is not part of the share */
+    /* not the one that runs, which is not part of the share */
 
     e = ngx_queue_data(ngx_queue_last(&lane->events), ngx_cometa_event_t,
                        link);
@@ -427,7 +429,7 @@ ngx_cometa_lane_unready(ngx_cometa_lane_t *lane)
 }
 
 
-/* At most `concurrency` tenants are passed by: those have a request each. */
+/* At most `concurrency` tenants are passed over: each has a request. */
 
 ngx_cometa_lane_t *
 ngx_cometa_lane_next(ngx_cometa_webhook_conf_t *conf)
@@ -458,7 +460,7 @@ ngx_cometa_lane_next(ngx_cometa_webhook_conf_t *conf)
 
 found:
 
-    /* the next turn is another tenant's */
+    /* the next turn is that of another tenant */
 
     ngx_queue_remove(&tenant->turn);
     ngx_queue_insert_tail(&conf->turns, &tenant->turn);
@@ -496,7 +498,7 @@ ngx_cometa_lane_end(ngx_cometa_lane_t *lane)
 }
 
 
-/* What waits in a lane has grown by n places. */
+/* Adds n, which may be negative, to the places that a lane holds. */
 
 static void
 ngx_cometa_lane_hold(ngx_cometa_lane_t *lane, ngx_int_t n)

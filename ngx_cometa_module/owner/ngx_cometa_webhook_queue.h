@@ -1,10 +1,10 @@
 
 /*
- * The events that a webhook holds: who has how many of them, and who loses one
- * when there is no more room.
+ * The events that a webhook holds: how many each tenant and each lane has, and
+ * which one loses an event when there is no more room.
  *
- * Tenants and lanes exist while they have events. What is under way does not
- * count as held: it cannot be taken back.
+ * Tenants and lanes exist while they have events. An event under way is not
+ * part of a share, because it cannot be dropped.
  */
 
 #ifndef _NGX_COMETA_WEBHOOK_QUEUE_H_INCLUDED_
@@ -23,9 +23,9 @@
 void ngx_cometa_lanes_start(void);
 
 /*
- * The lane of a device, made if there is none. An empty one has to be given to
- * ngx_cometa_lane_settle() again. NULL: no memory, or the device has lost its
- * name.
+ * The lane of a device, which is made if there is none. If it stays empty it
+ * has to be given to ngx_cometa_lane_settle(). NULL: no memory, or the registry
+ * does not have the name of the device any more.
  */
 ngx_cometa_lane_t *ngx_cometa_lane_get(ngx_cometa_webhook_conf_t *conf,
     ngx_cometa_device_t *dev);
@@ -38,8 +38,8 @@ ngx_uint_t ngx_cometa_lane_exists(ngx_cometa_webhook_conf_t *conf,
 ngx_cometa_event_t *ngx_cometa_lane_first(ngx_cometa_lane_t *lane);
 
 /*
- * Puts an event of so many bytes at the end of a lane. NULL: there is neither
- * room for it, nor a larger share that has to make some; or no memory.
+ * Adds an event of `len` bytes at the end of a lane. NULL: there is no room,
+ * and no larger share that could make room; or no memory.
  */
 ngx_cometa_event_t *ngx_cometa_lane_add(ngx_cometa_lane_t *lane, size_t len);
 void ngx_cometa_lane_remove(ngx_cometa_event_t *e);
@@ -48,16 +48,16 @@ void ngx_cometa_lane_remove(ngx_cometa_event_t *e);
 void ngx_cometa_lane_ready(ngx_cometa_lane_t *lane);
 
 /*
- * The lane whose turn it is, which now runs, until ngx_cometa_lane_end() is
- * called. NULL: nobody's, or nobody may run another request.
+ * The lane whose turn it is. It runs from now on, until ngx_cometa_lane_end()
+ * is called. NULL: no lane is ready, or no further request may begin.
  */
 ngx_cometa_lane_t *ngx_cometa_lane_next(ngx_cometa_webhook_conf_t *conf);
 void ngx_cometa_lane_end(ngx_cometa_lane_t *lane);
 
-/* All lanes; the handler may free its own. */
+/* Calls the handler for all lanes; it may free the lane that it gets. */
 void ngx_cometa_lanes_each(void (*handler)(ngx_cometa_lane_t *lane));
 
-/* How many events there are. */
+/* How many events there are in all lanes. */
 ngx_uint_t ngx_cometa_lanes_events(void);
 
 

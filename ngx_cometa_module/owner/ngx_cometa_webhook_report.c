@@ -1,7 +1,7 @@
 
 /*
- * A try that fails also makes nginx write a line or more, as for any request.
- * Of a webhook that fails already only a few failures a second are let speak.
+ * When a try fails, nginx itself logs a line or more, as for any request. If a
+ * webhook has failed recently, only a few failures a second may log.
  */
 
 #include "ngx_cometa_webhook_report.h"

@@ -1,12 +1,24 @@
 
 /*
  * A request needs a connection. It gets a dummy one: a socket that is never
- * connected, whose output is discarded. What happens to it in between is all
- * nginx's: proxy_pass, TLS, keep-alive, balancing, proxy_next_upstream, logs.
+ * connected, whose output is discarded. All else is done by nginx as for any
+ * request: proxy_pass, TLS, keep-alive, balancing, proxy_next_upstream, logs.
  *
- * What the configuration says of clients must not touch it: there is none that
- * could be too slow, send too much or be waited for. Each such directive is
- * met where the request is made.
+ * The directives for clients must not touch the request: there is no client
+ * that could be too slow, send too much or be waited for.
+ *
+ *     lingering_close, keepalive_timeout   the connection is at its end of file
+ *                                          from the beginning
+ *     limit_rate, X-Accel-Limit-Rate       switched off when an answer is
+ *                                          written
+ *     client_max_body_size                 the length is not known while a
+ *                                          location is chosen
+ *     post_action                          the status is noted when the first
+ *                                          answer is written
+ *
+ * Three phase handlers, which ngx_cometa_webhook_conf.c installs, take the
+ * length away, put it back, and lower the level of the log for tries that may
+ * not log.
  */
 
 #include "ngx_cometa_webhook_request.h"
@@ -15,7 +27,7 @@
 #include "ngx_cometa_webhook_queue.h"
 
 
-/* What nginx keeps as the data of the log comes first. */
+/* nginx takes the data of a log for its log context: that comes first. */
 
 typedef struct {
     ngx_http_log_ctx_t          log_ctx;
@@ -77,7 +89,7 @@ ngx_cometa_webhook_request(ngx_cometa_lane_t *lane, ngx_pool_cleanup_pt done,
         goto failed;
     }
 
-    /* of the pool: it runs when the request is logged, and all is read */
+    /* of the pool: it runs after the request was logged */
 
     cln = ngx_pool_cleanup_add(r->pool, 0);
     if (cln == NULL) {
@@ -152,7 +164,7 @@ ngx_cometa_webhook_connection(ngx_cometa_lane_t *lane, ngx_err_t *err)
 }
 
 
-/* The hook is its data. */
+/* Opens the dummy connection; its data is the hook. */
 
 static ngx_connection_t *
 ngx_cometa_webhook_open(ngx_cometa_lane_t *lane, ngx_pool_t *pool,
@@ -194,7 +206,7 @@ ngx_cometa_webhook_open(ngx_cometa_lane_t *lane, ngx_pool_t *pool,
     /* nothing is read: no lingering close, no keep-alive */
     c->read->eof = 1;
 
-    /* it is no TCP */
+    /* it is not a TCP socket */
     c->tcp_nodelay = NGX_TCP_NODELAY_DISABLED;
     c->tcp_nopush = NGX_TCP_NOPUSH_DISABLED;
 
@@ -257,8 +269,8 @@ ngx_cometa_webhook_of(ngx_http_request_t *r)
 
 
 /*
- * client_max_body_size is for clients: while a location is chosen, which
- * compares the two, the length is not known.
+ * client_max_body_size is for clients: nginx compares it with the length when
+ * it chooses a location, so the length is not known meanwhile.
  */
 
 ngx_int_t
@@ -287,7 +299,7 @@ ngx_cometa_webhook_sized(ngx_http_request_t *r)
 }
 
 
-/* The choice of a location has set the level of the log. */
+/* nginx has set the level of the log when it chose a location. */
 
 ngx_int_t
 ngx_cometa_webhook_quiet(ngx_http_request_t *r)
@@ -343,13 +355,13 @@ ngx_cometa_webhook_discard(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
     r = c->data;
     hook = c->log->data;
 
-    /* what post_action answers later does not count */
+    /* the answer of post_action comes later, and does not count */
 
     if (hook->lane->status == 0) {
         hook->lane->status = r->main->headers_out.status;
     }
 
-    /* limit_rate, X-Accel-Limit-Rate: it is read again after this */
+    /* nginx looks at it after this: limit_rate, X-Accel-Limit-Rate */
     r->main->limit_rate = 0;
 
     for ( /* void */ ; in; in = in->next) {

@@ -12,16 +12,16 @@
 
 /*
  * At the start of a worker: `closing` is called when nginx closes the
- * connection of a request, for worker_shutdown_timeout has passed.
+ * connection of a request because worker_shutdown_timeout has passed.
  */
 void ngx_cometa_webhook_request_start(void (*closing)(void));
 
 /*
- * Makes the request for the first event of a lane, ready to be run. `done` is
- * called with the lane at its end, when it has been logged, and lane->status is
- * that of the answer; the event has to stay until then. Unless lane->speaks,
- * nginx logs nothing of it but alerts. NULL: no memory, or no descriptor; *err
- * says why.
+ * Makes the request for the first event of a lane, ready to be run. When the
+ * request has ended and was logged, `done` is called with the lane, and
+ * lane->status is the status of the answer; the event must not be freed before
+ * that. Unless lane->speaks is set, nginx logs only alerts for the request.
+ * NULL: no memory, or no descriptor; *err says which.
  */
 ngx_http_request_t *ngx_cometa_webhook_request(ngx_cometa_lane_t *lane,
     ngx_pool_cleanup_pt done, ngx_err_t *err);

@@ -29,7 +29,7 @@
 #define NGX_COMETA_REPORT_WHO    256
 
 
-/* What is still to be logged; the texts name the last device. */
+/* What is still to be logged; the texts name the device of the last event. */
 
 typedef struct {
     ngx_cometa_throttle_t  throttle;
@@ -45,14 +45,14 @@ typedef struct {
 
 
 /*
- * One directive in one server. What it bounds it bounds for all locations
- * that have it from there, in each worker.
+ * One directive in one server. Its bounds apply to all locations together that
+ * inherit it there, in each worker.
  */
 
 typedef struct ngx_cometa_webhook_conf_s  ngx_cometa_webhook_conf_t;
 
 struct ngx_cometa_webhook_conf_s {
-    ngx_cometa_webhook_conf_t  *directive;  /* as it was read */
+    ngx_cometa_webhook_conf_t  *directive;  /* as it was configured */
     ngx_http_conf_ctx_t        *ctx;        /* of the server */
 
     ngx_str_t                   name;       /* as written; empty: off */
@@ -69,14 +69,14 @@ struct ngx_cometa_webhook_conf_s {
 
     ngx_uint_t                  held;       /* places of the queue */
     ngx_uint_t                  running;    /* requests */
-    ngx_cometa_shares_t         tenants;    /* by what waits of theirs */
+    ngx_cometa_shares_t         tenants;    /* by places that they hold */
     ngx_queue_t                 turns;      /* tenants with ready lanes */
     ngx_queue_t                 turn;       /* among those that have turns */
     ngx_uint_t                  listed;     /* it is in that queue */
 
     time_t                      failing;    /* when the last try failed */
     ngx_uint_t                  speaking;   /* tries under way that may log */
-    ngx_uint_t                  spoken;     /* such that failed, ... */
+    ngx_uint_t                  spoken;     /* of these, failed ... */
     time_t                      second;     /* ... in this second */
     ngx_cometa_report_t         report;
 };

@@ -1,7 +1,7 @@
 
 /*
- * Applications. Lock: `apps_lock` of the head to give a place to a name; to
- * find one there is no lock, each process has a table of its own, which it
+ * Applications. Lock: `apps_lock` of the head, to give a place to a name. To
+ * find a name no lock is needed: each process has a table of its own, which it
  * brings up to date from the log of names in the zone.
  *
  * A place is taken from its application like this, so that nobody goes on
@@ -24,8 +24,8 @@
 
 
 #define NGX_COMETA_APP_LOOK  256        /* places looked at for a free one */
-#define NGX_COMETA_APP_IDLE  3600       /* s, counts are kept for so long */
-#define NGX_COMETA_APP_TORN  64         /* names given beside a comparison */
+#define NGX_COMETA_APP_IDLE  3600       /* s, an application keeps its counts */
+#define NGX_COMETA_APP_TORN  64         /* comparisons that may be disturbed */
 
 
 /*
@@ -228,8 +228,8 @@ ngx_cometa_app_find(ngx_str_t *name)
 
 
 /*
- * A name that changes again while it is read here is met again further on in
- * the log. Cells of the log are written before the name counts.
+ * If a name changes while it is read here, the log has another cell for that
+ * place further on. The cell of a name is written before the name is counted.
  */
 
 static void
@@ -276,7 +276,9 @@ ngx_cometa_app_learn_all(void)
 }
 
 
-/* Puts a place into the chain of its name, and takes it out of that before. */
+/*
+ * Takes a place out of the chain of its old name, adds it to that of its new.
+ */
 
 static void
 ngx_cometa_app_link(uint32_t app)
@@ -310,8 +312,8 @@ ngx_cometa_app_link(uint32_t app)
 
 /*
  * Whoever gives the place to another name makes it FREE first, and counts the
- * name before it is USED: a comparison that ran beside that is not believed,
- * for it may have seen some bytes of the one name and some of the other.
+ * name before the place is USED. If that happens during a comparison, the
+ * comparison is repeated: it may have seen bytes of both names.
  */
 
 static ngx_uint_t
@@ -355,7 +357,7 @@ ngx_cometa_app_state(uint32_t app)
 }
 
 
-/* Under the lock: the place of this name, which it gets if it has none. */
+/* Under the lock: the place of this name; if it has none it gets one. */
 
 static uint32_t
 ngx_cometa_app_take(ngx_str_t *name)
@@ -377,7 +379,7 @@ ngx_cometa_app_take(ngx_str_t *name)
     head = ngx_cometa_zone.head;
     a = &ngx_cometa_zone.apps[app];
 
-    /* here, for who gave the place away may have died before this */
+    /* here, because a process may die between giving up and naming it */
 
     if (app < head->napps) {
         ngx_cometa_stats_reset(app);
@@ -392,7 +394,7 @@ ngx_cometa_app_take(ngx_str_t *name)
         ngx_cometa_step(&head->napps, app + 1);
     }
 
-    /* counted once its cell is written, used once all can learn of it */
+    /* first the cell, then the count, then USED, when all can learn of it */
 
     n = head->named;
 
@@ -420,8 +422,8 @@ ngx_cometa_app_place(void)
 
 /*
  * The next place whose application has nothing worth keeping. If there is none
- * among those looked at, the one that was left alone for longest, and at
- * least for an hour.
+ * among those looked at, the one that was not used for longest, but for an hour
+ * at least.
  */
 
 static uint32_t
@@ -435,7 +437,7 @@ ngx_cometa_app_reclaim(void)
     apps = ngx_cometa_zone.apps;
     oldest = NGX_COMETA_NONE;
 
-    /* what dead workers kept is void once their death was noticed */
+    /* the gauges of dead workers are void when their death was noticed */
 
     for (i = 0; i < head->slots; i++) {
         (void) ngx_cometa_slot_alive(i, ngx_cometa_zone.slots[i].epoch);
@@ -479,7 +481,7 @@ ngx_cometa_app_reclaim(void)
 }
 
 
-/* Whether it has left its place: nobody has begun to use it meanwhile. */
+/* Takes its place away; 0: somebody has begun to use it meanwhile. */
 
 static ngx_uint_t
 ngx_cometa_app_leave(uint32_t app)
@@ -502,7 +504,7 @@ ngx_cometa_app_leave(uint32_t app)
 }
 
 
-/* Whether anything refers to it: a gauge of any worker, or a key. */
+/* Whether anything refers to the place: a gauge of any worker, or a key. */
 
 static ngx_uint_t
 ngx_cometa_app_kept(uint32_t app)
@@ -546,7 +548,7 @@ ngx_cometa_app_kept(uint32_t app)
 }
 
 
-/* Calls that were answered and events; not who just came and left. */
+/* Whether it has counted an answered call or an event; attaches are none. */
 
 static ngx_uint_t
 ngx_cometa_app_worth(uint32_t app)

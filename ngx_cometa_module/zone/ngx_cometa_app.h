@@ -17,9 +17,10 @@
 ngx_int_t ngx_cometa_app_start(ngx_cycle_t *cycle);
 
 /*
- * The index of an application, which gets a place if `create`. It holds for
- * as long as anything does that keeps the place: a device, call, WebSocket,
- * event or key of it, or a hold. NGX_COMETA_NONE: not known, or no room.
+ * The index of an application, which gets a place if `create`. The index is
+ * valid as long as something keeps the place: a device, call, WebSocket, event
+ * or key of the application, or a hold. NGX_COMETA_NONE: it is not known, or
+ * there is no room.
  */
 uint32_t ngx_cometa_app(ngx_str_t *name, ngx_uint_t create);
 
@@ -36,7 +37,7 @@ uint32_t ngx_cometa_app_keep(ngx_str_t *name, ngx_uint_t create,
 /* Copies the name at this index into `buf`; NGX_DECLINED: it has none. */
 ngx_int_t ngx_cometa_app_name(uint32_t app, ngx_str_t *name, u_char *buf);
 
-/* How many places are taken by something that is worth keeping. */
+/* How many places are in use, or have counts that are worth keeping. */
 ngx_uint_t ngx_cometa_app_count(void);
 
 

@@ -1,6 +1,6 @@
 
 /*
- * The words of failures; tables only.
+ * The tables of errors and of reasons why a device left.
  */
 
 #include "ngx_cometa_error.h"

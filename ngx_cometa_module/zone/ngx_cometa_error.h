@@ -1,6 +1,6 @@
 
 /*
- * The words of failures: what a caller is told when a call fails, and why a
+ * The words of errors, which callers and devices get, and of the reasons why a
  * device left.
  */
 
@@ -21,7 +21,7 @@ typedef struct {
 } ngx_cometa_error_t;
 
 
-/* By ngx_cometa_error_e and ngx_cometa_reason_e. */
+/* Indexed by ngx_cometa_error_e and ngx_cometa_reason_e. */
 
 extern ngx_cometa_error_t  ngx_cometa_errors[];
 extern ngx_str_t           ngx_cometa_reasons[NGX_COMETA_REASONS];

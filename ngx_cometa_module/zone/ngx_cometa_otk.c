@@ -2,7 +2,8 @@
 /*
  * One-time keys. Lock: `otk_lock` of the head for everything; it is held for
  * a few steps, and keys are rare beside calls. If its holder died inside, all
- * keys are void: a client whose key is refused asks for another one.
+ * keys are void: a client whose key is refused asks for another one. A signed
+ * token would need no memory, but could be used more than once.
  */
 
 #include "ngx_cometa_otk.h"
@@ -22,8 +23,8 @@ static void ngx_cometa_otk_drop(uint32_t i);
 static ngx_int_t ngx_cometa_otk_parse(ngx_str_t *hex, u_char *key);
 
 
-#define NGX_COMETA_OTK_SWEEP  100       /* ms, from one to the next */
-#define NGX_COMETA_OTK_SHARE  4         /* of the keys, for an application */
+#define NGX_COMETA_OTK_SWEEP  100       /* ms, between sweeps */
+#define NGX_COMETA_OTK_SHARE  4         /* 1/4 of keys for an application */
 
 #define ngx_cometa_otk(i)  (&ngx_cometa_zone.keys[(i) - 1])
 
@@ -169,7 +170,7 @@ ngx_cometa_otk_bucket(u_char *key)
 }
 
 
-/* An application may hold a quarter of all keys, the oldest go first. */
+/* An application may hold a quarter of all keys; its oldest goes first. */
 
 static uint32_t
 ngx_cometa_otk_alloc(uint32_t app)
@@ -233,7 +234,7 @@ ngx_cometa_otk_expire(ngx_cometa_otk_app_t *a)
 }
 
 
-/* An application that has gone quiet does not ask for its own to expire. */
+/* Frees expired keys of applications that ask for no more keys. */
 
 static void
 ngx_cometa_otk_sweep(void)

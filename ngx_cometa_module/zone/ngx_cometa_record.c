@@ -1,8 +1,8 @@
 
 /*
- * Records on their way between the chains. One is named in shard->moving until
- * it stands where it goes, so that whoever finds the lock of a dead process
- * can put it in its place.
+ * Records on their way between the chains. Such a record is named in
+ * shard->moving until it stands in its new chain, so that the next holder of
+ * the lock can put it into one if the process dies.
  */
 
 #include "ngx_cometa_record.h"
@@ -28,7 +28,7 @@ static uint32_t ngx_cometa_record_borrow(ngx_cometa_shard_t *shard);
 #define ngx_cometa_fresh_end(shard)  ((uint32_t) ((shard)->fresh >> 32))
 
 
-/* The documents say so, and the number of devices in a zone follows from it. */
+/* The documents state this, and the number of devices follows from it. */
 
 _Static_assert(sizeof(ngx_cometa_record_t) == 96, "a record has 96 bytes");
 
@@ -167,8 +167,8 @@ ngx_cometa_chain_remove(ngx_cometa_shard_t *shard, uint32_t *link)
 
 
 /*
- * In this order: the shard's own, new ones of the zone, those of dead workers,
- * another shard's.
+ * Looks in this order: free records of the shard, new ones of the zone, those
+ * of dead workers, free ones of another shard.
  */
 
 uint32_t
@@ -200,10 +200,11 @@ ngx_cometa_record_alloc(ngx_cometa_shard_t *shard)
 
 
 /*
- * Takes a free record out of a shard, to be moved by another one or the same.
- * One's own is named before it is taken; one of another shard after it, under
- * both locks: a process that dies right between loses one record until the
- * zone is made anew, where naming it first could put it into two chains.
+ * Takes a free record out of shard `from`, and names it in `moving` of `shard`.
+ * If both are the same, it is named before it is taken. If not, it is named
+ * after that, under both locks: if the process dies between the two stores, one
+ * record is lost until the zone is made anew. If it were named first, it might
+ * get into two chains.
  */
 
 static uint32_t
@@ -241,8 +242,8 @@ ngx_cometa_record_take(ngx_cometa_shard_t *from, ngx_cometa_shard_t *shard)
 
 
 /*
- * Takes records of the zone that nobody has used yet. Who dies between the two
- * stores loses them until the zone is made anew.
+ * Takes records of the zone that nobody has used yet. If the process dies
+ * between the two stores, they are lost until the zone is made anew.
  */
 
 static void

@@ -1,8 +1,7 @@
 
 /*
- * Records of the registry: the chains of buckets and of free records that they
- * stand in, how one is found that is free, and how a shard is mended whose
- * lock a process has died with.
+ * Records of the registry: their chains, how a free record is found, and how a
+ * shard is mended after a process has died that held its lock.
  */
 
 #ifndef _NGX_COMETA_RECORD_H_INCLUDED_
@@ -12,25 +11,25 @@
 #include "ngx_cometa_zone.h"
 
 
-/* By index plus one, as chains have them. */
+/* By index plus one, as in the links of chains. */
 #define ngx_cometa_record(i)  (&ngx_cometa_zone.records[(i) - 1])
 
 
-/* The bucket of a hash, its lower half, and of a record; reads no lock. */
+/* The bucket of the lower half of a hash, and of a record; no lock. */
 uint32_t *ngx_cometa_bucket(uint64_t hash);
 uint32_t *ngx_cometa_record_bucket(uint32_t i);
 
 ngx_cometa_shard_t *ngx_cometa_bucket_shard(uint32_t *bucket);
 
-/* Takes the lock of a shard, which ngx_cometa_unlock() gives back. */
+/* Takes the lock of a shard, and mends the shard if need be. */
 void ngx_cometa_shard_enter(ngx_cometa_shard_t *shard);
 
-/* All of these under the lock of the shard. */
+/* The rest is to be called under the lock of the shard. */
 
-/* Takes out of a chain what dead workers left there. */
+/* Takes the records of dead workers out of a chain. */
 void ngx_cometa_chain_purge(ngx_cometa_shard_t *shard, uint32_t *bucket);
 
-/* Takes the record that a link names out of its chain; it is free then. */
+/* Takes the record that a link names out of its chain, and frees it. */
 void ngx_cometa_chain_remove(ngx_cometa_shard_t *shard, uint32_t *link);
 
 /*

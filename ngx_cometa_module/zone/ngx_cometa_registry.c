@@ -85,7 +85,7 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
 }
 
 
-/* The record of a device that is attached, for its new connection. */
+/* Prepares the record of an attached device for its new connection. */
 
 static ngx_int_t
 ngx_cometa_registry_take(ngx_cometa_record_t *rec,
@@ -101,7 +101,7 @@ ngx_cometa_registry_take(ngx_cometa_record_t *rec,
         return NGX_AGAIN;
     }
 
-    /* void while it changes hands, should this process die here */
+    /* void while it changes, in case this process dies here */
 
     ngx_cometa_step(&rec->epoch, 0);
 
@@ -109,7 +109,7 @@ ngx_cometa_registry_take(ngx_cometa_record_t *rec,
 }
 
 
-/* A record for a device that is not attached. NULL: there is none. */
+/* A record for a device that is not attached. NULL: no record is free. */
 
 static ngx_cometa_record_t *
 ngx_cometa_registry_new(ngx_cometa_shard_t *shard, uint32_t *bucket,
@@ -351,9 +351,9 @@ ngx_cometa_registry_name(uint32_t record, ngx_str_t *app, ngx_str_t *device)
 
 
 /*
- * Sessions grow within the zone, and with the clock: also over a restart, and
- * on another server whose clock is right. Seconds and microseconds, which 53
- * bits hold for two centuries.
+ * Sessions grow within the zone, and follow the clock: so they also grow over a
+ * restart, and when a device goes to another server whose clock is right. They
+ * are seconds and microseconds, and fit 53 bits for two centuries.
  */
 
 static uint64_t
@@ -424,7 +424,7 @@ ngx_cometa_chain_find(ngx_cometa_shard_t *shard, uint32_t *bucket,
 }
 
 
-/* Under the lock, for the workers that flapping clients come to differ. */
+/* Under the lock, because the clients may come to different workers. */
 
 static ngx_uint_t
 ngx_cometa_record_flaps(ngx_cometa_record_t *rec,

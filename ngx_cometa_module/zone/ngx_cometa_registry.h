@@ -13,7 +13,7 @@
 #include "ngx_cometa_slot.h"
 
 
-/* Where a device is: the owner, and what the owner knows it by. */
+/* Where a device is: its owner, and under which handle the owner has it. */
 
 typedef struct {
     uint32_t         slot;
@@ -26,15 +26,15 @@ typedef struct {
 
 
 /*
- * Whether a device that is attached may be taken over, and how often within
- * COMETA_FLAP_WINDOW seconds before takeovers are delayed. The last two are
- * set with NGX_AGAIN.
+ * Whether an attached device may be taken over, and how often within
+ * COMETA_FLAP_WINDOW seconds before takeovers are delayed. `wait` and `first`
+ * are set if the result is NGX_AGAIN.
  */
 
 typedef struct {
     ngx_uint_t       wanted;
     ngx_uint_t       limit;             /* 0: none */
-    ngx_uint_t       wait;              /* s, until one may take it over */
+    ngx_uint_t       wait;              /* s, until it may be taken over */
     unsigned         first;             /* this refusal is to be logged */
 } ngx_cometa_takeover_t;
 
@@ -42,9 +42,9 @@ typedef struct {
 /*
  * Enters a device that this worker holds, under the given handle; the rest
  * of `place` is set, with a new session. If the device was attached before,
- * its old place is set in `old` (else old->session is 0). It is counted among
- * the devices of its application, which keeps its place by that, until the
- * worker takes it off the gauge.
+ * its old place is set in `old` (else old->session is 0). It is counted in the
+ * gauge of devices, which keeps the place of its application, until the worker
+ * takes it off the gauge.
  *
  * NGX_DECLINED: it is attached, and a takeover is not wanted.
  * NGX_AGAIN: it is attached at `old`, and was taken over too often.
@@ -71,15 +71,15 @@ ngx_uint_t ngx_cometa_registry_held(uint32_t record, uint64_t session);
 ngx_int_t ngx_cometa_registry_find(ngx_cometa_key_t *key,
     ngx_cometa_place_t *place);
 
-/* The same for who knows the index of the application already. */
+/* The same if the index of the application is known already. */
 ngx_int_t ngx_cometa_registry_find_in(uint32_t app, ngx_cometa_key_t *key,
     ngx_cometa_place_t *place);
 
 /*
  * A walk over all attached devices of an application in no special order, a
- * slice at a time: one bucket after the other from *cursor on. Fills ids[]
- * and returns how many; a bucket is never cut, NGX_COMETA_WALK_MAX ids must
- * have room. *cursor is NGX_COMETA_NONE after the last bucket.
+ * slice at a time: one bucket after the other from *cursor on. Fills ids[],
+ * which must have room for NGX_COMETA_WALK_MAX, and returns how many there are.
+ * A bucket is never cut. *cursor is NGX_COMETA_NONE after the last bucket.
  */
 #define NGX_COMETA_WALK_MAX  512
 
@@ -96,8 +96,9 @@ void ngx_cometa_registry_name(uint32_t record, ngx_str_t *app,
     ngx_str_t *device);
 
 /*
- * Whether it still has the name of this hash: a device that was taken over
- * and has gone elsewhere may have left its record to another one.
+ * Whether the record still has the name of this hash: if a device was taken
+ * over and its new connection has ended, another device may have got the
+ * record.
  */
 ngx_uint_t ngx_cometa_registry_named(uint32_t record, uint64_t hash);
 

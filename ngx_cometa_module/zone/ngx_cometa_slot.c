@@ -1,9 +1,9 @@
 
 /*
- * Slots. The master makes what each needs beside the zone, its annex: rings,
- * gauges, eventfds, doors; workers inherit it, claim a slot and vacate it.
- * Locks: `life` of a slot, held by its process for as long as it lives, and by
- * others only to vacate the slot of a dead one.
+ * Slots. Beside each zone the master makes an annex, with the rings, gauges,
+ * eventfds and doors of its slots. Workers inherit it, claim a slot and vacate
+ * it. Locks: `life` of a slot, held by its process for as long as it lives, and
+ * by others only to vacate the slot of a dead one.
  */
 
 #include "ngx_cometa_slot.h"
@@ -15,8 +15,9 @@
 
 
 /*
- * What the master makes beside the zone, and workers inherit. It keeps track
- * of it, to find it again after a reload and to free it with the zone.
+ * What the master makes beside a zone, and workers inherit. The master keeps a
+ * list of annexes, to find one again after a reload and to free it with its
+ * zone.
  */
 
 typedef struct ngx_cometa_annex_s  ngx_cometa_annex_t;
@@ -26,7 +27,7 @@ struct ngx_cometa_annex_s {
     ngx_cometa_head_t   *head;
     u_char              *rings;         /* and the gauges behind them */
     size_t               size;          /* of both */
-    ngx_uint_t           committed;     /* its configuration was in force */
+    ngx_uint_t           committed;     /* its configuration is in force */
     ngx_uint_t           n;
     int                  fd[1];         /* eventfds and doors */
 };
@@ -56,7 +57,7 @@ ngx_cometa_slot_equip(ngx_cometa_head_t *head, ngx_pool_t *pool,
     ngx_pool_cleanup_t  *cln;
     ngx_cometa_annex_t  *annex;
 
-    /* "master_process off": this process works in the zone that would go */
+    /* with "master_process off" this process uses the old zone */
 
     if (ngx_cometa_zone.claimed) {
         ngx_log_error(NGX_LOG_EMERG, log, 0,
@@ -67,7 +68,7 @@ ngx_cometa_slot_equip(ngx_cometa_head_t *head, ngx_pool_t *pool,
 
     ngx_cometa_zone_view(head, &view);
 
-    /* the pool goes with a configuration that fails after this */
+    /* the pool is destroyed if the configuration fails after this */
 
     cln = ngx_pool_cleanup_add(pool, 0);
     if (cln == NULL) {
@@ -116,7 +117,7 @@ ngx_cometa_slot_equip(ngx_cometa_head_t *head, ngx_pool_t *pool,
 }
 
 
-/* What the annex takes comes on top of what the others were allowed. */
+/* Raises the limit of descriptors by those that the annex needs. */
 
 static void
 ngx_cometa_annex_limit(rlim_t n)
@@ -131,7 +132,7 @@ ngx_cometa_annex_limit(rlim_t n)
 
     limit.rlim_cur = ngx_min(limit.rlim_cur + n, limit.rlim_max);
 
-    /* if it fails and they do not fit, it is said there */
+    /* if there are too few descriptors, opening one fails with a message */
 
     (void) setrlimit(RLIMIT_NOFILE, &limit);
 }
@@ -187,8 +188,8 @@ ngx_cometa_annex_free(ngx_cometa_annex_t **link)
 
 
 /*
- * A configuration goes. If it failed after its zone was made, nobody else
- * knows of the annex.
+ * The pool of a configuration is destroyed. If the configuration has failed
+ * after its zone was made, nothing else frees the annex.
  */
 
 static void
@@ -225,7 +226,7 @@ ngx_cometa_slot_commit(ngx_cometa_head_t *head, ngx_log_t *log)
 }
 
 
-/* Old workers go on with the old zone; nginx still has it mapped. */
+/* Old workers still use the old zone, and the master still has it mapped. */
 
 static void
 ngx_cometa_annex_left(ngx_cometa_annex_t *annex, ngx_log_t *log)
@@ -285,7 +286,7 @@ ngx_cometa_slot_claim(ngx_cometa_head_t *head, ngx_log_t *log)
         }
     }
 
-    /* whoever died before us may have been noticed by nobody */
+    /* a process may have died without anybody noticing it */
 
     for (i = 0; i < head->slots; i++) {
         (void) ngx_cometa_slot_alive(i, ngx_cometa_zone.slots[i].epoch);
@@ -312,7 +313,7 @@ ngx_cometa_slot_claim(ngx_cometa_head_t *head, ngx_log_t *log)
         slot->crowded = 0;
         slot->devices = 0;
 
-        /* those of a dead process: it has written none of later names */
+        /* a dead process has left its gauges, up to the names of its time */
 
         ngx_memzero(ngx_cometa_gauges(i, 0),
                     __atomic_load_n(&head->napps, __ATOMIC_ACQUIRE)
@@ -357,9 +358,9 @@ ngx_cometa_slot_release(void)
 
 
 /*
- * Under `life` of the slot. Voids all that was written under its epoch, and
- * wakes everybody: they may hold calls that its process will not answer, and
- * a wake-up that it owed them may be lost.
+ * To be called under `life` of the slot. Makes all void that was written under
+ * its epoch, and wakes all workers: they may have calls that its process will
+ * not answer, and it may have died before it woke them for a letter.
  */
 
 static void
@@ -392,8 +393,8 @@ ngx_cometa_slot_vacate(ngx_cometa_slot_t *slot)
 
 
 /*
- * Its interests: nobody is to write to it any more. Nor can a successor have
- * set one yet, for it would hold `life`.
+ * Clears its interests, so that nobody writes to it any more. A successor
+ * cannot have set one yet, because it would hold `life`.
  */
 
 static void
@@ -437,7 +438,7 @@ ngx_cometa_slot_devices(ngx_cometa_slot_t *slot)
 }
 
 
-/* Without a place for it, the kernel closes the descriptor of a parcel. */
+/* Reads no control data, so the kernel closes the descriptors. */
 
 static void
 ngx_cometa_slot_clear(ngx_cometa_slot_t *slot)

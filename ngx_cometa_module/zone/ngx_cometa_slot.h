@@ -1,7 +1,7 @@
 
 /*
- * Slots: the place of a worker process in the zone. Whoever holds one has a
- * mailbox and a door, and its epoch says whether what it wrote still holds.
+ * Slots: the place of a worker process in the zone. A slot has a mailbox and a
+ * door, and its epoch says whether what a process has written is still valid.
  */
 
 #ifndef _NGX_COMETA_SLOT_H_INCLUDED_
@@ -13,12 +13,13 @@
 
 /*
  * In the master: makes rings, gauges and descriptors for the slots of a new
- * zone. They go with the pool, unless the configuration comes into force.
+ * zone. They are freed with the pool, unless the configuration comes into
+ * force.
  */
 ngx_int_t ngx_cometa_slot_equip(ngx_cometa_head_t *head, ngx_pool_t *pool,
     ngx_log_t *log);
 
-/* In the master, once a configuration is in force: frees what old zones had. */
+/* In the master, when a configuration is in force: frees old annexes. */
 void ngx_cometa_slot_commit(ngx_cometa_head_t *head, ngx_log_t *log);
 
 /* In a worker, at its start and at its end. */
@@ -37,8 +38,8 @@ ngx_uint_t ngx_cometa_slot_successor(void);
 void ngx_cometa_slot_wake(uint32_t slot);
 
 /*
- * Closes the connections that lie in the door of a slot that nobody has. If a
- * process has it, they are that one's.
+ * Closes the connections that lie in the door of a slot that no process has. If
+ * a process has the slot, it will take them out.
  */
 void ngx_cometa_slot_forsaken(uint32_t slot);
 

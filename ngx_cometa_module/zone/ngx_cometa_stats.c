@@ -2,6 +2,15 @@
 /*
  * Counters, latencies and gauges. A worker writes the sets of its own slot and
  * takes no lock; further sets are made under `apps_lock`.
+ *
+ * A latency is noted by the origin of a call and was measured by the owner of
+ * the device: both read the same monotonic clock. A window of latencies is
+ * numbered by that clock, so all workers change to the next one at the same
+ * time and tell each other nothing. Even and odd windows take turns: while one
+ * is written, the last complete one is read. Merging sets is adding.
+ *
+ * If workers share a set, counters and totals stay exact, for they are added to
+ * atomically; a window may lose a latency that two workers note at once.
  */
 
 #include "ngx_cometa_stats.h"
@@ -12,7 +21,7 @@
 #include <math.h>
 
 
-/* From `attached` on; with the padding behind them, which is zero. */
+/* Their number: from `attached` on, with the padding after them, which is 0. */
 
 #define NGX_COMETA_COUNTERS                                                   \
     ((sizeof(ngx_cometa_counters_t)                                           \
@@ -22,13 +31,13 @@
     (sizeof(ngx_cometa_gauges_t) / sizeof(uint64_t))
 
 
-/* The sets of one kind; they all begin with a ngx_cometa_set_t. */
+/* The sets of one kind; each begins with a ngx_cometa_set_t. */
 
 typedef struct {
     u_char            *base;
     size_t             size;
     uint32_t           n;               /* there is room for */
-    uint32_t          *carved;          /* behind those of each application */
+    uint32_t          *carved;          /* beside the first ones */
     size_t             first;           /* offset in ngx_cometa_app_t */
     void             **own;             /* of this process, by application */
 } ngx_cometa_sets_t;
@@ -168,8 +177,9 @@ ngx_cometa_sets_find(ngx_cometa_sets_t *sets, uint32_t app)
 
 
 /*
- * Under apps_lock. The set is in its chain before it counts as carved: if
- * the process dies in between, that is mended. NULL: there is no room.
+ * Under apps_lock. The set is in its chain before it is counted as carved; if
+ * the process dies in between, the next holder mends that. NULL: there is no
+ * room.
  */
 
 static ngx_cometa_set_t *
@@ -198,9 +208,9 @@ ngx_cometa_sets_carve(ngx_cometa_sets_t *sets, uint32_t app)
 
 
 /*
- * A process that died in there may have been about to take a place from an
- * application, which goes on then, or to give a place a name, which nobody has
- * seen yet: that place is free.
+ * If a process died that held the lock, it may have been about to take the
+ * place of an application away: the application keeps it. Or it was about to
+ * give a place a name, which nobody has seen yet: that place stays free.
  */
 
 void
@@ -227,7 +237,7 @@ ngx_cometa_stats_lock(void)
 }
 
 
-/* Carved are as many as the chains hold: the last one may not be counted. */
+/* Counts the sets in the chains: the last one may not have been counted. */
 
 static void
 ngx_cometa_sets_mend(ngx_cometa_sets_t *sets)
@@ -259,7 +269,7 @@ ngx_cometa_stats_reset(uint32_t app)
 }
 
 
-/* The sets stay with the place of the application, and their slots. */
+/* The sets stay in their chains, and keep their slots. */
 
 static void
 ngx_cometa_sets_reset(ngx_cometa_sets_t *sets, uint32_t app)

@@ -1,8 +1,8 @@
 
 /*
  * Counters: a set for each slot and application, written by the process that
- * holds the slot and read by all. Sums over all slots are the figures of an
- * application. Gauges: a row for each slot, which counts while its process
+ * holds the slot and read by all. The sum over all slots is the figure of an
+ * application. Gauges: a row for each slot, which is valid while its process
  * lives.
  */
 
@@ -16,7 +16,7 @@
 #include "cometa_histogram.h"
 
 
-/* Of this process, for an application by its index. */
+/* The set of this process for an application, by its index. */
 ngx_cometa_counters_t *ngx_cometa_stats(uint32_t app);
 
 /* Adds up an application's counters, or its gauges of all slots alive. */
@@ -26,7 +26,7 @@ void ngx_cometa_stats_gauges(uint32_t app, ngx_cometa_gauges_t *sum);
 /* Takes `apps_lock`, and mends what a dead holder left behind. */
 void ngx_cometa_stats_lock(void);
 
-/* Under that lock: what was counted of an application is no more. */
+/* Under that lock: sets the counters of an application to zero. */
 void ngx_cometa_stats_reset(uint32_t app);
 
 /* A call was answered by its device so many us after it had arrived. */
@@ -66,8 +66,8 @@ void ngx_cometa_stats_workers(ngx_cometa_worker_t *workers);
 ngx_int_t ngx_cometa_stats_start(ngx_cycle_t *cycle, ngx_msec_t window);
 
 /*
- * A gauge is written by the process of its slot alone: no other one can see
- * a step of it, and nobody else's part is in it.
+ * A gauge is written by the process of its slot alone, so an ordinary addition
+ * and one store are enough.
  */
 
 #define ngx_cometa_gauge_add(app, field, n)                                   \
@@ -84,8 +84,8 @@ ngx_cometa_gauge_move(uint64_t *gauge, uint64_t n)
 
 
 /*
- * Atomic, for where the zone is too small for all sets some are shared. The
- * other form is there to measure what counting costs.
+ * Atomic, because workers share sets if the zone is too small for all of them.
+ * With NGX_COMETA_NO_STATS nothing is counted, to measure what counting costs.
  */
 
 #ifdef NGX_COMETA_NO_STATS

@@ -1,7 +1,7 @@
 
 /*
- * The zone: its layout, planned and made once by the master, before there is
- * anybody else. Also what all need who work in it: its locks, its hash.
+ * The zone: its layout, planned and made once by the master, before any worker
+ * uses it. Also what every file needs that works in it: its locks and its hash.
  */
 
 #include "ngx_cometa_zone.h"
@@ -17,12 +17,12 @@
 #define NGX_COMETA_OTK_MAX          65536
 #define NGX_COMETA_LATENCIES_MIN    5
 
-/* How the zone is divided: slots for so many workers ... */
+/* How the zone is divided: this many slots for each worker, and more ... */
 
 #define NGX_COMETA_GENERATIONS      8       /* reloads that overlap */
 #define NGX_COMETA_SLOTS_MORE       16
 
-/* ... and a part in so many of the zone. */
+/* ... and these parts of the zone: 1/24, 1/12, 1/32. */
 
 #define NGX_COMETA_COUNTERS_PART    24
 #define NGX_COMETA_LATENCIES_PART   12
@@ -30,10 +30,10 @@
 #define NGX_COMETA_LATENCIES_SHARED 4       /* of the latencies */
 
 #define NGX_COMETA_SHARDS_MAX       256
-#define NGX_COMETA_SHARD_RECORDS    4096    /* from so many on it is halved */
+#define NGX_COMETA_SHARD_RECORDS    4096    /* with more, shards are doubled */
 
 
-/* The documents say how large these are, and how many devices there can be. */
+/* The documents state these sizes, and the number of devices follows. */
 
 _Static_assert(sizeof(ngx_cometa_slot_t) == 320, "a slot has 320 bytes");
 _Static_assert(sizeof(ngx_cometa_counters_t) == 384,
@@ -159,11 +159,11 @@ ngx_cometa_zone_check(ngx_shm_zone_t *shm_zone, size_t max_message,
 
 
 /*
- * Divides `size` bytes. Slots are enough for eight generations of workers; a
+ * Divides `size` bytes. There are slots for eight generations of workers. A
  * twelfth goes to the latencies, half of that to the counters, a 32nd to the
- * keys, and the rest to the records. Three in four sets of latencies are for
- * one application each, the others for those of several workers.
- * NGX_DECLINED: too small.
+ * keys, and the rest to the records. Three in four sets of latencies are the
+ * first sets of applications, the others are for their further workers.
+ * NGX_DECLINED: the size is too small.
  */
 
 static ngx_int_t
@@ -218,7 +218,7 @@ ngx_cometa_zone_plan(ngx_cometa_head_t *head, size_t size,
         head->shards *= 2;
     }
 
-    /* one bucket for two records, and what alignment may take */
+    /* one bucket for two records; less what alignment may take */
 
     rest -= ngx_min(rest, head->shards * 256 + 4096);
     rest /= sizeof(ngx_cometa_record_t) + sizeof(uint32_t) / 2;
@@ -269,7 +269,7 @@ ngx_cometa_zone_layout(ngx_cometa_head_t *head, ngx_cometa_layout_t *lt)
 }
 
 
-/* The next part, of n elements: where it begins. Each begins with a line. */
+/* Returns where a part of n elements begins: at a cache line. */
 
 static size_t
 ngx_cometa_zone_part(size_t *p, size_t n, size_t size)
@@ -298,7 +298,7 @@ ngx_cometa_zone_format(ngx_cometa_head_t *head, ngx_log_t *log)
     head->magic = NGX_COMETA_ZONE_MAGIC;
     head->version = NGX_COMETA_ZONE_VERSION;
 
-    /* sessions grow over restarts too, and fit a double's 53 bits */
+    /* sessions grow over restarts, and fit the 53 bits of a double */
     head->session = (uint64_t) ngx_time() << 20;
 
     if (RAND_bytes((u_char *) head->key, sizeof(head->key)) != 1) {
@@ -420,7 +420,7 @@ ngx_cometa_key_init(ngx_cometa_key_t *key)
 
     cometa_hash_init(&h, ngx_cometa_zone.head->key);
 
-    /* ids hold no zero byte: no two pairs run together */
+    /* ids have no zero byte, so two pairs cannot make the same input */
 
     cometa_hash_update(&h, key->app.data, key->app.len);
     cometa_hash_update(&h, "", 1);

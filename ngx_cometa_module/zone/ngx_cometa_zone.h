@@ -1,7 +1,7 @@
 
 /*
- * The zone: layout of the shared memory. Everything above finds its part of
- * the zone through ngx_cometa_zone, this process's view of it.
+ * The zone: layout of the shared memory. All files find its parts through
+ * ngx_cometa_zone, this process's view of it.
  */
 
 #ifndef _NGX_COMETA_ZONE_H_INCLUDED_
@@ -19,11 +19,11 @@
 
 /*
  * The zone, from its first to its last page. There is no pointer in it, only
- * indices and offsets, for a pointer would have to be valid in every process.
- * Its size says how many devices it can hold. The bytes of the rings, whose
- * size follows from the number of workers and the largest message, and the
- * gauges, which take memory only where a worker lives, are a mapping of their
- * own that the master makes with the zone.
+ * indices and offsets, because a pointer would have to be valid in every
+ * process. Its size says how many devices it can hold. The rings and the gauges
+ * are in a mapping of their own, which the master makes with the zone: the size
+ * of the rings follows from the number of workers and the largest message, and
+ * gauges take memory only where a worker has used them.
  *
  *     +---------------+
  *     | nginx's slab  |  header and page table, made by nginx
@@ -44,13 +44,40 @@
  *     | rings         |  one a slot: the bytes of its mailbox
  *     | gauges        |  a row a slot: of each application
  *     +---------------+
+ *
+ * Who writes what, and under which lock; the owner of a slot is its process.
+ *
+ *     head: sizes, key        the master, before anybody else is there
+ *     head: session, carved,  any worker, atomic
+ *       deaths, sweep,
+ *       refused, lost
+ *     head, apps: names, sets any worker, under apps_lock; the state of a
+ *                             place and the link of a set are published last
+ *     head, keys: otk_*       any worker, under otk_lock
+ *     slot: epoch, pid,       its owner; of a dead one whoever finds it;
+ *       last_*                under `life`
+ *     slot: sleeping          its owner; senders clear it; atomic
+ *     slot: draining,         its owner; a reader may see an old value
+ *       generation, crowded
+ *     slot: delayed, refused, any worker, atomic
+ *       lost
+ *     ring: tail, letters     any worker, under `mail` of the slot
+ *     ring: head, begun       the owner of the slot
+ *     interests               the owner of the slot its bit, atomic; of a dead
+ *                             one whoever vacates the slot, under `life`
+ *     counters, totals of     the owner of the slot, atomic, for workers may
+ *       latencies             have to share a set
+ *     windows of latencies    the owner of the slot; in a shared set some
+ *                             latencies may get lost
+ *     gauges                  the owner of the slot
+ *     buckets, records        any worker, under the lock of the shard
  */
 
 #define NGX_COMETA_ZONE_MAGIC    0x434f4d45
 #define NGX_COMETA_ZONE_VERSION  5
 #define NGX_COMETA_ROWS          4096   /* of interests */
 #define NGX_COMETA_NONE          0xffffffff
-#define NGX_COMETA_MESSAGE_HEAD  64     /* what mail adds to a payload */
+#define NGX_COMETA_MESSAGE_HEAD  64     /* what a letter adds to a payload */
 
 
 typedef struct {
@@ -70,7 +97,7 @@ typedef struct {
     uint64_t         ring_size;
     uint64_t         key[2];            /* of the hash */
 
-    /* atomic, all of them */
+    /* all of these are atomic */
 
     uint32_t         napps;             /* have had a name, under apps_lock */
     uint32_t         named;             /* names given so far, the same */
@@ -90,9 +117,10 @@ typedef struct {
     uint32_t         otk_carved;       /* in use or free, of all */
 
     /*
-     * Counters of no application, atomic: names of applications that were
-     * refused may be anybody's invention.  On lines of their own, that a flood
-     * of refusals does not disturb who reads what is above.
+     * Counters that belong to no application, atomic: the name of an
+     * application that was refused may be invented. They have cache lines of
+     * their own, so that a flood of refusals does not slow down readers of the
+     * fields above.
      */
 
     uint64_t         refused[NGX_COMETA_ERRORS]
@@ -104,8 +132,8 @@ typedef struct {
 /*
  * A slot belongs to the process that holds `life`, a robust mutex: the kernel
  * releases it when the process ends in any way, so whoever finds it free may
- * vacate the slot. What was written under an epoch is void once the slot has
- * another one; this is how all devices of a dead worker vanish at once.
+ * vacate the slot. What was written under an epoch is void when the slot has
+ * another epoch; so all devices of a dead worker are absent at once.
  */
 
 typedef struct {
@@ -116,18 +144,18 @@ typedef struct {
     uint32_t         generation;        /* of its configuration */
     uint32_t         crowded;           /* wants no more connections */
     int32_t          eventfd;           /* made by the master, inherited */
-    int32_t          door[2];           /* the same: out of, and into it */
+    int32_t          door[2];           /* the same: to read, to write */
     uint32_t         devices;           /* how many its process holds */
     uint32_t         last_epoch;        /* the epoch before this one ... */
-    uint64_t         last_begun;        /* ... had taken this much mail */
+    uint64_t         last_begun;        /* ... had read its ring up to here */
 
     /* the mailbox */
     pthread_mutex_t  mail;              /* producers serialise on it */
     uint32_t         sleeping;          /* the consumer wants a wake-up */
 
-    /* letters that found the ring full, each counted once */
-    uint64_t         delayed;           /* waited in their sender */
-    uint64_t         refused;           /* calls: told their caller */
+    /* letters that found the ring full; each is counted once */
+    uint64_t         delayed;           /* they waited in their sender */
+    uint64_t         refused;           /* calls: their callers got an error */
     uint64_t         lost[2];           /* events; answers */
 
     cometa_ring_t    ring  __attribute__((aligned(64)));
@@ -135,21 +163,21 @@ typedef struct {
 
 
 /*
- * The place of an application. A name is found through tables of the
- * processes; they learn of new names from the log of names, a ring of as many
- * cells as there are places: that of name number n is log of place n % apps.
- * A place that is not USED has no name, whatever lies there.
+ * The place of an application. Each process has a table of its own in which it
+ * finds names. It learns of new names from the log of names, a ring of as many
+ * cells as there are places: the cell of name number n is `log` of place
+ * n % apps. A place that is not USED has no name, whatever `name` contains.
  */
 
 #define NGX_COMETA_APP_FREE     0
 #define NGX_COMETA_APP_USED     1
-#define NGX_COMETA_APP_LEAVING  2       /* about to be given to another one */
+#define NGX_COMETA_APP_LEAVING  2       /* may be given to another name */
 
 typedef struct {
     uint32_t         state;
     uint32_t         counters;          /* further sets, index + 1 */
     uint32_t         latencies;         /* the same */
-    uint32_t         log;               /* which place was named */
+    uint32_t         log;               /* a cell: which place was named */
     uint32_t         last;              /* s, when it was last referred to */
     uint32_t         len;
     u_char           name[NGX_COMETA_ID_MAX];
@@ -157,8 +185,8 @@ typedef struct {
 
 
 /*
- * A key, in two chains: that of its bucket (or of free ones), and that of its
- * application in order of age. Indices plus one, 0 ends.
+ * A key, in two chains: that of its bucket (or of the free keys), and that of
+ * its application in order of age. Links are an index plus one; 0 ends a chain.
  */
 
 #define NGX_COMETA_OTK_LEN  20          /* bytes; twice as many hex digits */
@@ -178,16 +206,16 @@ typedef struct {
     uint32_t         oldest;
     uint32_t         newest;
     uint32_t         n;
-    uint32_t         dropped;           /* unused, to make room */
-    uint64_t         expires;           /* the last one of them, us */
+    uint32_t         dropped;           /* unused, dropped to make room */
+    uint64_t         expires;           /* when the last of them does, us */
 } ngx_cometa_otk_app_t;
 
 
 /*
- * What is counted stands in sets, of one application and one slot each. The
- * first set of application i is set i; further ones are made when they are
- * first needed, in a chain of the application. They only grow, also over the
- * death of their process: the next one in the slot goes on with them.
+ * Counters stand in sets, each of one application and one slot. The first set
+ * of application i is set i; further ones are made when they are first needed,
+ * in a chain of the application. Counters only grow. When a process dies, the
+ * next process in its slot goes on with its sets.
  */
 
 typedef struct {
@@ -208,7 +236,7 @@ typedef struct {
     uint64_t  events;
     uint64_t  bytes_up;             /* device to server, payloads */
     uint64_t  bytes_down;
-    uint64_t  websockets_slow;      /* closed, for they were not read */
+    uint64_t  websockets_slow;      /* closed, their clients did not read */
     uint64_t  webhook_sent;
     uint64_t  webhook_failed;
     uint64_t  webhook_retries;
@@ -228,13 +256,13 @@ typedef struct {
     uint64_t  queued;               /* wait for a device of this slot */
     uint64_t  websockets;
     uint64_t  webhook_queued;
-    uint64_t  holds;                /* whoever needs the place for a while */
+    uint64_t  holds;                /* uses that keep the place for a while */
 } ngx_cometa_gauges_t;
 
 
 /*
- * Latencies of calls, us. Those of a window of time are kept until the window
- * after the next begins: the last complete one can always be read.
+ * Latencies of calls, us. The figures of a window are kept until the window
+ * after the next one begins: the last complete window can always be read.
  */
 
 #define NGX_COMETA_BOUNDS  16           /* of Prometheus, the last is +Inf */
@@ -259,13 +287,18 @@ typedef struct {
 
 
 /*
- * A record, and the chains it stands in: that of its bucket while in use,
- * that of free records of its shard otherwise. An index plus one, 0 ends.
+ * A record. While it is in use it stands in the chain of its bucket, otherwise
+ * in the chain of free records of its shard. Links are an index plus one; 0
+ * ends a chain.
  *
  *     bucket -> record -> record -> 0        shard->free -> record -> 0
  *
  * A record whose epoch is not the epoch of its slot is absent: its worker is
  * gone. Whoever walks over it takes it out.
+ *
+ * Takeovers are counted here, in bytes that would be padding otherwise: under
+ * the lock of the shard all workers see the same count. It comes and goes with
+ * the record, and a device that is taken over again and again keeps its record.
  */
 
 typedef struct {
@@ -276,15 +309,15 @@ typedef struct {
     uint32_t         handle;            /* in the owner's table of devices */
     uint16_t         slot;
     uint16_t         app;
-    cometa_flap_t    flap;              /* takeovers of late */
+    cometa_flap_t    flap;              /* recent takeovers */
     uint8_t          len;
     u_char           id[NGX_COMETA_ID_MAX];
 } ngx_cometa_record_t;
 
 
 /*
- * `moving` names the record that is on its way between the chains, so that
- * whoever inherits the lock from a dead process can put it in its place.
+ * `moving` names the record that is on its way between two chains, so that the
+ * next holder of the lock can put it into one if this process dies.
  */
 
 typedef struct {
@@ -295,7 +328,7 @@ typedef struct {
 } __attribute__((aligned(64))) ngx_cometa_shard_t;
 
 
-/* This process's view; `slot` and `epoch` are its own, if it has claimed. */
+/* This process's view; with `claimed`, `slot` and `epoch` are its own. */
 
 typedef struct {
     ngx_cometa_head_t      *head;
@@ -328,7 +361,7 @@ extern ngx_cometa_zone_t  ngx_cometa_zone;
 ngx_int_t ngx_cometa_zone_init(ngx_shm_zone_t *shm_zone, size_t max_message,
     ngx_uint_t workers, ngx_cometa_head_t *old);
 
-/* This process's view of a zone; it has no rings, gauges and slot yet. */
+/* Makes a view of a zone; it has no rings, gauges and slot yet. */
 void ngx_cometa_zone_view(ngx_cometa_head_t *head, ngx_cometa_zone_t *view);
 
 /* The mapping beside the zone: the rings, and the gauges behind them. */
@@ -341,14 +374,17 @@ void ngx_cometa_zone_view(ngx_cometa_head_t *head, ngx_cometa_zone_t *view);
     (&ngx_cometa_zone.gauges[(size_t) (of) * ngx_cometa_zone.head->apps       \
                              + (app)])
 
-/* NGX_DECLINED: the last owner died; the lock is held and what it guards
- * must be mended. */
+/*
+ * Takes a lock. NGX_DECLINED: its last holder died; the lock is taken, and what
+ * it guards must be mended.
+ */
 ngx_int_t ngx_cometa_lock(pthread_mutex_t *mutex);
 void ngx_cometa_unlock(pthread_mutex_t *mutex);
 
 /*
- * A store whose place among the others matters should the process die: none
- * is moved over it. What a dead process has stored is seen by all.
+ * A store whose order among the others matters if the process dies: the
+ * compiler moves no other store across it. All processes see what a dead one
+ * has stored.
  */
 #define ngx_cometa_step(p, value)                                             \
     do {                                                                      \
