@@ -135,7 +135,8 @@ sub start_pulse {
     POSIX::_exit(0);
 }
 
-# How long everybody stood still so far; until that time, if one is given.
+# How long everybody stood still so far; until that time, if one is given: what
+# is not written down by then is waited for, if it can be enough to be counted.
 
 sub still {
     my ($until) = @_;
@@ -148,7 +149,7 @@ sub still {
 
         my ($woke, $still) = split ' ', $text;
 
-        return $still || 0 if !$until || $woke && $woke >= $until
+        return $still || 0 if !$until || $woke && $woke > $until - STILL
             || !kill(0, $pulse->{pid});
 
         sleep(BEAT / 4);
