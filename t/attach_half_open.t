@@ -56,6 +56,12 @@ sub head {
         'Host: localhost', "Content-Length: $length", '', '';
 }
 
+# What has been sent is read: connections are accepted in turn.
+
+sub served {
+    stats('app1') for 1 .. 3;
+}
+
 # What so many connections take that have sent this each, in bytes.
 
 sub takes {
@@ -69,15 +75,15 @@ sub takes {
 
     # what the process allocates once is there after the first ones
     my @streams = map { $open->() } 1 .. 100;
-    sleep 0.5;
+    served();
     my $before = rss($worker);
 
     push @streams, map { $open->() } 1 .. MANY;
-    sleep 0.5;
+    served();
     my $each = (rss($worker) - $before) * 1024 / MANY;
 
     $_->close() for @streams;
-    sleep 0.5;
+    served();
 
     return $each;
 }

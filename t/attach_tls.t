@@ -30,7 +30,9 @@ my $t = Test::Nginx->new()->has(qw/http http_ssl rewrite map/)
 certificate($t, 'localhost');
 
 $t->write_file_expand('nginx.conf', cometa_conf(
-    workers => 2, ssl => 1, attach => 'cometa_heartbeat 1s timeout=2s;'
+    workers => 2, ssl => 1,
+    server => 'location ~ ^/short/(?<app>[^/]+)/(?<device>[^/]+)$ {'
+        . ' cometa_attach; cometa_heartbeat 1s timeout=2s; }'
 ));
 
 $t->run();
@@ -70,7 +72,7 @@ for my $form (qw/ A B /) {
     my $d = device(ssl => 1, form => $form, device => "d$form",
         info => 'over TLS');
 
-    like($d->{first}, qr/\A\{"msg":"200","heartbeat":1,"timestamp":\d+\}\z/,
+    like($d->{first}, qr/\A\{"msg":"200","heartbeat":60,"timestamp":\d+\}\z/,
         "$form: attach");
     is(stats("app1/devices/d$form")->{json}{info}, 'over TLS',
         "$form: info");
@@ -137,7 +139,8 @@ for my $form (qw/ A B /) {
         ok(offline("e$form"), "$form: offline after $way");
     }
 
-    $d = device(ssl => 1, form => $form, device => "s$form");
+    $d = device(ssl => 1, form => $form, device => "s$form",
+        uri => "/short/app1/s$form");
     ok(defined $d->closed(4), "$form: a silent device is closed");
 
     $d = device(ssl => 1, form => $form, device => "w$form", bytewise => 1,

@@ -34,9 +34,9 @@ $t->write_file_expand('nginx.conf', cometa_conf(
             cometa_send_timeout 2s;
         }
 
-        location ~ ^/three/$ids {
+        location ~ ^/four/$ids {
             cometa_send;
-            cometa_send_timeout 3s;
+            cometa_send_timeout 4s;
         }
 EOC
 
@@ -68,7 +68,7 @@ is(call_end($second)->{body}, 'reply', 'and its reply is passed on');
 # The caller leaves at once: a device has the time of the call, and as much
 # again
 
-my $left = call_start('app1', 'dev1', 'left', uri => '/three/app1/dev1');
+my $left = call_start('app1', 'dev1', 'left', uri => '/four/app1/dev1');
 is($d->read_chunk(), 'left', 'a call whose caller leaves');
 $left->{stream}->close();
 

@@ -101,10 +101,10 @@ start($t, workers => 3);
 {
     my ($home, $origin) = wait_serving($t, 3);
     my $d = device_on($home);
+    my $start = time();
     my ($got) = call_of_the_dead($d, stream_on($origin), $origin);
     is($got, 'x', 'a call from a worker that dies');
 
-    my $start = time();
     is($d->closed(6), 'last', 'its device is closed, for it says nothing');
     cmp_ok(time() - $start, '>', 1.5, 'but not at once');
     wait_serving($t, 3, $origin);

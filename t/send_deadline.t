@@ -27,14 +27,14 @@ my $ids = '(?<app>[^/]+)/(?<device>[^/]+)$';
 
 $t->write_file_expand('nginx.conf', cometa_conf(
     workers => 2, listen => 'reuseport',
-    send => 'cometa_send_timeout 1s max=2s;',
+    send => 'cometa_send_timeout 2s max=6s;',
     server => <<"EOC"));
 
         add_header Pid \$pid always;
 
-        location ~ ^/two/$ids {
+        location ~ ^/three/$ids {
             cometa_send;
-            cometa_send_timeout 2s;
+            cometa_send_timeout 3s;
         }
 EOC
 
@@ -68,7 +68,8 @@ sub end_all {
     return map { $_->{answer} || call_end($_, 0) } @calls;
 }
 
-# A call that is written and has passed its deadline.
+# A call that is written and has passed its deadline.  The device then has as
+# long again for the reply.
 
 sub timed_out {
     my ($d, $message, @o) = @_;
@@ -78,7 +79,7 @@ sub timed_out {
 
     my $r = call_end($call);
     is(outcome($r), '504 device_timeout', "$d->{device}: and not answered");
-    took($r, 1, "$d->{device}: in time");
+    took($r, 2, "$d->{device}: in time");
 }
 
 sub count_is {
@@ -94,32 +95,36 @@ sub queued {
 
 ###############################################################################
 
+# For those that are to be answered, however slow the machine is
+
+my @patient = (headers => { Prefer => 'wait=4' });
+
 # What says how long; all devices are silent at once
 
 {
     my @cases = (
-        [ 1 ],
-        [ 2, 'wait=2' ],
+        [ 2 ],
+        [ 4, 'wait=4' ],
         [ 1, 'wait=1' ],
-        [ 2, 'wait=9' ],
-        [ 2, 'wait=99999999999999999999' ],
-        [ 2, 'WAIT=2' ],
-        [ 2, 'wait="2"' ],
-        [ 2, 'wait = 2' ],
-        [ 2, 'respond-async, wait=2' ],
-        [ 2, 'respond-async,wait=2, handling=lenient' ],
-        [ 2, 'handling=strict; x=1, wait=2' ],
-        [ 2, "respond-async\x0d\x0aPrefer: wait=2" ],
-        [ 1, 'respond-async' ],
-        [ 1, 'wait' ],
-        [ 1, 'wait=' ],
-        [ 1, 'wait=x2' ],
-        [ 1, 'wait=-2' ],
-        [ 1, 'waiting=2' ],
-        [ 1, 'await=2' ],
-        [ 1, 'wait=1', uri => '/two/app1/' ],
-        [ 2, undef, uri => '/two/app1/' ],
-        [ 2, 'respond-async', uri => '/two/app1/' ],
+        [ 6, 'wait=9' ],
+        [ 6, 'wait=99999999999999999999' ],
+        [ 4, 'WAIT=4' ],
+        [ 4, 'wait="4"' ],
+        [ 4, 'wait = 4' ],
+        [ 4, 'respond-async, wait=4' ],
+        [ 4, 'respond-async,wait=4, handling=lenient' ],
+        [ 4, 'handling=strict; x=1, wait=4' ],
+        [ 4, "respond-async\x0d\x0aPrefer: wait=4" ],
+        [ 2, 'respond-async' ],
+        [ 2, 'wait' ],
+        [ 2, 'wait=' ],
+        [ 2, 'wait=x4' ],
+        [ 2, 'wait=-4' ],
+        [ 2, 'waiting=4' ],
+        [ 2, 'await=4' ],
+        [ 1, 'wait=1', uri => '/three/app1/' ],
+        [ 3, undef, uri => '/three/app1/' ],
+        [ 3, 'respond-async', uri => '/three/app1/' ],
     );
 
     my (@calls, @devices);
@@ -158,7 +163,7 @@ for my $streams (@workers) {
     timed_out($d, 'one', stream => $stream[0]);
 
     my $call = call_start('app1', 'late', 'two', stream => $stream[0],
-        headers => { Prefer => 'wait=2' });
+        @patient);
     queued(1, 'late: the next call waits');
 
     $d->heartbeat();
@@ -177,7 +182,8 @@ for my $streams (@workers) {
     $d->send_chunk('reply to three');
     count_is('late', $late + 2, 'late: once more');
 
-    $call = call_start('app1', 'late', 'four', stream => $stream[1]);
+    $call = call_start('app1', 'late', 'four', stream => $stream[1],
+        @patient);
     is($d->read_chunk(), 'four', 'late: nothing is owed');
     $d->send_chunk('reply to four');
     is(outcome(call_end($call)), '200 reply to four', 'late: its own reply');
@@ -187,7 +193,8 @@ for my $streams (@workers) {
     timed_out($d, 'five', stream => $stream[0]);
     $d->raw("0\x0d\x0a\x0d\x0a");
     count_is('late', $late + 3, 'late: an empty one');
-    $call = call_start('app1', 'late', 'six', stream => $stream[1]);
+    $call = call_start('app1', 'late', 'six', stream => $stream[1],
+        @patient);
     $d->echo();
     is(outcome(call_end($call)), '200 six', 'late: the device stays');
 
@@ -196,7 +203,8 @@ for my $streams (@workers) {
     my $errors = figures('app1')->{errors};
     $d->send_chunk('once more');
     count_is('errors', $errors + 1, 'late: a stray');
-    $call = call_start('app1', 'late', 'seven', stream => $stream[1]);
+    $call = call_start('app1', 'late', 'seven', stream => $stream[1],
+        @patient);
     $d->echo();
     is(outcome(call_end($call)), '200 seven', 'late: reaches nobody');
 
@@ -209,21 +217,21 @@ for my $streams (@workers) {
     my $d = device(device => 'waits');
 
     my $one = call_start('app1', 'waits', 'one',
-        headers => { Prefer => 'wait=2' });
+        headers => { Prefer => 'wait=6' });
     is($d->read_chunk(), 'one', 'one is written');
     my $two = call_start('app1', 'waits', 'two');
     queued(1, 'two waits');
 
     my $r = call_end($two);
     is(outcome($r), '504 device_timeout', 'in vain');
-    took($r, 1, 'in time');
+    took($r, 2, 'in time');
     queued(0, 'and is removed');
 
     $d->send_chunk('reply');
     is(outcome(call_end($one)), '200 reply', 'one is not late');
     ok($d->quiet(0.2), 'two is never written');
 
-    my $three = call_start('app1', 'waits', 'three');
+    my $three = call_start('app1', 'waits', 'three', @patient);
     $d->echo();
     is(outcome(call_end($three)), '200 three', 'nothing is owed');
 }
@@ -241,9 +249,9 @@ for my $streams (@workers) {
         join(' ', ('504 device_timeout') x 3), 'no device answers');
 
     my @waiting = (
-        call_start('app1', 'silent', 'y', headers => { Prefer => 'wait=2' }),
+        call_start('app1', 'silent', 'y', @patient),
         call_start('app1', 'back', 'y', headers => {
-            Prefer => 'wait=2', 'Cometa-Wait' => 2 })
+            Prefer => 'wait=9', 'Cometa-Wait' => 3 })
     );
     queued(2, 'the next calls wait');
 
@@ -261,7 +269,7 @@ for my $streams (@workers) {
     }
 
     my $took = time() - $start;
-    ok($took > 1.9 && $watch->took() < 3.8, 'after another timeout')
+    ok($took > 3.9 && $watch->took() < 5.8, 'after another timeout')
         or diag("after $took s");
     count_is('detached_total', $detached + 3, 'they are counted');
 
@@ -280,7 +288,7 @@ for my $streams (@workers) {
     my $d = device(device => 'body');
 
     my ($head, $body) = split /(?<=\x0d\x0a\x0d\x0a)/,
-        call_request('app1', 'body', 'message');
+        call_request('app1', 'body', 'message', @patient);
 
     my $stream = caller_stream();
     my $start = time();
@@ -293,14 +301,14 @@ for my $streams (@workers) {
     my $r = response($stream);
     $r->{time} = time() - $start;
     is(outcome($r), '504 device_timeout', 'in vain');
-    ok($r->{time} > 0.95 && $watch->took() < 1.55, 'its time counts')
+    ok($r->{time} > 3.95 && $watch->took() < 4.55, 'its time counts')
         or diag("after $r->{time} s");
 
     $d->send_chunk('late');
 
     $stream = caller_stream();
-    $stream->write($head);
-    sleep(1.1);
+    $stream->write(call_request('app1', 'body', 'message') =~ s/message\z//r);
+    sleep(2.1);
     $stream->write($body);
     is(outcome(response($stream)), '504 device_timeout',
         'a body that is too slow');

@@ -306,7 +306,7 @@ EOC
 # A stream that is given up
 
 {
-    my $fh = curl('dev1', 'gone', more => [ qw/ --max-time 1 / ]);
+    my $fh = curl('dev1', 'gone', more => [ qw/ --max-time 3 / ]);
     is($d->read_chunk(), 'gone', 'HTTP/2: a call is written');
     output($fh);
     ok(figure_is('app1', 'calls', 0), 'HTTP/2: its caller leaves');

@@ -74,7 +74,7 @@ my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(86);
 $t->write_file_expand('nginx.conf', cometa_conf(
     workers => $workers,
     listen => 'reuseport',
-    send => 'cometa_send_timeout 1s; cometa_queue 1;',
+    send => 'cometa_send_timeout 5s; cometa_queue 1;',
     server => <<"EOC") =~ s/(app2 +other;)/$1 ~^app all;/r);
 
         include $monitoring/metrics.conf;
@@ -210,12 +210,13 @@ call('app1', 'nobody', 'x') for 1 .. 2;
 
 {
     my $slow = device(device => 'slow');
-    my $one = call_start('app1', 'slow', 'x');
+    my $one = call_start('app1', 'slow', 'x',
+        headers => { Prefer => 'wait=3' });
     $slow->read_chunk();
 
     is(metrics()->{cometa_calls_in_progress}, 1, 'a call in progress');
     my $two = call_start('app1', 'slow', 'x',
-        headers => { Prefer => 'wait=2' });
+        headers => { Prefer => 'wait=15' });
     ok(wait_for(sub { metrics()->{cometa_calls_queued} == 1 }), 'one waits');
     call('app1', 'slow', 'x');
     call_end($one);
@@ -339,7 +340,7 @@ call('app1', 'nobody', 'x') for 1 .. 2;
     is($counts[-1], 31, 'the last one is of all');
     is($m->{"${histogram}_count"}, 31, 'as is the count');
 
-    # a call that takes its time, 0.3 s, and nothing else
+    # a call that takes its time, 0.3 s or more, and nothing else
     my $call = call_start('app1', 'dev1', 'x');
     $d->read_chunk();
     sleep(0.3);
@@ -352,7 +353,9 @@ call('app1', 'nobody', 'x') for 1 .. 2;
         or diag($more);
     is(join(' ', map { $n->{$_} - $m->{$_} } map {
         "${histogram}_bucket,le=\"$_\""
-    } qw/ 0.2500 0.5000 /), '0 1', 'in its bucket');
+    } qw/ 0.2500 0.5000 1.0000 2.5000 10.0000 /), join(' ', map {
+        $more <= $_ ? 1 : 0
+    } 0.25, 0.5, 1, 2.5, 10), 'in its bucket and those above') or diag($more);
 }
 
 # The same as the JSON, from whichever worker

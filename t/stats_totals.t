@@ -39,7 +39,7 @@ sub conf {
     return worker_conf(
         workers => $workers,
         shutdown => '30s',
-        send => 'cometa_send_timeout 1s; cometa_queue 1;'
+        send => 'cometa_send_timeout 2s; cometa_queue 1;'
             . 'client_max_body_size 1m;',
         server => <<'EOC') =~ s/(app2 +other;)/$1 app3 none; app4 none;/r;
 

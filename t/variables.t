@@ -25,7 +25,7 @@ my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(35);
 
 $t->write_file_expand('nginx.conf', cometa_conf(
     workers => 2, listen => 'reuseport',
-    send => 'cometa_send_timeout 1s; cometa_queue 1;'
+    send => 'cometa_send_timeout 5s; cometa_queue 1;'
         . 'cometa_max_message_size 100;',
     http => <<'EOC',
         log_format cometa '$http_mark|$status|$cometa_application|'
@@ -113,11 +113,13 @@ for my $hop (qw/ local remote /) {
 
     # what fails once it has reached the worker of the device
 
-    $call = call_start('app1', 'dev1', 'x', @o, marked());
+    my %marked = marked();
+    $marked{headers}{Prefer} = 'wait=2';
+    $call = call_start('app1', 'dev1', 'x', @o, %marked);
     my $slow = $mark;
     $d->read_chunk();
     my $waits = call_start('app1', 'dev1', 'y',
-        headers => { Prefer => 'wait=3' });
+        headers => { Prefer => 'wait=15' });
     figure_is('app1', 'queued', 1);
 
     call('app1', 'dev1', 'z', marked());

@@ -260,7 +260,8 @@ sub ended {
     # what is said beside events is none
     $d->heartbeat();
     $d->send_chunk('stray');
-    my $call = call_start('app1', 'data', 'x');
+    my $call = call_start('app1', 'data', 'x',
+        headers => { Prefer => 'wait=9' });
     $d->echo();
     is(call_end($call)->{body}, 'x', 'a call');
     $d->event('last');

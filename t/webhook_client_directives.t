@@ -170,7 +170,7 @@ sub got {
 for my $name (@names) {
     my @before = figures_of();
     my $d = device(uri => "/to_$name/app1/$name", device => $name);
-    my $start = time();
+    my $watch = stopwatch();
 
     $d->event("event$_") for 1 .. EVENTS;
 
@@ -180,7 +180,7 @@ for my $name (@names) {
         return $after[0] - $before[0] + $after[1] - $before[1] == EVENTS;
     }, 8);
 
-    my $took = time() - $start;
+    my $took = $watch->took();
 
     is(join(' ', map { $after[$_] - $before[$_] } 0 .. 2), EVENTS . ' 0 0',
         "$name: all are sent at once");

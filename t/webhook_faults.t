@@ -33,7 +33,7 @@ use constant {
     RUNNING => 64
 };
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map proxy/)->plan(110);
+my $t = Test::Nginx->new()->has(qw/http rewrite map proxy/)->plan(111);
 
 my @again = qw/ 429 500 502 503 504 /;
 my @final = qw/ 400 401 403 404 413 422 /;
@@ -130,7 +130,7 @@ my $locations = <<'EOF';
             }
 
             proxy_pass http://127.0.0.1:8082;
-            proxy_read_timeout 3s;
+            proxy_read_timeout 6s;
         }
 
         location = /to/down {
@@ -377,6 +377,7 @@ keep_attached($t, 'called') or die "no device\n";
 # An event that is given up makes way for the next
 
 {
+    my $start = time();
     my @d = map { at('404', "refused$_") } 1 .. 4;
 
     for my $n (1 .. 500) {
@@ -389,7 +390,9 @@ keep_attached($t, 'called') or die "no device\n";
         join(' ', ('404') x 500), 'refused: once each');
 
     # as with all conditions: a line a second, with a count
-    cmp_ok(lines('"app1/refused'), '<=', 12, 'refused: log');
+    my $lines = lines('device: "refused');
+    cmp_ok($lines, '>=', 1, 'refused: log');
+    cmp_ok($lines, '<=', time() - $start + 2, 'refused: once a second');
     $_->close() for @d;
 }
 

@@ -67,7 +67,7 @@ sub calls {
     while ($while->(scalar @times)) {
         my $r = call('app1', 'called', 'x', stream => $stream);
         die outcome($r) if $r->{status} != 200;
-        push @times, $r->{time};
+        push @times, $r->{took};
     }
 
     return sort { $a <=> $b } @times;

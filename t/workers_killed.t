@@ -37,7 +37,7 @@ my $t = Test::Nginx->new()->has(qw/http rewrite map/)->todo_alerts()
     ->plan(63);
 
 $t->write_file_expand('nginx.conf', worker_conf(workers => $n,
-    send => 'cometa_send_timeout 2s;'));
+    send => 'cometa_send_timeout 6s;'));
 $t->run();
 
 my @pids = wait_serving($t, $n);
@@ -106,7 +106,7 @@ my ($victim, $a, $b, $c) = @pids;
     my $first = fresh_call($a, id($victim, 2), 'first');
     is($waited->read_chunk(), 'first', 'a call to another device');
     my $patient = fresh_call($c, id($victim, 2), 'patient',
-        'Cometa-Wait' => 2);
+        'Cometa-Wait' => 6);
     ok(queued_is($c, 2), 'one that may wait');
 
     # what is none of its business
@@ -335,7 +335,7 @@ $t->stop();
 # of its devices is looked for
 
 $t->write_file_expand('nginx.conf', worker_conf(workers => 1,
-    shutdown => '60s', send => 'cometa_send_timeout 1s;'));
+    shutdown => '60s', send => 'cometa_send_timeout 3s;'));
 $t->run();
 
 {

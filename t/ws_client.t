@@ -34,7 +34,7 @@ $t->write_file_expand('nginx.conf', cometa_conf(
         keepalive_timeout 0;
 
         cometa_queue 128;
-        cometa_websocket_timeout 2s;
+        cometa_websocket_timeout 5s;
 
         location ~ /(?<app>[^/]+)/devices/(?<device>[^/]+)/websocket$ {
             cometa_websocket;

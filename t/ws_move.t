@@ -524,7 +524,7 @@ $d = device_on($home);
 
     for (1 .. 60) {
         my $ws = opened($away);
-        if (wait_for(sub { holders($ws) eq $home }, 0.2)) {
+        if (wait_for(sub { holders($ws) eq $home }, 1)) {
             push @moved, $ws;
             next;
         }
@@ -541,8 +541,8 @@ $d = device_on($home);
     ok(wait_for(sub {
         $again->close() if $again;
         $again = opened($away);
-        return wait_for(sub { holders($again) eq $home }, 0.2);
-    }), 'there is room again: they move');
+        return wait_for(sub { holders($again) eq $home }, 1);
+    }, 10), 'there is room again: they move');
     is(all_served($d, $stayed, $again, @moved), 'yes', 'and all serve');
 
     $_->close() for $d, $stayed, $again, @moved;
@@ -559,10 +559,18 @@ $d = device_on($home);
     my @streams = map { my $pid = $_; map { stream_on($pid) } 1 .. 40 }
         $away, $other;
     my @keys = map { websocket_key('app1', 'dev1') } @streams;
+    my @asking = map { stream_on($_) } $away, $other;
 
     kill 'STOP', $home;
     my @begun = map { begin($streams[$_], key => $keys[$_]) } 0 .. $#streams;
-    sleep(0.2);
+
+    # who answers these has read what came before
+
+    for my $asking (@asking, @asking) {
+        $asking->write("GET /pid HTTP/1.1${crlf}Host: localhost$crlf$crlf");
+        response($asking);
+    }
+
     kill 'CONT', $home;
 
     my @sockets = grep { !$_->{stream}->eof() && $_->{status} } map {

@@ -10,6 +10,7 @@
 #include "ngx_cometa_ws_move.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_compat.h"
+#include "ngx_cometa_trace.h"
 #include "ngx_cometa_bytes.h"
 #include "ngx_cometa_ctx.h"
 #include "ngx_cometa_loc.h"
@@ -46,6 +47,7 @@ typedef struct {
     uint16_t                   device;
     uint16_t                   answer;
     uint16_t                   rest;
+    uint16_t                   debug;   /* of debug_connection */
 } ngx_cometa_parcel_t;
 
 
@@ -216,6 +218,7 @@ ngx_cometa_ws_move_send(ngx_cometa_ws_move_t *move, ngx_connection_t *c,
     parcel.device = move->key.device.len;
     parcel.answer = answer->len;
     parcel.rest = rest->len;
+    parcel.debug = (c->log->log_level & NGX_LOG_DEBUG_CONNECTION) != 0;
 
     p = ngx_cpymem(data, &parcel, sizeof(ngx_cometa_parcel_t));
     p = ngx_cpymem(p, c->sockaddr, parcel.address);
@@ -229,6 +232,11 @@ ngx_cometa_ws_move_send(ngx_cometa_ws_move_t *move, ngx_connection_t *c,
     if (rest->len) {
         p = ngx_cpymem(p, rest->data, rest->len);
     }
+
+    ngx_log_debug4(NGX_LOG_DEBUG_HTTP, c->log, 0,
+                   "cometa ws move, device:\"%V/%V\" slot:%uD len:%z",
+                   &move->key.app, &move->key.device, move->place.slot,
+                   p - data);
 
     return ngx_cometa_fdpass(move->place.slot, move->place.epoch, c, data,
                                p - data);
@@ -267,6 +275,10 @@ ngx_cometa_ws_move_arrived(ngx_connection_t *c, u_char *data, size_t len)
 
     conf = ((ngx_cometa_ws_conf_t **) mcf->ws.elts)[parcel.conf];
 
+    /* ngx_cometa_ws_open() asks its level, and gives it another one */
+
+    c->log = ngx_cometa_trace(parcel.debug);
+
     p = data + sizeof(ngx_cometa_parcel_t);
 
     /* ngx_cometa_ws_open() copies the address, or the connection is closed */
@@ -292,6 +304,10 @@ ngx_cometa_ws_move_arrived(ngx_connection_t *c, u_char *data, size_t len)
 
     rest.data = p;
     rest.len = parcel.rest;
+
+    ngx_log_debug3(NGX_LOG_DEBUG_HTTP, c->log, 0,
+                   "cometa ws moved here, device:\"%V/%V\" len:%uz",
+                   &key.app, &key.device, len);
 
     ngx_cometa_ws_move_open(c, conf, &key, &answer, &rest);
 

@@ -6,6 +6,7 @@
 #include "ngx_cometa_ws_call.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_debug.h"
+#include "ngx_cometa_trace.h"
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_call_table.h"
@@ -148,6 +149,7 @@ ngx_cometa_ws_begin(ngx_cometa_ws_t *s, ngx_cometa_request_t *q,
     call->queue = s->conf->queue;
     call->handler = ngx_cometa_ws_done;
     call->data = q;
+    call->debug = ngx_cometa_traced(s->io.connection);
 
     return NGX_OK;
 }

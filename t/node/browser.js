@@ -141,7 +141,7 @@ check('the latency is that of the device', async () => {
     await choose('lamp-1');
     await say('slow');
     await text('#waiting', 'waiting for a reply to 1');
-    await line(1, 'reply', 'at last', /^\d{3} ms$/);
+    await line(1, 'reply', 'at last', /^\d{3,} ms$/);
 
     assert.ok(await milliseconds(0) >= 300);
 });

@@ -11,7 +11,7 @@ const { after, test } = require('node:test');
 const WebSocket = require('ws');
 
 const SERVER = process.env.SERVER;
-const TIMEOUT = 8000;
+const TIMEOUT = 30000;
 const MESSAGE_MAX = 65536;
 
 const sockets = [];

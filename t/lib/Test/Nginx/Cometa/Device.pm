@@ -31,6 +31,7 @@ use constant EVENT => "\x07";
 #   headers         { name => value }
 #   with            bytes sent in one packet with the request
 #   bytewise        send all that in packets of one byte
+#   stream          a connection to use again
 #   method, uri, version, host
 #   port, ssl, rcvbuf   see the stream
 #   timeout         for the answer
@@ -50,7 +51,7 @@ sub start {
     my $self = bless {
         app => 'app1', device => 'dev1', form => 'A', %o,
         status => 0, interim => 0,
-        stream => Test::Nginx::Cometa::Stream->new(%o)
+        stream => $o{stream} || Test::Nginx::Cometa::Stream->new(%o)
     }, $class;
 
     my $request = request(%$self) . (defined $o{with} ? $o{with} : '');

@@ -37,6 +37,8 @@ my %names = (
 #
 #   websocket       text for both of them
 #   move            whether sockets move to the worker of their device (off)
+#
+# None is pinged unless it is told: a test may take its time.
 
 sub websocket_conf {
     my (%o) = @_;
@@ -51,6 +53,9 @@ sub websocket_conf {
         . " location ~ ^/v1/applications/(?<app>[^/]+)/devices/$device"
         . "/websocket\$ { $text }\n"
         . " location ~ ^/v1/websockets/$device/(?<key>[^/]+)\$ { $text }\n";
+
+    $o{http} = 'cometa_websocket_timeout 1h;'
+        . (defined $o{http} ? $o{http} : '');
 
     return worker_conf(%o);
 }
