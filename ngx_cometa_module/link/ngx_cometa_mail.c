@@ -274,24 +274,12 @@ ngx_cometa_mail_follow(ngx_cometa_ref_t *to, ngx_cometa_place_t *place)
 
 
 void
-ngx_cometa_mail_arrived(uint32_t slot, uint32_t epoch,
+ngx_cometa_mail_arrived(uint32_t slot, uint32_t epoch, ngx_cometa_mail_e type,
     ngx_cometa_mail_arrived_t *mail)
 {
-    mail->head.type = NGX_COMETA_MAIL_ARRIVED;
+    mail->head.type = type;
 
-    ngx_cometa_mail_tell(slot, epoch, NGX_COMETA_MAIL_ARRIVED, mail, NULL,
-                         0);
-}
-
-
-void
-ngx_cometa_mail_ws_arrived(uint32_t slot, uint32_t epoch,
-    ngx_cometa_mail_arrived_t *mail)
-{
-    mail->head.type = NGX_COMETA_MAIL_WS_ARRIVED;
-
-    ngx_cometa_mail_tell(slot, epoch, NGX_COMETA_MAIL_WS_ARRIVED, mail, NULL,
-                         0);
+    ngx_cometa_mail_tell(slot, epoch, type, mail, NULL, 0);
 }
 
 

@@ -350,12 +350,10 @@ void ngx_cometa_mail_follow(ngx_cometa_ref_t *to, ngx_cometa_place_t *place);
 
 /*
  * Between the workers that a connection moves from and to; the caller fills
- * all but the type of the head.
+ * all but the type of the head. The first one is ARRIVED or WS_ARRIVED.
  */
 void ngx_cometa_mail_arrived(uint32_t slot, uint32_t epoch,
-    ngx_cometa_mail_arrived_t *mail);
-void ngx_cometa_mail_ws_arrived(uint32_t slot, uint32_t epoch,
-    ngx_cometa_mail_arrived_t *mail);
+    ngx_cometa_mail_e type, ngx_cometa_mail_arrived_t *mail);
 void ngx_cometa_mail_ws_tail(uint32_t slot, uint32_t epoch,
     ngx_cometa_mail_ws_tail_t *mail, u_char *data, size_t len);
 

@@ -102,7 +102,8 @@ ngx_cometa_ws_arrive(ngx_connection_t *c, u_char *data, size_t len)
         ngx_cometa_fdpass_left(c);
     }
 
-    ngx_cometa_mail_ws_arrived(parcel.from_slot, parcel.from_epoch, &answer);
+    ngx_cometa_mail_arrived(parcel.from_slot, parcel.from_epoch,
+                            NGX_COMETA_MAIL_WS_ARRIVED, &answer);
 
     return NGX_OK;
 }

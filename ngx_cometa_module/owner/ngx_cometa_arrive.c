@@ -86,7 +86,8 @@ ngx_cometa_arrive(ngx_connection_t *c, u_char *data, size_t len)
     data += sizeof(ngx_cometa_device_parcel_t);
     answer.rc = ngx_cometa_arrive_take(c, &parcel, data, &answer);
 
-    ngx_cometa_mail_arrived(parcel.from_slot, parcel.from_epoch, &answer);
+    ngx_cometa_mail_arrived(parcel.from_slot, parcel.from_epoch,
+                            NGX_COMETA_MAIL_ARRIVED, &answer);
 
     if (answer.rc != NGX_COMETA_ARRIVED) {
 
