@@ -24,7 +24,7 @@ select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/http rewrite map/)->todo_alerts()
-    ->plan(17);
+    ->plan(19);
 
 sub conf {
     my ($zone, %o) = @_;
@@ -78,27 +78,40 @@ is("@maps[1 .. 3]", "@maps[0, 0, 0]", 'and no mapping');
 my $d = device();
 is(reached($d), 'yes', 'the zone is as it was');
 
-# A reload to another size succeeds, and says what it means
+# A reload to another size would cut the device off
 
+ok(reload_fails($t, conf('8m'), qr/\[emerg\].*cometa_zone cannot get another/),
+    'a reload to 8m is refused');
+like($t->read_file('error.log'), qr/: 1 devices and 0 websockets would be out/,
+    'with the number of devices');
+is(reached($d), 'yes', 'the device is called as before');
+
+$d->close();
+
+# Without devices nothing is lost
+
+ok(wait_for(sub { num_devices() == 0 }), 'the device leaves');
 $t->write_file_expand('nginx.conf', conf('8m'));
 ok(reload_all($t, 2), 'a reload to 8m');
-is(log_count($t, qr/\[warn\].*cometa_zone has got another size or name/), 1,
-    'a warning');
-like($t->read_file('error.log'), qr/begins empty: 1 devices and 0 websockets/,
-    'with the number of devices');
-is(text(call('app1', $d->{device}, 'x')), '404 device_offline',
-    'the device is not reached');
 # old workers have a channel of nginx each
 cmp_ok(fds(master($t)), '<', $fds[0] + 16,
     'the descriptors of the old zone are closed');
 
-$d->close();
-
-# Without devices there is nothing to say; nor if the zone stays
-
+$d = device();
 $t->write_file_expand('nginx.conf', conf('8m'));
 ok(reload_all($t, 2), 'a reload with the same size');
-is(log_count($t, qr/has got another size or name/), 1, 'no warning');
+is(reached($d), 'yes', 'and the device is called');
+
+# nor can a zone be kept that no directive needs any more
+
+$t->write_file_expand('nginx.conf', "%%TEST_GLOBALS%%\ndaemon off;\n"
+    . "events { }\nhttp { %%TEST_GLOBALS_HTTP%%\n"
+    . "server { listen 127.0.0.1:8080; } }");
+$t->reload();
+ok(wait_log($t, qr/\[warn\].*cometa_zone is removed by a reload: 1 devices/),
+    'a reload without a zone says whom it leaves');
+
+$d->close();
 
 $t->stop();
 

@@ -9,6 +9,7 @@
 #include "ngx_cometa_drain.h"
 #include "ngx_cometa_handler.h"
 #include "ngx_cometa_loc.h"
+#include "ngx_cometa_annex.h"
 #include "ngx_cometa_slot.h"
 #include "ngx_cometa_zone.h"
 #include "cometa_flap.h"
@@ -286,6 +287,6 @@ ngx_cometa_zone_ready(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_OK;
     }
 
-    return ngx_cometa_slot_equip(shm_zone->data, cycle->pool,
+    return ngx_cometa_annex_make(shm_zone->data, cycle->pool,
                                  shm_zone->shm.log);
 }

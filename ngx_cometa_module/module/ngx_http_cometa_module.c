@@ -8,6 +8,7 @@
 #include "ngx_cometa_value.h"
 #include "ngx_cometa_variable.h"
 #include "ngx_cometa_loc.h"
+#include "ngx_cometa_annex.h"
 #include "ngx_cometa_slot.h"
 
 
@@ -245,7 +246,7 @@ ngx_cometa_init_module(ngx_cycle_t *cycle)
     mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_cometa_module);
 
     if (!ngx_test_config) {
-        ngx_cometa_slot_commit(mcf && mcf->zone ? mcf->zone->data : NULL,
+        ngx_cometa_annex_commit(mcf && mcf->zone ? mcf->zone->data : NULL,
                                cycle->log);
     }
 

@@ -11,17 +11,6 @@
 #include "ngx_cometa_zone.h"
 
 
-/*
- * In the master: makes rings, gauges and descriptors for the slots of a new
- * zone. They are freed with the pool, unless the configuration comes into
- * force.
- */
-ngx_int_t ngx_cometa_slot_equip(ngx_cometa_head_t *head, ngx_pool_t *pool,
-    ngx_log_t *log);
-
-/* In the master, when a configuration is in force: frees old annexes. */
-void ngx_cometa_slot_commit(ngx_cometa_head_t *head, ngx_log_t *log);
-
 /* In a worker, at its start and at its end. */
 ngx_int_t ngx_cometa_slot_claim(ngx_cometa_head_t *head, ngx_log_t *log);
 void ngx_cometa_slot_release(void);

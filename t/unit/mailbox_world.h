@@ -46,6 +46,7 @@ world_log(ngx_uint_t level, ...)
 #define NGX_COMETA_ROWS  128
 
 #include "ngx_cometa_throttle.c"
+#include "ngx_cometa_annex.c"
 #include "ngx_cometa_slot.c"
 #include "ngx_cometa_backlog.c"
 #include "ngx_cometa_mailbox.c"
@@ -223,7 +224,7 @@ world_make(size_t ring_size)
 
     ngx_cycle = &world_cycle;
 
-    if (ngx_cometa_slot_equip(&world->head, NULL, NULL) != NGX_OK) {
+    if (ngx_cometa_annex_make(&world->head, NULL, NULL) != NGX_OK) {
         world_fail("slots");
     }
 }

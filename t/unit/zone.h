@@ -38,6 +38,7 @@ test_clock(clockid_t id, struct timespec *ts)
 #define clock_gettime  test_clock
 
 #include "ngx_cometa_zone.c"
+#include "ngx_cometa_annex.c"
 #include "ngx_cometa_slot.c"
 #include "ngx_cometa_stats.c"
 #include "ngx_cometa_app.c"
@@ -185,13 +186,13 @@ zone_make(size_t size, ngx_uint_t workers)
     ngx_cometa_slot_release();
 
     if (ngx_cometa_zone_init(&test_shm, 65536, workers, NULL) != NGX_OK
-        || ngx_cometa_slot_equip(test_shm.data, NULL, &test_log) != NGX_OK)
+        || ngx_cometa_annex_make(test_shm.data, NULL, &test_log) != NGX_OK)
     {
         printf("Bail out! no zone\n");
         exit(1);
     }
 
-    ngx_cometa_slot_commit(test_shm.data, &test_log);
+    ngx_cometa_annex_commit(test_shm.data, &test_log);
 
     /* the same chains in each zone, so that each store is made in each */
 
