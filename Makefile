@@ -106,6 +106,7 @@ help:
 	@echo 'make bench-websocket     calls and events over 4,000 WebSockets'
 	@echo 'make bench-webhook       events to an upstream that fails at times'
 	@echo 'make bench-memory        memory of an idle device'
+	@echo 'make bench-reload        reloads under load: nobody may notice'
 	@echo 'make bench-relay         CPU time of a call beside proxy_pass'
 	@echo 'make chaos               misbehaving devices, workers are killed'
 	@echo 'make bench-stats         what counting costs'

@@ -34,8 +34,12 @@ struct caller_s {
     uint64_t          device;
     uint32_t          index;
     int               state;
+    int               retried;  /* the present call */
     char             *message;
 };
+
+
+static int connect_and_call(caller_t *c);
 
 
 static cometa_load_t             *load;
@@ -105,6 +109,17 @@ lost(caller_t *c)
         return;
     }
 
+    if (conf->retry && !c->retried) {
+        c->retried = 1;
+        load->result->retried++;
+
+        cometa_stream_close(&c->stream);
+
+        if (connect_and_call(c) == 0) {
+            return;
+        }
+    }
+
     cometa_load_cut(load);
     done_and_rest(c);
 }
@@ -170,6 +185,7 @@ start_call(caller_t *c, uint64_t due)
 {
     busy++;
     c->due = due;
+    c->retried = 0;
     c->device = cometa_load_device(load, c->index);
 
     cometa_load_call(load, c->index, c->message);

@@ -53,6 +53,9 @@ static const char  usage[] =
     "  --wait S              sent as \"Cometa-Wait: S\": wait for the device\n"
     "  --watchdog S          a call with no answer for so long is hung\n"
     "                        (the deadline and 1, without one 31)\n"
+    "  --retry               a call whose connection is lost is sent once more,\n"
+    "                        as HTTP clients do when a server has closed its\n"
+    "                        idle connection in the same moment\n"
     "  --allow_failures      errors and lost connections are no failure\n"
     "  --hold                print \"held\" when all is done and keep the\n"
     "                        connections until SIGINT or SIGTERM\n"
@@ -95,6 +98,7 @@ static const cometa_option_t  options[] = {
     { "events", .u32 = &conf.events, .min = 1, .max = 1e9 },
     { "deadline", .u32 = &conf.deadline, .min = 1, .max = 86400 },
     { "wait", .u32 = &conf.wait, .min = 1, .max = 86400 },
+    { "retry", .flag = &conf.retry },
     { "watchdog", .real = &conf.watchdog, .min = 0.01, .max = 1e6 },
     { "allow_failures", .flag = &allow_failures },
     { "percentiles", .flag = &percentiles },

@@ -38,6 +38,7 @@ typedef struct {
     double          duration;       /* s, 0: no limit */
     double          rate;           /* calls per second, 0: flat out */
     uint32_t        burst;          /* of them due at one moment, 0: 1 */
+    int             retry;          /* calls whose connection was lost */
     double          watchdog;       /* s after which a call is hung */
     uint64_t        worker;         /* connect to this process only, 0: any */
 } cometa_load_conf_t;
@@ -58,6 +59,7 @@ typedef struct {
     uint64_t             malformed; /* not what the protocol says */
     uint64_t             failed;    /* all errors together */
     uint64_t             unsent;    /* due by the rate, but no caller free */
+    uint64_t             retried;   /* on a new connection, once each */
     uint64_t             lost;      /* WebSockets that the server closed */
     uint64_t             events;    /* received, each the next in order */
     uint64_t             disordered;    /* received, but not the next */

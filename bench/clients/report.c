@@ -27,7 +27,8 @@ print_calls(const char *format, const cometa_load_result_t *r)
 static void
 print_events(const char *format, const cometa_load_result_t *r)
 {
-    printf(format, (unsigned long long) r->lost,
+    printf(format, (unsigned long long) r->retried,
+           (unsigned long long) r->lost,
            (unsigned long long) r->events,
            (unsigned long long) r->disordered,
            (unsigned long long) r->missed);
@@ -75,8 +76,8 @@ cometa_report_json(const cometa_load_t *l)
 
     print_calls("\"calls\":%llu,\"right\":%llu,\"wrong\":%llu,\"hung\":%llu,"
                 "\"malformed\":%llu,\"failed\":%llu,\"unsent\":%llu,", r);
-    print_events("\"lost\":%llu,\"events\":%llu,\"disordered\":%llu,"
-                 "\"missed\":%llu,", r);
+    print_events("\"retried\":%llu,\"lost\":%llu,\"events\":%llu,"
+                 "\"disordered\":%llu,\"missed\":%llu,", r);
     print_rate("\"seconds\":%.3f,\"rate\":%.1f,", r);
     print_latency("\"latency_us\":{\"min\":%.1f,\"mean\":%.1f,\"p50\":%.1f,"
                   "\"p90\":%.1f,\"p99\":%.1f,\"p999\":%.1f,\"max\":%.1f,"
@@ -97,8 +98,8 @@ cometa_report_text(const cometa_load_t *l, int websocket)
     print_errors("%s  %3d %-24s %12llu\n", "", r);
 
     if (websocket) {
-        print_events("WebSockets lost %llu; events in order %llu, disordered "
-                     "%llu, missed %llu\n", r);
+        print_events("calls retried %llu; WebSockets lost %llu; events in "
+                     "order %llu, disordered %llu, missed %llu\n", r);
     }
 
     print_rate("%.3f s, %.1f right replies per second\n", r);
