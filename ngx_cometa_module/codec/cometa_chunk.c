@@ -24,7 +24,8 @@ _Static_assert(sizeof(cometa_chunk_t) <= 16, "one lives in every device");
 
 
 static int cometa_chunk_byte(cometa_chunk_t *ch, uint8_t c, uint32_t max);
-static inline int cometa_chunk_digit(cometa_chunk_t *ch, uint8_t c, uint32_t max);
+static inline int cometa_chunk_digit(cometa_chunk_t *ch, uint8_t c,
+    uint32_t max);
 static int cometa_chunk_extension(cometa_chunk_t *ch, uint8_t c);
 static int cometa_chunk_line_end(cometa_chunk_t *ch, uint8_t c);
 static int cometa_chunk_data(cometa_chunk_t *ch, const uint8_t **pos,
