@@ -216,18 +216,7 @@ sub figure {
 }
 
 my %before;
-
-# What the figures have grown by: "sent failed retries dropped".
-
-sub grown {
-    my $now = figures('app1');
-
-    return join ' ', map {
-        my $growth = $now->{"webhook_$_"} - ($before{$_} || 0);
-        $before{$_} = $now->{"webhook_$_"};
-        $growth
-    } qw/ sent failed retries dropped /;
-}
+my $grown = webhook_growth('app1', \%before);
 
 sub queue_is {
     my ($n, $timeout) = @_;
@@ -315,7 +304,7 @@ keep_attached($t, 'called') or die "no device\n";
 
     my $late = $watch->late();
     my $retried = @again + 3;
-    is(grown(), join(' ', 0, $n, $retried * (TRIES - 1), 0),
+    is($grown->(), join(' ', 0, $n, $retried * (TRIES - 1), 0),
         'failing upstreams: figures');
 
     for my $status (@final) {
@@ -367,7 +356,7 @@ keep_attached($t, 'called') or die "no device\n";
     is(delivered('while'), join(' ', map { "while$_" } 1 .. 50),
         'down for a while: in order, once');
 
-    my ($sent, $failed, $retries, $dropped) = split / /, grown();
+    my ($sent, $failed, $retries, $dropped) = split / /, $grown->();
     is("$sent $failed $dropped", '51 0 0', 'down for a while: figures');
     is(scalar(grep { $_->[2] == 500 } got('while')), $retries,
         'down for a while: retries');
@@ -385,7 +374,7 @@ keep_attached($t, 'called') or die "no device\n";
     }
 
     ok(queue_is(0), 'refused: all are tried');
-    is(grown(), '0 2000 0 0', 'refused: figures');
+    is($grown->(), '0 2000 0 0', 'refused: figures');
     is(join(' ', map { $_->[2] } got('refused1')),
         join(' ', ('404') x 500), 'refused: once each');
 
@@ -416,7 +405,7 @@ keep_attached($t, 'called') or die "no device\n";
     touch('nowhere');
     @taken = ();
     ok(queue_is(0), 'slow: the others follow');
-    is((split / /, grown())[0], scalar(@d), 'slow: all go at last');
+    is((split / /, $grown->())[0], scalar(@d), 'slow: all go at last');
     gone('nowhere');
     $_->close() for @d;
 }
@@ -433,7 +422,7 @@ keep_attached($t, 'called') or die "no device\n";
     $d->raw($packet) for 1 .. $n / 1000;
 
     ok(wait_for(sub { figure('dropped') == $n - QUEUE }),
-        'flood: what does not fit is dropped') or diag(grown());
+        'flood: what does not fit is dropped') or diag($grown->());
     is(figure('queued'), QUEUE, 'flood: so many are queued');
     like(slowest(0.5), $quick, 'flood: calls go on');
 
@@ -451,13 +440,13 @@ keep_attached($t, 'called') or die "no device\n";
 
     touch('nowhere');
     ok(queue_is(0, 20), 'flood: the queue gets empty');
-    my ($sent, $failed, $retries, $dropped) = split / /, grown();
+    my ($sent, $failed, $retries, $dropped) = split / /, $grown->();
     is("$sent $failed $dropped", QUEUE + 1 . ' 0 ' . ($n - QUEUE),
         'flood: figures');
 
     $d->event('again');
     ok(queue_is(0), 'flood: then there is room again');
-    is(grown(), '1 0 0 0', 'flood: figures after it');
+    is($grown->(), '1 0 0 0', 'flood: figures after it');
     gone('nowhere');
     $_->close() for $d, $other;
 }
@@ -495,7 +484,7 @@ keep_attached($t, 'called') or die "no device\n";
 
     touch('nowhere');
     ok(queue_is(0), 'large: the queue gets empty');
-    my ($sent, $failed, $retries, $dropped) = split / /, grown();
+    my ($sent, $failed, $retries, $dropped) = split / /, $grown->();
     is("$sent $failed $dropped", "$queued 0 " . (600 - $queued),
         'large: figures');
     gone('nowhere');
@@ -508,7 +497,7 @@ keep_attached($t, 'called') or die "no device\n";
     my $d = at('attach', 'rewritten');
     $d->event('x');
     ok(queue_is(0), 'rewritten: it ends');
-    is(grown(), '0 1 0 0', 'rewritten: figures');
+    is($grown->(), '0 1 0 0', 'rewritten: figures');
     ok(offline('ghost'), 'rewritten: nothing attaches');
     $d->close();
 }
@@ -530,7 +519,7 @@ keep_attached($t, 'called') or die "no device\n";
         '1000 events: no descriptor is left') or diag("$before, ", fds($pid));
 
     $d->close();
-    grown();
+    $grown->();
 
     $d = at('down', 'many2');
     $d->event('x') for 1 .. 2;
@@ -539,7 +528,7 @@ keep_attached($t, 'called') or die "no device\n";
     $d->close();
     ok(wait_for(sub { fds($pid) <= $before }),
         'failed ones: no descriptor is left') or diag("$before, ", fds($pid));
-    grown();
+    $grown->();
 }
 
 # A device that is gone: its events are not
@@ -555,7 +544,7 @@ keep_attached($t, 'called') or die "no device\n";
     ok(queue_is(0), 'left: the queue gets empty');
     is(delivered('left'), join(' ', map { "left$_" } 1 .. 20),
         'left: its events go');
-    grown();
+    $grown->();
 }
 
 # Reload with events queued
@@ -582,7 +571,7 @@ keep_attached($t, 'called') or die "no device\n";
 
     $d->close();
     ok(wait_gone($t, 15, $old), 'reload: the old worker leaves');
-    my ($sent, $failed, $retries, $dropped) = split / /, grown();
+    my ($sent, $failed, $retries, $dropped) = split / /, $grown->();
     is("$sent $failed $dropped", '21 0 0', 'reload: figures');
     $after->close();
 }

@@ -58,8 +58,14 @@ ngx_cometa_mail_inline void ngx_cometa_mail_read(ngx_cometa_mail_e type,
 
 static void ngx_cometa_mail_tell_all(uint64_t hash, ngx_cometa_mail_e type,
     void *mail, void *body, size_t len);
-static void ngx_cometa_mail_read_online(ngx_cometa_mail_online_t *mail,
-    u_char *body, size_t len);
+
+/* These are not: each letter would set up the stack that only they need. */
+
+static __attribute__((noinline)) void ngx_cometa_mail_read_evict(
+    ngx_cometa_mail_evict_t *mail, u_char *body, size_t len);
+static __attribute__((noinline)) void ngx_cometa_mail_read_online(
+    ngx_cometa_mail_online_t *mail, u_char *body, size_t len);
+
 #if (NGX_DEBUG)
 
 static void ngx_cometa_mail_log(const char *what, uint32_t slot,
@@ -460,7 +466,6 @@ ngx_cometa_mail_inline void
 ngx_cometa_mail_read(ngx_cometa_mail_e type, ngx_cometa_mail_t *mail,
     u_char *body, size_t len)
 {
-    ngx_str_t                    addr;
     ngx_cometa_mail_handlers_t  *to;
 
     to = &ngx_cometa_mail_handlers;
@@ -480,9 +485,7 @@ ngx_cometa_mail_read(ngx_cometa_mail_e type, ngx_cometa_mail_t *mail,
         return;
 
     case NGX_COMETA_MAIL_EVICT:
-        addr.data = body;
-        addr.len = len;
-        to->evict(&mail->evict, &addr);
+        ngx_cometa_mail_read_evict(&mail->evict, body, len);
         return;
 
     case NGX_COMETA_MAIL_LISTENERS:
@@ -532,6 +535,19 @@ ngx_cometa_mail_read(ngx_cometa_mail_e type, ngx_cometa_mail_t *mail,
     case NGX_COMETA_MAIL_TYPES:
         return;
     }
+}
+
+
+static void
+ngx_cometa_mail_read_evict(ngx_cometa_mail_evict_t *mail, u_char *body,
+    size_t len)
+{
+    ngx_str_t  addr;
+
+    addr.data = body;
+    addr.len = len;
+
+    ngx_cometa_mail_handlers.evict(mail, &addr);
 }
 
 

@@ -19,7 +19,7 @@ use Time::HiRes qw/ sleep time /;
 
 our @EXPORT = (qw/
     memory_counts cometa_conf config_test certificate answer log_count wait_log wait_for
-    device outcome figures figure_is workers random_bytes
+    device outcome figures figure_is webhook_growth workers random_bytes
     stopwatch
 /, @Test::Nginx::Cometa::Caller::EXPORT);
 
@@ -287,6 +287,25 @@ sub figures {
 sub figure_is {
     my ($app, $name, $n) = @_;
     return wait_for(sub { figures($app)->{$name} eq $n });
+}
+
+# A function that says what the figures of the application's webhook have grown
+# by since it was called last, at first since nginx runs: "sent failed retries
+# dropped".  It leaves the figures of then in the hash, if one is given.
+
+sub webhook_growth {
+    my ($app, $before) = @_;
+    $before ||= {};
+
+    return sub {
+        my $now = figures($app);
+
+        return join ' ', map {
+            my $growth = $now->{"webhook_$_"} - ($before->{$_} || 0);
+            $before->{$_} = $now->{"webhook_$_"};
+            $growth
+        } qw/ sent failed retries dropped /;
+    };
 }
 
 # Random bytes that are a message wherever they are cut and whichever way they

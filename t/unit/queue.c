@@ -1,0 +1,477 @@
+/*
+ * The queue of calls in front of a device, on stubs of the device and of mail:
+ * and that it can be written out, and goes on from that in another process.
+ */
+
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+/* A timer is only noted. */
+
+#undef ngx_add_timer
+#undef ngx_del_timer
+
+#define ngx_add_timer(ev, ms)  ((ev)->timer.key = (ms), (ev)->timer_set = 1)
+#define ngx_del_timer(ev)      ((ev)->timer_set = 0)
+
+#include "ngx_cometa_queue.c"
+#include "ngx_cometa_waiting.c"
+#include "tap.h"
+
+
+static ngx_log_t               process;
+static ngx_cycle_t             cycle = { .log = &process };
+volatile ngx_cycle_t          *ngx_cycle = &cycle;
+volatile ngx_msec_t            ngx_current_msec = 5000;
+ngx_cometa_zone_t              ngx_cometa_zone;
+
+static ngx_cometa_head_t       head = { .apps = 1 };
+static ngx_cometa_gauges_t     gauges;
+static ngx_cometa_counters_t   counters;
+
+static ngx_cometa_device_t     dev;
+static ngx_connection_t        connection;
+static u_char                  said[1024];  /* what was done, in words */
+static size_t                  len;
+static uint32_t                dead;        /* slot of a worker that died */
+
+
+static void
+say(const char *word, uint32_t call)
+{
+    len += sprintf((char *) said + len, "%s%s %u", len ? ", " : "", word,
+                   call);
+}
+
+
+static int
+was(const char *expected)
+{
+    int  same;
+
+    said[len] = '\0';
+    same = strcmp((char *) said, expected) == 0;
+
+    if (!same) {
+        diag("%s", said);
+    }
+
+    len = 0;
+
+    return same;
+}
+
+
+void
+ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,
+    const char *fmt, ...)
+{
+    /* void */
+}
+
+
+ngx_log_t *
+ngx_cometa_trace_log(void)
+{
+    return &process;
+}
+
+
+void *
+ngx_alloc(size_t size, ngx_log_t *log)
+{
+    return malloc(size);
+}
+
+
+void *
+ngx_calloc(size_t size, ngx_log_t *log)
+{
+    return calloc(1, size);
+}
+
+
+ngx_cometa_counters_t *
+ngx_cometa_stats(uint32_t app)
+{
+    return &counters;
+}
+
+
+ngx_uint_t
+ngx_cometa_slot_alive(uint32_t slot, uint32_t epoch)
+{
+    return slot != dead;
+}
+
+
+ngx_cometa_device_t *
+ngx_cometa_device_get(uint32_t handle, uint64_t session)
+{
+    return (session == dev.state.session) ? &dev : NULL;
+}
+
+
+ngx_uint_t
+ngx_cometa_device_writable(ngx_cometa_device_t *d)
+{
+    return d->connection != NULL;
+}
+
+
+/* A message is the number of its call. */
+
+ngx_int_t
+ngx_cometa_device_write(ngx_cometa_device_t *d, u_char *data, size_t n)
+{
+    if (d->connection == NULL) {
+        return NGX_AGAIN;
+    }
+
+    ok(n == 1 && data[0] == d->queue->state.written.ref.index,
+       "the message is that of the call");
+    say("writes", data[0]);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_cometa_device_close(ngx_cometa_device_t *d, ngx_uint_t reason)
+{
+    say("closes", reason);
+    ngx_cometa_queue_closed(d, reason);
+}
+
+
+void
+ngx_cometa_owner_head(ngx_cometa_device_t *d, ngx_cometa_mail_head_t *from)
+{
+    from->session = d->state.session;
+}
+
+
+ngx_int_t
+ngx_cometa_mail_written(ngx_cometa_ref_t *to, ngx_cometa_mail_head_t *from)
+{
+    say("written", to->index);
+    return NGX_OK;
+}
+
+
+void
+ngx_cometa_mail_reply(ngx_cometa_ref_t *to, ngx_cometa_mail_head_t *from,
+    uint64_t latency, u_char *data, size_t n)
+{
+    say("reply", to->index);
+}
+
+
+void
+ngx_cometa_mail_fail(ngx_cometa_ref_t *to, ngx_cometa_mail_head_t *from,
+    ngx_uint_t error)
+{
+    say(error == NGX_COMETA_MOVED ? "moved"
+        : error == NGX_COMETA_DEVICE_BUSY ? "busy" : "fails", to->index);
+}
+
+
+void
+ngx_cometa_mail_queued(ngx_cometa_ref_t *to, ngx_cometa_mail_head_t *from)
+{
+    say("queued", to->index);
+}
+
+
+/* A call that arrived at the server at that time, and ends at 6,000 ms. */
+
+static void
+call(uint32_t n, uint64_t time)
+{
+    u_char                  message = n;
+    ngx_cometa_mail_call_t  mail;
+
+    memset(&mail, 0, sizeof(mail));
+
+    mail.head.session = dev.state.session;
+    mail.ref.slot = 1 + (n & 1);
+    mail.ref.index = n;
+    mail.deadline = 6000;
+    mail.time = time;
+    mail.timeout = 300;
+    mail.queue = 4;
+
+    ngx_cometa_queue_call(&mail, &message, 1);
+}
+
+
+static void
+cancel(uint32_t n)
+{
+    ngx_cometa_mail_cancel_t  mail;
+
+    memset(&mail, 0, sizeof(mail));
+
+    mail.head.session = dev.state.session;
+    mail.ref.slot = 1 + (n & 1);
+    mail.ref.index = n;
+
+    ngx_cometa_queue_cancel(&mail);
+}
+
+
+static void
+reply(void)
+{
+    u_char  data = 'r';
+
+    if (ngx_cometa_queue_reply(&dev, &data, 1) == NGX_OK) {
+        ngx_cometa_queue_next(&dev);
+    }
+}
+
+
+/* Writes the queue out as ngx_cometa_queue_state.h says. */
+
+static size_t
+write_out(ngx_cometa_queue_t *queue, u_char *p)
+{
+    u_char                *begin = p;
+    ngx_queue_t           *q;
+    ngx_cometa_waiting_t  *turn;
+
+    p = ngx_cpymem(p, &queue->state, sizeof(queue->state));
+
+    for (q = ngx_queue_head(&queue->waiting);
+         q != ngx_queue_sentinel(&queue->waiting);
+         q = ngx_queue_next(q))
+    {
+        turn = ngx_queue_data(q, ngx_cometa_waiting_t, link);
+        p = ngx_cpymem(p, &turn->call, sizeof(turn->call) + turn->call.len);
+    }
+
+    return p - begin;
+}
+
+
+/* And reads that, into the queue of a device that has none. */
+
+static void
+read_in(const u_char *p)
+{
+    size_t                 size;
+    ngx_uint_t             i;
+    ngx_cometa_queue_t    *queue;
+    ngx_cometa_waiting_t  *turn;
+    ngx_cometa_pending_t   pending;
+
+    queue = ngx_cometa_queue_get(&dev);
+
+    memcpy(&queue->state, p, sizeof(queue->state));
+    p += sizeof(queue->state);
+
+    for (i = 0; i < queue->state.waiting; i++) {
+        memcpy(&pending, p, sizeof(pending));
+        size = sizeof(pending) + pending.len;
+
+        turn = malloc(sizeof(ngx_queue_t) + size);
+        memcpy(&turn->call, p, size);
+        ngx_queue_insert_tail(&queue->waiting, &turn->link);
+
+        p += size;
+    }
+
+    if (queue->state.held || queue->state.abandoned) {
+        ngx_cometa_queue_arm(queue, queue->state.due);
+    }
+}
+
+
+/* The queue of this process is forgotten; it goes on in a new one. */
+
+static void
+move(void)
+{
+    u_char                 bytes[1024];
+    ngx_cometa_queue_t    *queue = dev.queue;
+    ngx_cometa_waiting_t  *turn;
+
+    write_out(queue, bytes);
+
+    while (!ngx_queue_empty(&queue->waiting)) {
+        turn = ngx_cometa_waiting_first(queue);
+        ngx_queue_remove(&turn->link);
+        free(turn);
+    }
+
+    memset(&queue->state, 0xa5, sizeof(queue->state));
+    dev.queue = NULL;
+    free(queue);
+
+    ngx_cometa_queue_start();
+    read_in(bytes);
+}
+
+
+static void
+begin(void)
+{
+    memset(&dev, 0, sizeof(dev));
+    memset(&gauges, 0, sizeof(gauges));
+
+    dev.used = 1;
+    dev.connection = &connection;
+    dev.state.session = 7;
+    ngx_current_msec = 5000;
+    dead = 0;
+
+    ngx_cometa_queue_start();
+}
+
+
+static void
+end(const char *name)
+{
+    ngx_queue_t  *q;
+
+    ok(dev.queue == NULL && gauges.queued == 0 && len == 0,
+       "%s: nothing is left", name);
+
+    while (!ngx_queue_empty(&ngx_cometa_queues_free)) {
+        q = ngx_queue_head(&ngx_cometa_queues_free);
+        ngx_queue_remove(q);
+        free(ngx_queue_data(q, ngx_cometa_queue_t, link));
+    }
+}
+
+
+static void
+test_order(int moves)
+{
+    begin();
+
+    call(1, 10);
+    call(2, 30);
+    call(3, 40);
+    call(4, 20);
+    call(5, 50);
+    call(6, 60);
+    ok(was("writes 1, queued 2, queued 3, queued 4, queued 5, busy 6"),
+       "one is written, as many wait as may");
+
+    if (moves) {
+        move();
+    }
+
+    cancel(3);
+    reply();
+    ok(was("reply 1, written 4, writes 4"), "the first to arrive goes first");
+    reply();
+    dead = 2;
+    ok(was("reply 4, written 2, writes 2"), "in their order");
+    reply();
+    ok(was("reply 2"), "but those whose worker has died");
+
+    end(moves ? "moved, order" : "order");
+}
+
+
+static void
+test_owed(int moves)
+{
+    begin();
+
+    call(1, 10);
+    call(2, 20);
+    ngx_current_msec = 5400;
+    cancel(1);
+    ok(was("writes 1, queued 2"), "one is written, one waits");
+    ok(dev.queue->timer.timer_set && dev.queue->timer.timer.key == 900,
+       "a reply is owed until the deadline and 300 ms more");
+
+    if (moves) {
+        ngx_current_msec = 5500;
+        move();
+        ok(dev.queue->timer.timer_set && dev.queue->timer.timer.key == 800,
+           "that moment stays the same");
+    }
+
+    reply();
+    ok(was("written 2, writes 2") && counters.late,
+       "a late reply reaches nobody");
+    cancel(2);
+    dev.queue->timer.timer_set = 0;
+    dev.queue->timer.handler(&dev.queue->timer);
+    ok(was("closes 4"), "one that never comes ends the device");
+
+    end(moves ? "moved, owed" : "owed");
+}
+
+
+static void
+test_held(int moves)
+{
+    begin();
+
+    ngx_cometa_queue_hold(&dev);
+    call(2, 20);
+    call(1, 10);
+
+    if (moves) {
+        move();
+    }
+
+    ok(was("queued 2, queued 1"), "held, nothing is written");
+    ok(dev.queue->timer.timer_set && dev.queue->timer.timer.key == 20,
+       "for 20 ms");
+    dev.queue->timer.timer_set = 0;
+    dev.queue->timer.handler(&dev.queue->timer);
+    ok(was("written 1, writes 1"), "then the first to arrive");
+    ngx_cometa_queue_closed(&dev, NGX_COMETA_DISCONNECTED);
+    ok(was("fails 1, moved 2"), "the device leaves");
+
+    end(moves ? "moved, held" : "held");
+}
+
+
+/* A queue that was used is as good as a new one. */
+
+static void
+test_again(void)
+{
+    begin();
+
+    call(1, 10);
+    cancel(1);
+    ngx_cometa_queue_closed(&dev, NGX_COMETA_DISCONNECTED);
+    call(2, 20);
+    ok(!dev.queue->state.abandoned && !dev.queue->timer.timer_set,
+       "the next device owes nothing");
+    reply();
+    ok(was("writes 1, writes 2, reply 2"), "and answers");
+
+    end("again");
+}
+
+
+int
+main(void)
+{
+    int  moves;
+
+    ngx_cometa_zone.head = &head;
+    ngx_cometa_zone.gauges = &gauges;
+
+    for (moves = 0; moves < 2; moves++) {
+        test_order(moves);
+        test_owed(moves);
+        test_held(moves);
+    }
+
+    test_again();
+
+    return done_testing();
+}
