@@ -11,7 +11,7 @@ static void ngx_cometa_turn_handler(ngx_event_t *ev);
 
 ngx_uint_t          ngx_cometa_work;
 
-static ngx_uint_t   ngx_cometa_turn_begun;      /* ngx_cometa_work then */
+static ngx_uint_t   ngx_cometa_turn_begun;      /* work at its begin */
 static ngx_queue_t  ngx_cometa_turns;
 static ngx_event_t  ngx_cometa_turn_event;
 
@@ -49,7 +49,7 @@ ngx_cometa_turn_again(ngx_event_t *ev)
 }
 
 
-/* The first is the one whose last turn was longest ago. */
+/* The first in the queue is the one that has waited longest. */
 
 static void
 ngx_cometa_turn_handler(ngx_event_t *ev)
@@ -68,7 +68,7 @@ ngx_cometa_turn_handler(ngx_event_t *ev)
 
         ngx_delete_posted_event(next);
 
-        /* a turn costs something even if there is nothing to do */
+        /* a turn costs something even if nothing is done in it */
 
         ngx_cometa_work += NGX_COMETA_WORK_LETTER;
 

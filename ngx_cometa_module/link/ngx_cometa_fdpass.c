@@ -1,8 +1,9 @@
 
 /*
  * Connections that move to another worker. The sender keeps its copy of the
- * descriptor until the kernel has taken the parcel; from then on the addressee
- * owns it. What lies in the door when a worker dies is closed.
+ * descriptor until the kernel has taken the parcel; from then on the connection
+ * belongs to the addressee. Connections that lie in the door when the addressee
+ * dies are closed.
  */
 
 #include "ngx_cometa_fdpass.h"
@@ -14,8 +15,8 @@
 #include <sys/socket.h>
 
 
-#define NGX_COMETA_FDPASS_BATCH  32   /* parcels of one turn */
-#define NGX_COMETA_FDPASS_CROWD  1000 /* ms, until a crowd is looked at */
+#define NGX_COMETA_FDPASS_BATCH  32   /* parcels in one turn */
+#define NGX_COMETA_FDPASS_CROWD  1000 /* ms, between looks at `crowded` */
 #define NGX_COMETA_FDPASS_FREE   16   /* one of so many connections is free */
 
 
@@ -132,15 +133,15 @@ ngx_cometa_fdpass(uint32_t slot, uint32_t epoch, ngx_connection_t *c,
 
     s = &ngx_cometa_zone.slots[slot];
 
-    /* full, or no memory: the connection just stays */
+    /* the door is full, or there is no memory: the connection stays */
 
     if (sendmsg(s->door[1], &msg, MSG_NOSIGNAL) == -1) {
         return NGX_DECLINED;
     }
 
     /*
-     * The addressee left meanwhile, and its door was cleared too early for
-     * ours. If it has a successor already, that one takes it in.
+     * The addressee left meanwhile, and its door may have been cleared before
+     * our parcel came. If the slot has a new process, that one takes it out.
      */
 
     if (__atomic_load_n(&s->epoch, __ATOMIC_ACQUIRE) != epoch) {
@@ -148,8 +149,9 @@ ngx_cometa_fdpass(uint32_t slot, uint32_t epoch, ngx_connection_t *c,
     }
 
     /*
-     * epoll knows the socket, not the descriptor: closing it would not do.
-     * It does not know one that was accepted with its request.
+     * epoll watches the socket, which stays open in the other process, so to
+     * close the descriptor is not enough. A connection that was accepted
+     * together with its request may not be watched yet.
      */
 
     if (ngx_del_conn && (c->read->active || c->write->active)) {
@@ -184,7 +186,7 @@ ngx_cometa_fdpass_event(ngx_event_t *rev)
 }
 
 
-/* NGX_AGAIN: there is none. */
+/* NGX_AGAIN: there is no parcel. */
 
 static ngx_int_t
 ngx_cometa_fdpass_receive(int door)
@@ -223,7 +225,7 @@ ngx_cometa_fdpass_receive(int door)
         || cmsg->cmsg_type != SCM_RIGHTS
         || cmsg->cmsg_len != CMSG_LEN(sizeof(int)))
     {
-        /* there was no descriptor left for it: the kernel has closed it */
+        /* this process had no descriptor left: the kernel has closed it */
 
         ngx_cometa_fdpass_lost("worker_rlimit_nofile");
         return NGX_OK;
@@ -267,7 +269,7 @@ ngx_cometa_fdpass_take(int fd, u_char *data, size_t len)
     c->read->log = ngx_cycle->log;
     c->write->log = ngx_cycle->log;
 
-    /* not known to epoll yet: it is once nothing is left to read */
+    /* epoll does not watch it yet, but does when all has been read */
 
     c->read->ready = 1;
     c->write->ready = 1;
@@ -299,8 +301,8 @@ ngx_cometa_fdpass_report(ngx_cometa_throttle_t *throttle, ngx_log_t *log)
 
 
 /*
- * As little free as nginx begins to close idle connections for: what is left is
- * for those that it accepts.
+ * This worker is crowded when as few connections are free as make nginx close
+ * idle ones: the rest is for connections that it accepts.
  */
 
 void

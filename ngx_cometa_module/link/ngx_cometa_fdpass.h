@@ -1,8 +1,8 @@
 
 /*
- * Connections that move to another worker: a descriptor and some bytes, by
- * SCM_RIGHTS, through the door of the other one's slot. The master makes the
- * doors, a pair of sockets for each slot.
+ * Connections that move to another worker: a descriptor and some bytes go
+ * through the door of its slot, by SCM_RIGHTS. The master makes the doors, a
+ * pair of sockets for each slot.
  *
  *     worker --door[1]--> [ parcel | descriptor ] --door[0]--> process of the
  *                                                              slot
@@ -19,8 +19,8 @@
 
 
 /*
- * Takes a connection in: nothing of it is set but what nginx needs to read
- * and write a plain one. The data is valid until this returns.
+ * Gets a connection, of which only what nginx needs to read and write a plain
+ * connection is set. The data is valid until this returns.
  */
 typedef void (*ngx_cometa_fdpass_pt)(ngx_connection_t *c, u_char *data,
     size_t len);
@@ -32,17 +32,17 @@ ngx_int_t ngx_cometa_fdpass_open(ngx_cycle_t *cycle,
 void ngx_cometa_fdpass_close(void);
 
 /*
- * Whether a worker would take a connection: it has our configuration, stays,
- * and has room.
+ * Whether a worker would take a connection: it has the same configuration as
+ * this one, does not leave, and is not crowded.
  */
 ngx_uint_t ngx_cometa_fdpass_to(uint32_t slot, uint32_t epoch);
 
-/* Others are told when this worker has no room. For one that has a slot. */
+/* Notes in our slot whether this worker is crowded. It must have a slot. */
 void ngx_cometa_fdpass_crowd(void);
 
 /*
- * NGX_OK: the connection has left with the data, and is no more in this
- * process. NGX_DECLINED: it has stayed as it was.
+ * Passes a connection on. NGX_OK: it has left with the data, and is closed in
+ * this process. NGX_DECLINED: it has stayed as it was.
  */
 ngx_int_t ngx_cometa_fdpass(uint32_t slot, uint32_t epoch,
     ngx_connection_t *c, u_char *data, size_t len);
