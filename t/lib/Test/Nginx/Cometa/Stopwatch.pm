@@ -1,16 +1,16 @@
 package Test::Nginx::Cometa::Stopwatch;
 
-# How long something takes on a machine that has other things to do.
+# How long something takes on a machine that does other things, too.
 #
 #   my $watch = stopwatch();    or stopwatch(qr/^(?:nginx|cb-devices)/)
-#   $watch->late()      what the machine has added since, in seconds: the time
-#                       that the test and its nginx (its children of those
-#                       names) could have run and had to wait for a processor,
-#                       each of them
-#   $watch->took()      what went by, without that
+#   $watch->late()      how much the machine has added since, in seconds: the
+#                       time that the test and its nginx (its children of those
+#                       names) had to wait for a processor, added up over all
+#                       of them
+#   $watch->took()      the time since, without that
 #
-# "At most a second" is asked of took(), which a busy machine does not make
-# longer; "at least a second" is asked of the clock.
+# Use took() for "at most a second": a busy machine does not make it longer.
+# Use the clock for "at least a second".
 
 use warnings;
 use strict;
@@ -21,7 +21,7 @@ use Time::HiRes qw/ time /;
 
 our @EXPORT = qw/ stopwatch /;
 
-# The test itself, in its daemons, too.
+# The process of the test itself, also in its daemons.
 my $test = $$;
 
 
@@ -52,7 +52,7 @@ sub took {
 }
 
 
-# What each process has waited for a processor so far, in seconds.
+# How long each process has waited for a processor so far, in seconds.
 
 sub waits {
     my ($names) = @_;
