@@ -5,7 +5,7 @@
  * Pure C: no allocation, no I/O, no buffer of its own. The decoder unmasks in
  * place and points into the caller's input; it keeps nothing but its state,
  * so the input may be cut anywhere. The payload of a control frame, too, may
- * come in pieces: whoever answers a ping keeps its 125 bytes at most.
+ * come in pieces: to answer a ping the caller has to keep up to 125 bytes.
  */
 
 #ifndef COMETA_WS_H
@@ -118,8 +118,8 @@ size_t cometa_ws_head(uint8_t *dst, int type, uint64_t size);
 size_t cometa_ws_close(uint8_t *dst, uint16_t code);
 
 /*
- * Returns how many bytes are good: fewer than `len` if the next is in error,
- * whatever may follow. The text is complete if `need` is 0 at its end.
+ * Returns how many bytes are valid: fewer than `len` if the next byte cannot
+ * follow them. The text is complete if `need` is 0 at its end.
  */
 size_t cometa_utf8_feed(cometa_utf8_t *u, const uint8_t *p, size_t len);
 
