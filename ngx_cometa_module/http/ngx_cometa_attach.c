@@ -357,7 +357,7 @@ ngx_cometa_attach_full(ngx_cometa_throttle_t *throttle, ngx_log_t *log)
 {
     ngx_log_error(NGX_LOG_ERR, log, 0,
                   "cometa_zone is full, %ui attaches refused: increase its "
-                  "size and restart nginx, for a reload with another size "
+                  "size and restart nginx, because a reload with another size "
                   "begins an empty zone", throttle->n);
 }
 

@@ -295,8 +295,9 @@ static void
 ngx_cometa_fdpass_report(ngx_cometa_throttle_t *throttle, ngx_log_t *log)
 {
     ngx_log_error(NGX_LOG_ERR, log, 0,
-                  "%ui connections handed over were closed, raise \"%s\"",
-                  throttle->n, ngx_cometa_fdpass_limit);
+                  "%ui websockets that other workers passed to this one were "
+                  "closed, raise \"%s\"", throttle->n,
+                  ngx_cometa_fdpass_limit);
 }
 
 

@@ -587,7 +587,7 @@ ngx_cometa_call_lost(ngx_cometa_call_t *call)
     }
 
     ngx_cometa_call_trace(call, written ? "was written, its worker has died"
-                                        : "was not, and its worker has died");
+                                        : "was not written, its worker died");
 
     if (written && !call->query) {
         ngx_cometa_call_end(call, NGX_COMETA_WORKER_LOST, NULL, 0);
