@@ -1,8 +1,8 @@
 
 /*
- * Ground floor: the words that all files share: limits of identifiers, the
- * reasons why a call fails or a device leaves, and the key of a device.
- * Everything else includes this file; it includes nginx and nothing of ours.
+ * What all folders but codec share: limits of identifiers, the reasons why a
+ * call fails or a device leaves, and the key of a device. It includes nginx and
+ * no other file of the module.
  */
 
 #ifndef _NGX_COMETA_H_INCLUDED_
@@ -21,10 +21,10 @@
 
 
 /*
- * Why a call failed. The order is that of ngx_cometa_errors[] in
- * ngx_cometa_error.c, which gives each its status and its stable word.
- * MOVED never reaches a caller: it tells the origin of a call to look up
- * the device again, for nothing has been written to it.
+ * Why a call or an attach failed. The order is that of ngx_cometa_errors[] in
+ * ngx_cometa_error.c, which gives each its status and its stable word. MOVED
+ * never reaches a caller: it tells the origin of a call to look the device up
+ * again, because nothing was written to it.
  */
 
 typedef enum {
@@ -55,23 +55,23 @@ typedef enum {
 } ngx_cometa_error_e;
 
 
-/* Why a device left; the words are in ngx_cometa_reasons[], same order. */
+/* Why a device left. ngx_cometa_reasons[] has the words, in this order. */
 
 typedef enum {
-    NGX_COMETA_DETACHED = 0,        /* an orderly end by the device */
+    NGX_COMETA_DETACHED = 0,        /* the device left in order */
     NGX_COMETA_DISCONNECTED,        /* FIN, RST, or an error of the socket */
     NGX_COMETA_HEARTBEAT_TIMEOUT,
     NGX_COMETA_TAKEN_OVER,
     NGX_COMETA_UNRESPONSIVE,        /* owed a reply for too long */
     NGX_COMETA_PROTOCOL_ERROR,
-    NGX_COMETA_DRAINED,             /* its worker leaves */
+    NGX_COMETA_DRAINED,             /* its worker left */
     NGX_COMETA_REASONS
 } ngx_cometa_reason_e;
 
 
 /*
- * A device by name. The strings belong to whoever made the key and must
- * outlive it; `hash` is of both and made by ngx_cometa_key_init().
+ * The name of a device. The strings belong to the caller and must live longer
+ * than the key; `hash` is of both, and is set by ngx_cometa_key_init().
  */
 
 typedef struct {

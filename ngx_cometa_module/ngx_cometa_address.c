@@ -41,7 +41,7 @@ ngx_cometa_address_set(ngx_cometa_address_t *a, struct sockaddr *from)
         return;
 #endif
 
-    default: /* AF_UNIX: the path of a client is empty as a rule */
+    default: /* AF_UNIX: a client has no path, as a rule */
         return;
     }
 }

@@ -1,7 +1,6 @@
 
 /*
- * The address of a client in as few bytes as it needs: there is one for each
- * device.
+ * The address of a client in few bytes, because each device has one.
  */
 
 #ifndef _NGX_COMETA_ADDRESS_H_INCLUDED_
@@ -28,7 +27,7 @@ typedef struct {
 
 void ngx_cometa_address_set(ngx_cometa_address_t *a, struct sockaddr *from);
 
-/* Makes a socket address of it again; returns its length. */
+/* Makes a socket address of it; returns the length of that. */
 socklen_t ngx_cometa_address_get(ngx_cometa_address_t *a, ngx_sockaddr_t *to);
 
 /*

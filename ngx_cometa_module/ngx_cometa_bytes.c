@@ -1,6 +1,6 @@
 
 /*
- * Bytes that grow.
+ * A buffer that grows.
  */
 
 #include "ngx_cometa_bytes.h"
@@ -24,7 +24,7 @@ ngx_cometa_bytes_add(ngx_cometa_bytes_t **bytes, u_char *data, size_t len)
 
     b = *bytes;
 
-    /* used bytes make room, once they are as many as those to be moved */
+    /* used bytes are overwritten, if they are as many as those to move */
 
     if (b && b->len + len > b->size && b->pos && b->pos >= b->len - b->pos) {
         b->len -= b->pos;

@@ -1,8 +1,8 @@
 
 /*
- * Bytes that grow: a message that is not complete, or output that a socket has
- * not taken. A pointer that is NULL is the empty one, so that whoever has
- * nothing to keep pays for a pointer only.
+ * A buffer that grows: a message that is not complete, or output that a socket
+ * has not taken. A NULL pointer is an empty buffer, so that nothing but a
+ * pointer is needed while there is nothing to keep.
  */
 
 #ifndef _NGX_COMETA_BYTES_H_INCLUDED_
@@ -14,7 +14,7 @@
 
 
 typedef struct {
-    uint32_t  pos;              /* what stands before it has been used */
+    uint32_t  pos;              /* the bytes before it have been used */
     uint32_t  len;
     uint32_t  size;
     u_char    data[];
@@ -25,11 +25,11 @@ typedef struct {
 ngx_int_t ngx_cometa_bytes_add(ngx_cometa_bytes_t **bytes, u_char *data,
     size_t len);
 
-/* Leaves NULL. */
+/* Frees it, and sets the pointer to NULL. */
 void ngx_cometa_bytes_free(ngx_cometa_bytes_t **bytes);
 
 
-/* How many have not been used. */
+/* How many bytes have not been used yet. */
 
 static ngx_inline size_t
 ngx_cometa_bytes_left(ngx_cometa_bytes_t *bytes)

@@ -1,7 +1,8 @@
 
 /*
- * All that differs between the versions of nginx we build with, 1.22 to 1.31,
- * stands here.
+ * All that differs between the versions of nginx that the module builds with,
+ * 1.22 to 1.31. Also how a connection is taken over from nginx's HTTP, and its
+ * end.
  */
 
 #ifndef _NGX_COMETA_COMPAT_H_INCLUDED_
@@ -42,10 +43,10 @@ ngx_cometa_ssl_close(ngx_connection_t *c, ngx_uint_t quiet)
 
 
 /*
- * Closes a connection that nginx accepted for HTTP; when it returns there is
- * nothing left of it. `quiet`: without a word by TLS, as must be if a write is
- * not complete. Without a pool (see ngx_cometa_adopt.c) the end of
- * ngx_http_close_connection() is done here.
+ * Closes a connection that nginx accepted for HTTP. When this returns nothing
+ * of it is left. With `quiet` no TLS alert is sent, which must be so if a write
+ * is not complete. If the connection has no pool (see ngx_cometa_adopt.c), this
+ * does what ngx_http_close_connection() does at its end.
  */
 
 static ngx_inline void
@@ -73,8 +74,9 @@ ngx_cometa_connection_close(ngx_connection_t *c, ngx_uint_t quiet)
 
 
 /*
- * Writes as c->send() does. When TLS has failed nothing can be written, and
- * OpenSSL would make a critical error of it that any peer could cause.
+ * Writes as c->send() does. After TLS has failed nothing can be written:
+ * OpenSSL would report an error that nginx logs as critical, and any peer could
+ * cause it.
  */
 
 static ngx_inline ssize_t
@@ -91,8 +93,9 @@ ngx_cometa_connection_send(ngx_connection_t *c, u_char *data, size_t len)
 
 
 /*
- * Reads as c->recv() does. nginx may have put off the rest of what TLS has
- * read already, to the next turn of the event loop: we have turns of our own.
+ * Reads as c->recv() does. If TLS has read more than was asked for, nginx posts
+ * an event for the rest; it is removed, because the module has turns of its
+ * own.
  */
 
 static ngx_inline ssize_t
@@ -112,10 +115,10 @@ ngx_cometa_connection_recv(ngx_connection_t *c, u_char *data, size_t size)
 
 
 /*
- * Makes a connection that has lost its request independent of all that its
- * pool held: `data` is its owner, `addr` a place for its address (NULL: its
- * owner has that), `log` one that lives as long. Returns the length of the
- * address.
+ * Makes a connection whose request was freed independent of its pool. `data` is
+ * its new owner. `addr` is room for the address of the client, NULL if the
+ * owner keeps that elsewhere. `log` must live as long as the connection.
+ * Returns the length of the address.
  */
 
 static ngx_inline socklen_t
@@ -126,7 +129,7 @@ ngx_cometa_connection_detach(ngx_connection_t *c, void *data, u_char *addr,
 
     static struct sockaddr  none;       /* AF_UNSPEC */
 
-    /* the path of a unix socket's client is empty as a rule: not kept */
+    /* a client of a unix socket has no path, as a rule: it is not kept */
 
     len = (addr == NULL || c->sockaddr->sa_family == AF_UNIX)
           ? sizeof(sa_family_t) : ngx_min(c->socklen, (socklen_t) size);
@@ -158,7 +161,7 @@ ngx_cometa_connection_detach(ngx_connection_t *c, void *data, u_char *addr,
     if (c->ssl) {
         ngx_ssl_free_buffer(c);
 
-        /* the rest of a write is sent from a copy, at another address */
+        /* the rest of a write is sent from a copy at another address */
         SSL_set_mode(c->ssl->connection, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     }
 #endif
@@ -168,8 +171,8 @@ ngx_cometa_connection_detach(ngx_connection_t *c, void *data, u_char *addr,
 
 
 /*
- * Frees a request and all its buffers, as nginx does when a connection goes
- * idle, and leaves the connection open with nothing that is HTTP behind it.
+ * Frees a request and all its buffers, as nginx does when a connection becomes
+ * idle. The connection stays open, and nothing of HTTP is left of it.
  */
 
 static ngx_inline void
@@ -205,7 +208,7 @@ ngx_cometa_request_release(ngx_http_request_t *r)
 }
 
 
-/* Headers of one name are chained since 1.23. */
+/* Since nginx 1.23 headers of one name are chained. */
 
 static ngx_inline void
 ngx_cometa_header_single(ngx_table_elt_t *h)
@@ -217,7 +220,7 @@ ngx_cometa_header_single(ngx_table_elt_t *h)
 
 
 /*
- * Adds a response header of which nginx keeps no pointer of its own.
+ * Adds a response header that has no pointer of its own in nginx.
  */
 
 static ngx_inline ngx_table_elt_t *

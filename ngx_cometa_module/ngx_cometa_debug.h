@@ -1,8 +1,8 @@
 
 /*
  * Assertions of debug builds. With NGX_COMETA_DEBUG a condition that does not
- * hold is logged with its place, and the process aborts; without it nothing
- * is evaluated and nothing is compiled.
+ * hold is logged with its file and line, and the process aborts. Without it the
+ * condition is not evaluated, and no code is generated.
  */
 
 #ifndef _NGX_COMETA_DEBUG_H_INCLUDED_
@@ -41,10 +41,10 @@ ngx_cometa_expect_failed(const char *condition, const char *file, int line)
 
 
 /*
- * A struct that travels as a void pointer (the data of a timer or a request)
- * begins its life with ngx_cometa_magic_set() and ends it with
- * ngx_cometa_magic_clear(); who gets the pointer back checks it. The field is
- * the last of the struct, and in debug builds only.
+ * For a struct that is passed as a void pointer, as the data of a timer or a
+ * request: ngx_cometa_magic_set() when it is made, ngx_cometa_magic_clear()
+ * before it is freed, and ngx_cometa_magic_check() where the pointer comes
+ * back. The field is the last of the struct, and exists in debug builds only.
  */
 
 #ifdef NGX_COMETA_DEBUG

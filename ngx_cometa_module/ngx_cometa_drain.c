@@ -1,16 +1,16 @@
 
 /*
- * The pace of draining. It knows nobody who drains: that is in
- * ngx_cometa_process.c. The timer is not cancelable, so that nginx does not
- * end the worker before the last one has gone.
+ * The pace of draining. What is drained is known to ngx_cometa_process.c only.
+ * The timer is not cancelable, so that nginx does not end the worker before the
+ * last device and WebSocket have gone.
  */
 
 #include "ngx_cometa_drain.h"
 
 
-#define NGX_COMETA_DRAIN_STEP   10      /* ms, on average, unless slower */
+#define NGX_COMETA_DRAIN_STEP   10      /* ms, the mean; more if rate < 100 */
 #define NGX_COMETA_DRAIN_BATCH  500     /* in one step */
-#define NGX_COMETA_DRAIN_LATE   250     /* ms, made up for after a stall */
+#define NGX_COMETA_DRAIN_LATE   250     /* ms of a stall that are made up for */
 
 
 static ngx_event_t  ngx_cometa_drain_event;
@@ -63,7 +63,7 @@ ngx_cometa_drain_quota(void)
     elapsed = ngx_current_msec - ngx_cometa_drain_last;
     ngx_cometa_drain_last = ngx_current_msec;
 
-    /* the first time, or after a pause: one step, and not all of the pause */
+    /* at first, or after a pause: one step, not the quota of all the pause */
 
     if (elapsed > most) {
         elapsed = NGX_COMETA_DRAIN_STEP;
@@ -86,7 +86,7 @@ ngx_cometa_drain_overdue(void)
 
     ngx_cometa_drain_late = 1;
 
-    /* it may be set to look only after a while whether others succeed us */
+    /* the timer may be set for a later look whether there is a successor */
 
     if (ngx_cometa_drain_event.timer_set) {
         ngx_del_timer(&ngx_cometa_drain_event);

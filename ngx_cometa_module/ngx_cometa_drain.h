@@ -2,7 +2,8 @@
 /*
  * How fast a worker that leaves lets its devices and WebSockets go: at a rate,
  * so that they do not all come back at once, and in steps of uneven length, so
- * that those which come back after a fixed time do not come in beats.
+ * that those which come back after a fixed time do not come at the same
+ * moments.
  */
 
 #ifndef _NGX_COMETA_DRAIN_H_INCLUDED_
@@ -17,24 +18,25 @@
 
 
 /*
- * At the start of a worker. The handler is called when it is time to look who
- * has to go; it asks for the quota, lets so many go, and sets the next time.
+ * At the start of a worker. The handler is called when it is time to let some
+ * go: it asks for the quota, lets that many go, and sets the next time.
  */
 void ngx_cometa_drain_init(ngx_uint_t rate, ngx_event_handler_pt handler,
     ngx_log_t *log);
 
-/* Calls the handler after so many milliseconds, unless it is set already. */
+/* Calls the handler after `wait` ms, unless its timer is set already. */
 void ngx_cometa_drain_look(ngx_msec_t wait);
 
-/* Calls it after the next step. */
+/* Calls the handler after one step. */
 void ngx_cometa_drain_step(void);
 
-/* How many may go now, by the rate and the time since it was asked last. */
+/* How many may go now, by the rate and the time since the last call. */
 ngx_uint_t ngx_cometa_drain_quota(void);
 
 /*
- * worker_shutdown_timeout has passed, and nginx closes all connections: those
- * that call this stay open until their turn comes.
+ * worker_shutdown_timeout has passed, and nginx wants to close all connections.
+ * The handler of a device or WebSocket calls this instead, and stays open until
+ * its turn comes.
  */
 void ngx_cometa_drain_overdue(void);
 ngx_uint_t ngx_cometa_drain_is_overdue(void);

@@ -1,10 +1,10 @@
 
 /*
- * Static probes (USDT) for bpftrace, perf and SystemTap: a probe that nobody
- * listens to is one nop. They are there if <sys/sdt.h> was when nginx was
- * configured (Debian: systemtap-sdt-dev), and nothing otherwise. `app` is the
- * index of the application, `hash` that of application and device, `slot` that
- * of this worker.
+ * Static probes (USDT) for bpftrace, perf and SystemTap. A probe that is not
+ * used is one nop. Probes are compiled if <sys/sdt.h> existed when nginx was
+ * configured (Debian: systemtap-sdt-dev). `app` is the index of the
+ * application, `hash` the hash of application and device, `slot` the slot of
+ * this worker.
  *
  *     cometa:attach      app, hash, slot
  *     cometa:detach      app, hash, slot, reason (ngx_cometa_reason_e)
@@ -20,7 +20,7 @@
 #include <ngx_config.h>
 
 
-/* The header may have gone since nginx was configured. */
+/* The header may have been removed since nginx was configured. */
 
 #if (NGX_COMETA_SDT) && __has_include(<sys/sdt.h>)
 

@@ -1,6 +1,6 @@
 
 /*
- * The timer of a throttle is set for a second after each line. All state is
+ * The timer of a throttle is set for one second after each line. All state is
  * this process's own.
  */
 

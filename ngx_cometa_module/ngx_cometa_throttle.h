@@ -1,8 +1,9 @@
 
 /*
- * Log lines that a flood must not multiply: the first occurrence is reported
- * at once, those of the second after it together at its end. What is left when
- * the process ends is reported then, so the last burst is not lost.
+ * Log lines that a flood must not multiply: the first occurrence is logged at
+ * once, and all others of the second after it with one line at the end of that
+ * second. What is left when the process ends is logged then, so the last burst
+ * is not lost.
  */
 
 #ifndef _NGX_COMETA_THROTTLE_H_INCLUDED_
@@ -21,7 +22,7 @@ typedef void (*ngx_cometa_throttle_pt)(ngx_cometa_throttle_t *throttle,
     ngx_log_t *log);
 
 
-/* All zero but the handler, at first. */
+/* At first all is zero except the handler. */
 
 struct ngx_cometa_throttle_s {
     ngx_cometa_throttle_pt  handler;
@@ -31,10 +32,10 @@ struct ngx_cometa_throttle_s {
 };
 
 
-/* It has happened once more. `log` is that of a line that is due at once. */
+/* Counts one more. `log` is for a line that is written at once. */
 void ngx_cometa_throttle(ngx_cometa_throttle_t *throttle, ngx_log_t *log);
 
-/* The process ends: reports what is left, of all. */
+/* The process ends: logs what is left of all throttles. */
 void ngx_cometa_throttle_flush(void);
 
 

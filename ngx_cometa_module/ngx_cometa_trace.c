@@ -12,7 +12,7 @@ ngx_cometa_trace_log(void)
 {
     static ngx_log_t  log;
 
-    /* each time: the worker's log is opened anew when nginx reopens files */
+    /* copied each time, because nginx may have reopened the log */
 
     log = *ngx_cycle->log;
     log.log_level = NGX_LOG_DEBUG_CONNECTION|NGX_LOG_DEBUG_ALL;

@@ -1,9 +1,9 @@
 
 /*
- * The debug log of what spans processes. nginx's debug_connection makes the
- * log of one client's connection speak; a letter, a queue and a call belong to
- * no connection. A call of such a client carries a flag through all workers,
- * and whoever works for it logs by way of it.
+ * Debug lines for what spans processes. nginx's debug_connection switches them
+ * on for the connection of one client, but letters, queues and calls belong to
+ * no connection. So a call of such a client has a flag, which goes with its
+ * letters through all workers, and with the flag they log what they do for it.
  */
 
 #ifndef _NGX_COMETA_TRACE_H_INCLUDED_
@@ -13,11 +13,11 @@
 #include "ngx_cometa.h"
 
 
-/* Whether what is done for this connection is to be followed. */
+/* Whether debug lines are wanted for this connection. */
 #define ngx_cometa_traced(c)                                                  \
     (((c)->log->log_level & NGX_LOG_DEBUG_HTTP) != 0)
 
-/* The worker's log, which takes debug lines whatever its level if `debug`. */
+/* The worker's log; with `debug` it takes debug lines at any level. */
 #define ngx_cometa_trace(debug)                                               \
     ((debug) ? ngx_cometa_trace_log() : ngx_cycle->log)
 

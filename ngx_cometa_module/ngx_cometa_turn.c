@@ -35,7 +35,7 @@ ngx_cometa_turn_again(ngx_event_t *ev)
 }
 
 
-/* The first is the one whose last turn was longest ago. */
+/* The first in the queue is the one that has waited longest. */
 
 static void
 ngx_cometa_turn_handler(ngx_event_t *ev)
@@ -54,7 +54,7 @@ ngx_cometa_turn_handler(ngx_event_t *ev)
 
         ngx_delete_posted_event(next);
 
-        /* a turn costs something even if there is nothing to do */
+        /* a turn costs something even if nothing is done in it */
 
         ngx_cometa_work += NGX_COMETA_WORK_LETTER;
 

@@ -1,13 +1,14 @@
 
 /*
- * How much one connection, and all of them, may do in one turn of the event
- * loop. Whoever does something that a peer can ask for again and again adds to
- * ngx_cometa_work what it has cost; whoever reads what peers send stops when
- * its turn is over, keeps what it has read, and stands in line for another.
+ * How much may be done for one connection, and for all of them, in one turn of
+ * the event loop. A function that does what a peer can ask for again and again
+ * adds the cost to ngx_cometa_work. A function that reads from a peer stops
+ * when the turn of the connection is over, keeps what it has read, and queues
+ * the connection for another turn.
  *
- * Those in line share a part of each turn of the event loop, one after the
- * other: however many there are, they delay those who say little by no more
- * than that.
+ * Queued connections share a bounded part of each turn of the event loop, one
+ * after the other. However many there are, they delay connections with little
+ * traffic by no more than that.
  */
 
 #ifndef _NGX_COMETA_TURN_H_INCLUDED_
@@ -19,22 +20,22 @@
 #include <ngx_event.h>
 
 
-/* What things cost, in units of about 100 ns. */
+/* Costs, in units of about 100 ns. */
 
 #define NGX_COMETA_WORK_MESSAGE   3     /* of a device, or a frame */
-#define NGX_COMETA_WORK_EVENT     5     /* told to those who are interested */
+#define NGX_COMETA_WORK_EVENT     5     /* sent to all interested workers */
 #define NGX_COMETA_WORK_FRAME     1     /* added to the output of one socket */
 #define NGX_COMETA_WORK_CALL      40
 #define NGX_COMETA_WORK_LETTER    10
 #define NGX_COMETA_WORK_WRITE     80
 
-/* What is read or copied. */
+/* For bytes that are read or copied. */
 #define ngx_cometa_work_bytes(n)  ((n) / 256)
 
-/* What may be done at once. */
+/* How much may be done in one go. */
 
 #define NGX_COMETA_WORK_ONE       2500  /* for one connection */
-#define NGX_COMETA_WORK_ALL       10000 /* for all those in line; for mail */
+#define NGX_COMETA_WORK_ALL       10000 /* for all queued ones; for letters */
 
 
 extern ngx_uint_t  ngx_cometa_work;
@@ -61,9 +62,9 @@ ngx_cometa_turn_over(void)
 
 
 /*
- * Stands in line for another turn: the event's handler is called. Closing the
- * connection takes it out. While it stands there ev->posted is set, and what
- * epoll says of it is no turn.
+ * Queues the connection for another turn, in which the handler of the event is
+ * called. Closing the connection takes it out. While it is queued ev->posted is
+ * set, and the handler must do nothing when epoll calls it.
  */
 void ngx_cometa_turn_again(ngx_event_t *ev);
 

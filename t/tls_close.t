@@ -235,7 +235,7 @@ for my $version (@versions) {
 
     my $ws = fresh_socket('busy', tls => $version, rcvbuf => RCVBUF);
     $next->event('e' x LARGE) for 1 .. 20;
-    ok(wait_for(sub { log_count($t, 'websocket is not read') }),
+    ok(wait_for(sub { log_count($t, 'its client does not read') }),
         "$version: a socket that does not read is closed");
     $ws->{stream}->take_rest(8);
     ok(gone('websockets'), "$version: and gone");

@@ -582,7 +582,7 @@ $d = device_on($home);
     is(all_served($d, @sockets), 'yes', 'too many: which serve');
 
     my $said = log_count($t,
-        qr/handed over were closed, raise "worker_connections"/);
+        qr/passed to this one were closed, raise "worker_connections"/);
     ok($said >= 1 && $said <= 3, 'too many: it is logged, not for each')
         or diag($said);
 

@@ -1,5 +1,5 @@
 # shellcheck shell=sh
-# apt for this tree's own use; sourced, not run.
+# apt for the use of this tree alone; to be sourced, not run.
 #
 # private_apt DIR SUITE COMMAND...  runs apt-get with lists and cache under DIR,
 # so that it needs no root and leaves the system's apt as it is.  SUITE "-"

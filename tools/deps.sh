@@ -3,8 +3,8 @@
 #
 #     deps.sh build|clang|suite|unit|fuzz|test|run|bench|check|coverage ...
 #
-# Does nothing where all are there.  Works as root or through sudo; else it says
-# what is missing.
+# Does nothing if all are installed.  Works as root or through sudo; otherwise
+# it says what is missing.
 
 set -eu
 
@@ -25,8 +25,8 @@ packages() {
     esac
 }
 
-# Node.js may be there without being Debian's, and then Debian's npm does not
-# go with it.
+# Node.js may be installed from elsewhere than Debian, and then Debian's npm
+# does not work with it.
 
 node_packages() {
     command -v node > /dev/null || echo nodejs
@@ -74,7 +74,8 @@ echo "installing$missing"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-# Lists may be absent or old: only a failure says so, and then once more.
+# apt's lists may be absent or old, which shows only when apt fails: then they
+# are fetched, and apt is run once more.
 install > "$log" 2>&1 \
     || { $as_root apt-get -q update && install; } > "$log" 2>&1 \
     || { cat "$log" >&2; echo "cannot install:$missing" >&2; exit 1; }

@@ -2,9 +2,9 @@
 # Finds Debian's nginx and the headers and configure script (nginx-dev) of the
 # very same version, and leaves them as build/debian/nginx and build/debian/src.
 #
-# An installed nginx is used as a mere binary.  What is not there is unpacked
-# under build/ and never installed: the nginx package would start a server.
-# build/debian/version changes only when the version does.
+# If nginx is installed, only its binary is used.  Packages that are missing are
+# unpacked under build/ and never installed, because the nginx package would
+# start a server.  build/debian/version changes only when the version does.
 
 set -eu
 

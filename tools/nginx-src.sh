@@ -4,8 +4,8 @@
 #
 #     nginx-src.sh SUITE...        such as: nginx-src.sh sid trixie
 #
-# Kept under build/, so that later calls only print.  The tarball is checked
-# against the suite's signed index by apt.
+# The tree is kept under build/, so that later calls only print.  apt checks the
+# tarball against the signed index of the suite.
 
 set -eu
 

@@ -4,8 +4,8 @@
 #
 #     nginx-suite.sh SUITE
 #
-# Leaves build/debian-SUITE/nginx, .../src and .../version; does nothing where
-# they are.
+# Leaves build/debian-SUITE/nginx, .../src and .../version; does nothing if they
+# exist.
 
 set -eu
 
@@ -44,7 +44,7 @@ fetch() {
     done
 }
 
-# The binary names its loader and looks for libraries in the system's places.
+# By itself the binary would use the loader and the libraries of this system.
 relocate() {
     loader=$(find "$root" -name 'ld-linux*.so.*' | head -n 1)
     libc=$(find "$root" -name libc.so.6 | head -n 1)

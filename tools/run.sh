@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs the quick start in the foreground, in build/run: nginx with
-# conf-examples/quickstart.conf and a demo device.  Whatever ends it ends both.
+# conf-examples/quickstart.conf and a demo device.  When it ends, both end.
 #
 #     run.sh NGINX MODULE PORT    the binary, the .so file, the port
 
@@ -26,7 +26,7 @@ answers() {
 finish() {
     trap - EXIT INT TERM HUP
 
-    # nginx reports its own end; a pid is of use only while it is our job
+    # nginx reports its own end; a pid is valid only while it is our job
     for pid in $pids; do
         kill -TERM "$pid" 2> /dev/null || true
     done
@@ -48,7 +48,7 @@ prepare() {
 start_nginx() {
     local globals='daemon off;'
 
-    # root's workers would be "nobody", who may not read this directory
+    # as root, workers would run as "nobody", who may not read this directory
     [ "$(id -u)" != 0 ] || globals="$globals user root;"
 
     "$nginx" -p "$prefix/" -c conf/nginx.conf -e stderr -g "$globals" &

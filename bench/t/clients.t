@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# The programs of the benchmarks, cb-devices and cb-load: what they say is
-# what was, and what they do to a server is what devices and callers do.
+# The programs of the benchmarks, cb-devices and cb-load: what they report has
+# happened, and they do to a server what devices and callers do.
 
 ###############################################################################
 
@@ -33,7 +33,7 @@ use constant {
     BACKOFF => 2,       # s
     STALL => 0.5,
 
-    # of these no percentile falls on the edge between two values
+    # with this number no percentile falls between two values
     CALLS => 4002
 };
 
@@ -74,8 +74,8 @@ $t->run();
 
 ###############################################################################
 
-# cb-devices in the background. Its limit of descriptors is that of nginx: as
-# many processes as it likes would be as many times what a process costs.
+# cb-devices in the background, with the limit of descriptors of nginx: with a
+# lower one it would start more processes, which cost memory.
 
 sub start_devices {
     my ($name, %o) = @_;
@@ -94,7 +94,7 @@ sub start_devices {
     return $pid;
 }
 
-# Ends them all; their summaries.
+# Ends all of them, and returns their summaries.
 
 sub end_devices {
     my (@names) = @_;
@@ -135,7 +135,7 @@ sub options {
     return map { ("--$_", $o{$_} // ()) } sort keys %o;
 }
 
-# What a program that cannot run says.
+# The message of a program that cannot run.
 
 sub refusal {
     my ($program, @options) = @_;
@@ -156,7 +156,7 @@ sub near {
         or diag("$have, not $want within $slack");
 }
 
-# The value below which a part of all sorted ones is.
+# The value below which a part of the sorted values lies.
 
 sub part {
     my ($q, @sorted) = @_;
@@ -199,7 +199,7 @@ sub percentiles {
     return JSON::PP::decode_json($said);
 }
 
-# The same samples in the same format, from who invented it.
+# The same samples in the same format, made by the library that defined it.
 
 sub distribution {
     my ($samples) = @_;
@@ -254,14 +254,14 @@ sub measures {
     return ($said, $hdr);
 }
 
-# Its foot, without padding and without times.
+# The foot of a table, without padding and without times.
 
 sub foot {
     return join "\n", map { s/ +/ /gr =~ s/\d+\.\d+/TIME/gr }
         $_[0] =~ /^#\[(.*)\]$/mg;
 }
 
-# Each level that both tables have, they have alike.
+# Each level that is in both tables has the same value in both.
 
 sub printed_alike {
     my ($said) = @_;
@@ -288,7 +288,8 @@ sub printed_alike {
     is("@{$ours[-1]}[1, 2]", '1.000000000000 ' . CALLS, 'the last line');
 }
 
-# A rate is kept, and a stall of the server is felt by all calls that were due.
+# A rate is kept, and a stall of the server adds to the latency of all calls
+# that were due meanwhile.
 
 sub stalled {
     my ($in, %o) = @_;
@@ -353,7 +354,7 @@ like($log[-1], qr/^\d+\.\d{3},${\ DEVICES}$/, 'and ends with all');
 like($t->read_file('devices.err'), qr/: ${\ DEVICES} of ${\ DEVICES} attached/,
     'progress is told');
 
-# Ports that are given to who names none are left to others.
+# Ports that the kernel gives to programs which choose none are not used.
 
 is(join(' ', grep { !/^127\..*:(\d+)$/ || $1 < 1024 || $1 > 32767 }
     map { stats("app1/devices/$_")->{json}{ip_address} }
@@ -366,12 +367,12 @@ measures('POST', callers => 20);
 stalled('a WebSocket', websocket => undef, callers => 1);
 bursts();
 
-# A device that attaches again does so at any time of the backoff.
+# A device attaches again at a random time within its backoff.
 
 my $before = lines('attach.log');
 my $killed = time();
 
-# those whose time comes while the machine has others to do attach all at once
+# devices whose time comes while the machine is busy attach at the same moment
 my $watch = stopwatch(qr/^(?:nginx|cb-devices)/);
 
 kill 'KILL', stats('app1')->{headers}{pid};
@@ -428,7 +429,7 @@ $t->stop();
 my $exited = qr/worker process \d+ exited on signal 9/;
 is(expected_alerts($t, $exited), '', 'no other alerts');
 
-# Not left to the end of the program, where a todo is not seen as one.
+# Here, because at the end of the program a todo is not taken for one.
 undef $t;
 
 ###############################################################################

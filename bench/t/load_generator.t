@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# The load generator of the benchmarks: what it counts is what the server and
-# the devices saw, and it finds whatever goes wrong.
+# The load generator of the benchmarks: it counts what the server and the
+# devices count, and finds everything that goes wrong.
 
 ###############################################################################
 
@@ -49,8 +49,8 @@ $t->write_file_expand('nginx.conf', websocket_conf(
 certificate($t, 'localhost');
 $t->run();
 
-# Their ids say what they do.  Those that are of no use to the figures of app1
-# are in app2.
+# The ids of the devices say what they do.  Devices that must not be in the
+# figures of app1 are in app2.
 
 my %does = (
     100 => sub { $_[0] },
@@ -98,7 +98,7 @@ sub program {
     return { pid => $pid, n => $n };
 }
 
-# Short pauses, JSON, app2; what is named again is taken from there.
+# Short pauses, JSON, app2; an option that is given again replaces the first.
 
 sub load {
     my (%o) = @_;
@@ -127,7 +127,7 @@ sub says {
     return wait_for(sub { said($p, $what) =~ $re }, PATIENCE);
 }
 
-# What it said until its end: status, out, err, json.
+# What the program wrote until its end: status, out, err, json.
 
 sub ended {
     my ($p) = @_;
@@ -148,7 +148,7 @@ sub ended {
     };
 }
 
-# Failures and status in a few words.
+# Faults and exit status in a few words.
 
 sub failures {
     my ($r) = @_;
@@ -170,7 +170,7 @@ sub failed {
     return $r->{json};
 }
 
-# A signal, when it is ready for it.
+# Sends a signal when the program is ready for it.
 
 sub signal {
     my ($p, $signal, $ready) = @_;
@@ -222,8 +222,8 @@ sub near {
         or diag("$have, not $want within $slack");
 }
 
-# Each device has had as many messages as the server says, and most devices
-# had some: twenty choices out of ten.
+# Each device got as many messages as the server says, and most devices got
+# some: ten devices are chosen from twenty times.
 
 sub devices_at_random {
     my ($json) = @_;
@@ -250,7 +250,7 @@ sub percentiles_of {
 
 ###############################################################################
 
-# All at once, for the time they take.
+# All of them run at the same time, because each takes long.
 
 my $main = load(app_id => 'app1', app_secret => 's3cret', device_id => 100,
     devices => 10, applications => 20, duration => 2, concurrency => 4,
@@ -281,7 +281,7 @@ my ($good, $odd) = map {
     program('percentiles.js', $t->testdir() . "/$_")
 } qw/ good odd /;
 
-# Those that are told to end.
+# Runs that are ended by a signal.
 
 my %idle = (pause_min => 1000, pause_max => 1000, duration => 1000);
 my ($leaver, $device) = map { device(app => 'app2', device => $_) } 901, 900;
@@ -404,7 +404,8 @@ $r = ended($odd);
 is($r->{status}, 2, 'a file with other things');
 like($r->{err}, qr/not an integer: "2.5"/, 'which it names');
 
-# The last tests are made when it goes, which must not be too late.
+# The last tests are made when the object is destroyed, which must be before the
+# plan is checked.
 undef $t;
 
 ###############################################################################

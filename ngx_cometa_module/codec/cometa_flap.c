@@ -8,8 +8,8 @@
  *        `-- nobody comes for twice the delay ------'      the delay is over:
  *            and a window                                  next step
  *
- * A refused attempt changes nothing: who comes back too early does not make
- * the delay longer, and is let in when it is over.
+ * A refused attempt changes nothing: a client that comes back too early does
+ * not make the delay longer. The first one that comes after it is let in.
  */
 
 #include "cometa_flap.h"

@@ -22,8 +22,8 @@
 
 /*
  * What is remembered of a device; all zero at first. The seconds wrap every
- * 18 hours: a delay that ended so long ago may be taken for one that lasts,
- * and costs the device one delay more.
+ * 18 hours: a delay that ended that long ago may be taken for one that is not
+ * over, and then the device is delayed once more.
  */
 
 typedef struct {

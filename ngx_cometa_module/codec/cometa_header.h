@@ -28,9 +28,9 @@ enum {
 int cometa_header_number(const uint8_t *p, size_t len, uint32_t *n);
 
 /*
- * The preference "wait" of a Prefer header. The first one counts, of a header
- * and of several headers alike; so after COMETA_HEADER_MALFORMED no further
- * header may be asked. A parameter of another preference is no preference.
+ * The preference "wait" of a Prefer header. The first one counts, in one header
+ * as in several: after COMETA_HEADER_MALFORMED the caller must not look at
+ * further headers. A parameter "wait" of another preference does not count.
  *
  *     Prefer     = #preference
  *     preference = item *( OWS ";" [ OWS item ] )
@@ -42,8 +42,8 @@ int cometa_header_wait(const uint8_t *p, size_t len, uint32_t *n);
 int cometa_header_token(const uint8_t *p, size_t len, const char *token);
 
 /*
- * What credentials of a scheme, in small letters, present: what stands behind
- * it and at least one space. COMETA_HEADER_OK or _NONE.
+ * The credentials of a scheme, whose name is in small letters: the text after
+ * the name and at least one space. COMETA_HEADER_OK or _NONE.
  */
 int cometa_header_credentials(const uint8_t *p, size_t len,
     const char *scheme, const uint8_t **secret, size_t *secret_len);

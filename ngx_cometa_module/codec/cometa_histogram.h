@@ -17,7 +17,7 @@
 
 #define COMETA_HISTOGRAM_BITS     4
 #define COMETA_HISTOGRAM_SUB      (1 << COMETA_HISTOGRAM_BITS)
-#define COMETA_HISTOGRAM_MAX      ((1u << 30) - 1)  /* larger values are it */
+#define COMETA_HISTOGRAM_MAX      ((1u << 30) - 1)  /* larger ones count so */
 #define COMETA_HISTOGRAM_BUCKETS                                              \
     ((30 - COMETA_HISTOGRAM_BITS + 1) * COMETA_HISTOGRAM_SUB)
 

@@ -198,7 +198,7 @@ cometa_ring_write(uint8_t *rec, uint32_t len)
 }
 
 
-/* One load: a word that changes under the checks must not pass them. */
+/* One load, so that a word which changes meanwhile cannot pass the checks. */
 
 static uint32_t
 cometa_ring_read(const uint8_t *rec)

@@ -96,7 +96,7 @@ void cometa_ring_clear(cometa_ring_t *r);
 /*
  * Whether there is nothing to get. A consumer that announces its sleep and a
  * producer that looks for the announcement after a put both need a full fence
- * between their store and their load; it is theirs to make.
+ * between their store and their load; the callers have to make it.
  */
 int cometa_ring_empty(const cometa_ring_t *r);
 

@@ -383,7 +383,7 @@ cometa_ws_begin_mask(cometa_ws_t *ws, uint32_t max)
 }
 
 
-/* An event, an error, or 0 behind an empty fragment that is not the last. */
+/* Returns an event, an error, or 0 after an empty fragment that is not last. */
 
 static int
 cometa_ws_payload(cometa_ws_t *ws, uint8_t **pos, uint8_t *end,
@@ -448,7 +448,7 @@ cometa_ws_unmask(cometa_ws_t *ws, uint8_t *p, size_t len)
 }
 
 
-/* Counts the good bytes; all of them, or an error. */
+/* Sets *good to the number of valid bytes; 0: all of them are, or an error. */
 
 static int
 cometa_ws_check(cometa_ws_t *ws, const uint8_t *p, size_t len, size_t *good)

@@ -5,7 +5,7 @@
  * Pure C: no allocation, no I/O, no buffer of its own. The decoder unmasks in
  * place and points into the caller's input; it keeps nothing but its state,
  * so the input may be cut anywhere. The payload of a control frame, too, may
- * come in pieces: whoever answers a ping keeps its 125 bytes at most.
+ * come in pieces: to answer a ping the caller has to keep up to 125 bytes.
  */
 
 #ifndef COMETA_WS_H

@@ -32,8 +32,9 @@ ngx_cometa_adopt(ngx_http_request_t *r, ngx_cometa_adopt_pt handler)
 
     if (r->connection->data != r || r->postponed) {
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "a filter made subrequests of the request, its "
-                      "connection cannot be kept");
+                      "a filter made subrequests of this request, so no "
+                      "device or websocket can take its connection over: "
+                      "switch the filter off in this location");
         ngx_http_finalize_request(r, NGX_ERROR);
         return;
     }

@@ -6,10 +6,10 @@
  *     ANSWERS   goes first
  *     EVENTS    goes when the other one is empty
  *
- * A reply stands among the events if letters of its application do: it does not
- * overtake what the same device has said before it. What is said of a call
- * before its reply never stands there, so the reply overtakes none of that. An
- * event waits while anything does, and overtakes nothing.
+ * A reply stands among the events if letters of its application stand there, so
+ * that it does not overtake events that the same device has sent before it.
+ * QUEUED and WRITTEN never stand there, so the reply does not overtake those
+ * either. An event waits while any letter waits, and overtakes nothing.
  */
 
 #include "ngx_cometa_backlog.h"
@@ -23,7 +23,7 @@
 #define NGX_COMETA_BACKLOG_EVENTS   (16 * 1024 * 1024)
 #define NGX_COMETA_BACKLOG_ANSWERS  (64 * 1024 * 1024)
 #endif
-#define NGX_COMETA_BACKLOG_RINGS    8       /* at least so many, of each */
+#define NGX_COMETA_BACKLOG_RINGS    8       /* each is at least so many rings */
 #define NGX_COMETA_BACKLOG_ALLOC    16      /* what malloc() adds */
 
 
@@ -35,8 +35,8 @@ typedef struct {
 
 typedef struct {
     size_t       size[NGX_COMETA_KINDS];
-    uint32_t     n;                     /* letters among the events */
-    uint32_t     lost[NGX_COMETA_KINDS];    /* and not yet logged */
+    uint32_t     n;                     /* its letters among the events */
+    uint32_t     lost[NGX_COMETA_KINDS];    /* and not logged yet */
 } ngx_cometa_sender_t;
 
 
@@ -60,7 +60,7 @@ static ngx_cometa_sender_t     *ngx_cometa_senders;  /* by application; the
 size_t                          ngx_cometa_backlog_used[NGX_COMETA_KINDS];
 static size_t                   ngx_cometa_backlog_max[NGX_COMETA_KINDS];
 
-/* since the last line in the log, and the slot that was full last */
+/* counted since the last line in the log; the slot that was full last */
 
 static ngx_uint_t               ngx_cometa_backlog_n_delayed;
 static ngx_uint_t               ngx_cometa_backlog_n_refused;
@@ -121,7 +121,7 @@ ngx_cometa_backlog_sender(uint32_t app)
 }
 
 
-/* The line that a letter has to stand in, if it has to wait. */
+/* In which of the two lines a letter has to wait, if it has to. */
 
 static ngx_uint_t
 ngx_cometa_backlog_choose(uint32_t slot, ngx_cometa_post_t *post)
@@ -158,7 +158,10 @@ ngx_cometa_backlog_cost(size_t len)
 }
 
 
-/* Also of a mailbox that can never hold it: the line would wait for ever. */
+/*
+ * Whether there is room. For a letter that no ring can ever hold there is none:
+ * the letters after it would wait for ever.
+ */
 
 static ngx_uint_t
 ngx_cometa_backlog_room(uint32_t slot, ngx_cometa_post_t *post, size_t len)

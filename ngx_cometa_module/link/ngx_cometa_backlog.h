@@ -1,14 +1,15 @@
 
 /*
- * Letters that found a mailbox full: those that wait in this process until
- * there is room, and those that were lost, counted and logged.
+ * Letters that found a mailbox full. They wait in this process until there is
+ * room; letters that may not wait are lost, counted and logged.
  *
- * Events and answers have room of their own, so that however many events a
- * device sends, the answers of others still find a place. The room is shared:
- * what is free is halved for an application, and doubled for an addressee.
- * One application alone gets a third of it, all those who write to one
- * addressee get two thirds, so that another one always finds some. There are no
- * more answers than calls: one is lost only if its addressee stands still.
+ * Events and answers have separate rooms, so that however many events a device
+ * sends, the answers of others still find a place. Each room is shared: an
+ * application may hold half as much as is free, and the letters to one
+ * addressee twice as much as is free. So one application alone gets a third,
+ * one addressee two thirds, and another application or addressee always finds
+ * some room. There are no more answers than calls: one is lost only if its
+ * addressee stands still.
  */
 
 #ifndef _NGX_COMETA_BACKLOG_H_INCLUDED_
@@ -20,7 +21,7 @@
 #include "ngx_cometa_zone.h"
 
 
-/* One that waits; its bytes follow. */
+/* A letter that waits; its bytes follow. */
 
 typedef struct {
     ngx_queue_t        link;
@@ -56,17 +57,17 @@ ngx_cometa_backlog_size(void)
 
 ngx_uint_t ngx_cometa_backlog_stands(uint32_t slot, ngx_cometa_post_t *post);
 
-/* Lets it wait; NGX_DECLINED: there is no room, it is lost. */
+/* Keeps a letter. NGX_DECLINED: there is no room, the letter is lost. */
 ngx_int_t ngx_cometa_backlog_add(uint32_t slot, uint32_t epoch,
     ngx_cometa_post_t *post);
 
 /* The letter to this slot that goes next, or NULL. */
 ngx_cometa_letter_t *ngx_cometa_backlog_next(uint32_t slot);
 
-/* It was posted, or its addressee has gone. */
+/* Frees a letter that was posted, or whose addressee has gone. */
 void ngx_cometa_backlog_remove(uint32_t slot, ngx_cometa_letter_t *letter);
 
-/* A call that was told to its caller as refused. */
+/* Counts a request that was refused. */
 void ngx_cometa_backlog_refused(uint32_t slot);
 
 

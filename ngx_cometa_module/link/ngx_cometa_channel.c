@@ -1,7 +1,7 @@
 
 /*
- * Descriptors of a slot among nginx's connections: as channels, so that they
- * are neither counted as left open at exit nor closed by
+ * Descriptors of a slot among nginx's connections. They are marked as channels,
+ * so that nginx neither reports them as left open at exit nor closes them after
  * worker_shutdown_timeout.
  */
 

@@ -1,7 +1,7 @@
 
 /*
- * A descriptor that the master has made for a slot, among the connections of
- * nginx while this process has the slot.
+ * A descriptor that the master has made for a slot. While this process has the
+ * slot, it is one of the connections of nginx.
  */
 
 #ifndef _NGX_COMETA_CHANNEL_H_INCLUDED_
@@ -11,7 +11,7 @@
 #include "ngx_cometa.h"
 
 
-/* The handler is called when there is something to read. NULL: failed. */
+/* The handler is called when there is something to read. NULL: it failed. */
 ngx_connection_t *ngx_cometa_channel_open(int fd, ngx_cycle_t *cycle,
     ngx_event_handler_pt handler);
 

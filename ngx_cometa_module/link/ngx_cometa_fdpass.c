@@ -1,8 +1,9 @@
 
 /*
  * Connections that move to another worker. The sender keeps its copy of the
- * descriptor until the kernel has taken the parcel; from then on the addressee
- * owns it. What lies in the door when a worker dies is closed.
+ * descriptor until the kernel has taken the parcel; from then on the connection
+ * belongs to the addressee. Connections that lie in the door when the addressee
+ * dies are closed.
  */
 
 #include "ngx_cometa_fdpass.h"
@@ -14,8 +15,8 @@
 #include <sys/socket.h>
 
 
-#define NGX_COMETA_FDPASS_BATCH  32   /* parcels of one turn */
-#define NGX_COMETA_FDPASS_CROWD  1000 /* ms, until a crowd is looked at */
+#define NGX_COMETA_FDPASS_BATCH  32   /* parcels in one turn */
+#define NGX_COMETA_FDPASS_CROWD  1000 /* ms, between looks at `crowded` */
 #define NGX_COMETA_FDPASS_FREE   16   /* one of so many connections is free */
 
 
@@ -329,7 +330,7 @@ ngx_cometa_fdpass_event(ngx_event_t *rev)
 }
 
 
-/* NGX_AGAIN: there is none. */
+/* NGX_AGAIN: there is no parcel. */
 
 static ngx_int_t
 ngx_cometa_fdpass_receive(int door)
@@ -368,7 +369,7 @@ ngx_cometa_fdpass_receive(int door)
         || cmsg->cmsg_type != SCM_RIGHTS
         || cmsg->cmsg_len != CMSG_LEN(sizeof(int)))
     {
-        /* there was no descriptor left for it: the kernel has closed it */
+        /* this process had no descriptor left: the kernel has closed it */
 
         ngx_cometa_fdpass_none(ngx_cometa_parcel, n, "worker_rlimit_nofile");
         return NGX_OK;
@@ -412,7 +413,7 @@ ngx_cometa_fdpass_take(int fd, u_char *data, size_t len)
     c->read->log = ngx_cycle->log;
     c->write->log = ngx_cycle->log;
 
-    /* not known to epoll yet: it is once nothing is left to read */
+    /* epoll does not watch it yet, but does when all has been read */
 
     c->read->ready = 1;
     c->write->ready = 1;
@@ -444,14 +445,15 @@ static void
 ngx_cometa_fdpass_report(ngx_cometa_throttle_t *throttle, ngx_log_t *log)
 {
     ngx_log_error(NGX_LOG_ERR, log, 0,
-                  "%ui connections handed over were closed, raise \"%s\"",
-                  throttle->n, ngx_cometa_fdpass_limit);
+                  "%ui websockets that other workers passed to this one were "
+                  "closed, raise \"%s\"", throttle->n,
+                  ngx_cometa_fdpass_limit);
 }
 
 
 /*
- * As little free as nginx begins to close idle connections for: what is left is
- * for those that it accepts.
+ * This worker is crowded when as few connections are free as make nginx close
+ * idle ones: the rest is for connections that it accepts.
  */
 
 void

@@ -1,8 +1,8 @@
 
 /*
- * Connections that move to another worker: a descriptor and some bytes, by
- * SCM_RIGHTS, through the door of the other one's slot. The master makes the
- * doors, a pair of sockets for each slot.
+ * Connections that move to another worker: a descriptor and some bytes go
+ * through the door of its slot, by SCM_RIGHTS. The master makes the doors, a
+ * pair of sockets for each slot.
  *
  *     worker --door[1]--> [ parcel | descriptor ] --door[0]--> process of the
  *                                                              slot
@@ -48,8 +48,8 @@ ngx_int_t ngx_cometa_fdpass_open(ngx_cycle_t *cycle,
 void ngx_cometa_fdpass_close(void);
 
 /*
- * Whether a worker would take a connection: it has our configuration, stays,
- * and has room.
+ * Whether a worker would take a connection: it has the same configuration as
+ * this one, does not leave, and is not crowded.
  */
 ngx_uint_t ngx_cometa_fdpass_to(uint32_t slot, uint32_t epoch);
 
@@ -72,8 +72,8 @@ ngx_uint_t ngx_cometa_fdpass_inherited(void);
 void ngx_cometa_fdpass_crowd(void);
 
 /*
- * NGX_OK: the connection has left with the data, and is no more in this
- * process. NGX_DECLINED: it has stayed as it was.
+ * Passes a connection on. NGX_OK: it has left with the data, and is closed in
+ * this process. NGX_DECLINED: it has stayed as it was.
  */
 ngx_int_t ngx_cometa_fdpass(uint32_t slot, uint32_t epoch,
     ngx_connection_t *c, u_char *data, size_t len);

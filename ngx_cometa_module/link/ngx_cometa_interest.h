@@ -1,8 +1,9 @@
 
 /*
- * Which workers want to hear of a device: of its attach, because a call waits
- * for it, or of its events, because a WebSocket is open to it. By hash: now
- * and then a worker hears of a device that it did not ask for.
+ * Which workers are interested in a device: in its attach, because a call waits
+ * for it, or in its events, because a WebSocket is open to it. Interests are by
+ * hash, so now and then a worker gets a letter about a device that it did not
+ * ask for.
  */
 
 #ifndef _NGX_COMETA_INTEREST_H_INCLUDED_
@@ -14,7 +15,7 @@
 
 ngx_int_t ngx_cometa_interest_start(ngx_cycle_t *cycle);
 
-/* As often as it was added it has to be removed. */
+/* An interest has to be removed as often as it was added. */
 void ngx_cometa_interest_add(uint64_t hash);
 void ngx_cometa_interest_remove(uint64_t hash);
 
@@ -23,8 +24,9 @@ ngx_uint_t ngx_cometa_interest_any(uint64_t hash);
 
 /*
  * The first slot from this one on whose worker is interested; NGX_COMETA_NONE
- * if there is none. Whoever adds an interest and then looks up a device, and
- * whoever enters a device and then asks this, cannot miss each other.
+ * if there is none. A worker that adds an interest and then looks a device up,
+ * and one that enters the device and then calls this, cannot both miss the
+ * other.
  */
 uint32_t ngx_cometa_interest_next(uint64_t hash, uint32_t slot);
 

@@ -1,7 +1,7 @@
 
 /*
- * Letters: how they are written, and to whom they are handed. No state but the
- * handlers.
+ * Letters: how they are written, and which handler gets which letter. The only
+ * state is the handlers.
  */
 
 #include "ngx_cometa_mail.h"

@@ -2,8 +2,8 @@
 /*
  * The letters that workers write to each other. Each has a struct, one
  * function that writes and sends it, and one handler that reads it. A letter
- * to this worker itself is handed to its handler at once, on the stack of the
- * one who sends it.
+ * to this worker itself does not go through a ring: its handler is called at
+ * once, on the stack of the sender.
  *
  * A letter is what stands in a ring, in front of a body of any length. It
  * takes as many bytes as its struct has.
@@ -44,11 +44,11 @@
 
 typedef enum {
     NGX_COMETA_MAIL_CALL = 0,       /* origin -> owner, a message to a device */
-    NGX_COMETA_MAIL_QUERY,          /* origin -> owner, tell about a device */
+    NGX_COMETA_MAIL_QUERY,          /* origin -> owner, asks for its figures */
     NGX_COMETA_MAIL_CANCEL,         /* origin -> owner, nobody waits any more */
-    NGX_COMETA_MAIL_EVICT,          /* owner -> owner, the device is mine now,
-                                       body: its address */
-    NGX_COMETA_MAIL_LISTENERS,      /* holder -> owner, so many WebSockets */
+    NGX_COMETA_MAIL_EVICT,          /* new owner -> old owner, the device is
+                                       mine; body: the new client's address */
+    NGX_COMETA_MAIL_LISTENERS,      /* -> owner, so many WebSockets here */
     NGX_COMETA_MAIL_REPLY,          /* owner -> origin */
     NGX_COMETA_MAIL_FAIL,           /* owner -> origin, with `error` */
     NGX_COMETA_MAIL_QUEUED,         /* owner -> origin, waits for its turn */
@@ -286,8 +286,8 @@ _Static_assert(sizeof(ngx_cometa_mail_head_t) >= NGX_COMETA_LETTER_MIN,
 
 
 /*
- * Who reads them. A letter lies in the ring that it came by, or on the stack
- * of its sender, and is valid until the handler returns.
+ * The handlers of letters. A letter lies in the ring, or on the stack of its
+ * sender, and is valid until the handler returns.
  */
 
 typedef struct {
@@ -314,15 +314,15 @@ extern ngx_cometa_mail_handlers_t  ngx_cometa_mail_handlers;
 
 
 /*
- * The reader of the mailbox: calls the handler of a letter. What is shorter
- * than a letter of its type, or of no known type, is ignored.
+ * The reader of the mailbox: calls the handler of a letter. A letter that is
+ * shorter than its type requires, or of an unknown type, is ignored.
  */
 void ngx_cometa_mail_deliver(u_char *data, size_t len);
 
 
 /*
- * Requests: they may be refused, as ngx_cometa_mailbox_ask() does. CALL is
- * filled by the caller but for its head.
+ * Requests, which may be refused: they return what ngx_cometa_mailbox_ask()
+ * does. The caller fills CALL except for its head.
  */
 ngx_int_t ngx_cometa_mail_call(ngx_cometa_place_t *to,
     ngx_cometa_mail_call_t *mail, ngx_str_t *message, uint64_t *pos);

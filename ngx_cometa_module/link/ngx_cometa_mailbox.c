@@ -3,12 +3,12 @@
  * Mailboxes. Lock: `mail` of the addressee's slot, held by a sender while it
  * copies one letter. The reader takes no lock.
  *
- * Going to sleep without losing a wake-up: the reader says `sleeping`, and
- * then looks once more; a sender posts, and then looks at `sleeping`. One of
- * the two sees the other, for both have a full fence in between. A reader
- * that got several messages at once stays awake for one more turn of the
- * event loop, so that under load nobody has to write to an eventfd; after a
- * single one that turn would be in vain.
+ * No wake-up is lost: the reader sets `sleeping` and then looks at the ring
+ * once more; a sender posts and then looks at `sleeping`. One of the two sees
+ * the other, because both have a full fence in between. A reader that got
+ * several letters at once stays awake for one more turn of the event loop, so
+ * that under load nobody has to write to an eventfd. After a single letter that
+ * turn would be useless.
  */
 
 #include "ngx_cometa_mailbox.h"
@@ -21,15 +21,16 @@
 #include "cometa_ring.h"
 
 
-#define NGX_COMETA_MAIL_BATCH      512          /* messages of one turn */
+#define NGX_COMETA_MAIL_BATCH      512          /* letters in one turn */
 #define NGX_COMETA_MAIL_WAIT       2            /* ms until the next try, */
 #define NGX_COMETA_MAIL_WAIT_MAX   50           /* longer each time, to this */
 #define NGX_COMETA_MAIL_LOOK       1000         /* ms, between looks for
                                                    processes that have died */
 
 /*
- * What has to stay free of a ring, in eighths: calls leave a quarter to
- * answers, and events leave room to calls.
+ * How much of a ring has to stay free, in eighths: requests leave a quarter to
+ * answers, and events leave more, so that they alone never fill the ring so far
+ * that requests are refused.
  */
 
 #define NGX_COMETA_RESERVE_REQUEST  2
@@ -96,7 +97,7 @@ ngx_cometa_mailbox_open(ngx_cycle_t *cycle, ngx_cometa_deliver_pt deliver,
         return NGX_ERROR;
     }
 
-    /* nginx calls the handler of what is idle when this worker exits */
+    /* nginx calls the handler of an idle connection when it begins to exit */
 
     c->idle = 1;
 
@@ -179,8 +180,8 @@ ngx_cometa_mailbox_reserve(ngx_cometa_class_e class)
 
 
 /*
- * NGX_BUSY: the ring is full, and its process lives. Of a dead one whose end
- * nobody has noticed the slot is vacated here.
+ * NGX_BUSY: the ring is full, and its process lives. If the process is dead and
+ * nobody has noticed that, its slot is vacated here.
  */
 
 static ngx_int_t
@@ -192,7 +193,7 @@ ngx_cometa_mailbox_post(uint32_t slot, uint32_t epoch,
 
     s = &ngx_cometa_zone.slots[slot];
 
-    /* a producer that died has published its message or has left nothing */
+    /* a producer that died has published its letter, or left nothing */
 
     (void) ngx_cometa_lock(&s->mail);
 
@@ -229,8 +230,7 @@ ngx_cometa_mailbox_put(ngx_cometa_slot_t *s, ngx_cometa_post_t *post,
 
     size = ngx_cometa_zone.head->ring_size;
 
-    /* whether a large message fits into an empty ring is not to hang on where
-     * the ring happens to stand */
+    /* an empty ring takes the longest letter, wherever its head stands */
 
     if (cometa_ring_used(&s->ring) == 0) {
         reserve = 0;
@@ -351,7 +351,7 @@ ngx_cometa_mailbox_deaths(void)
 }
 
 
-/* A process that stands still is not tried at full speed. */
+/* While nothing can be posted, the tries become rarer. */
 
 static void
 ngx_cometa_mailbox_retry(ngx_event_t *ev)
@@ -413,8 +413,8 @@ ngx_cometa_mailbox_flush(uint32_t slot)
 
 
 /*
- * A worker that dies while it leaves has no successor that would find its
- * slot: whoever waits for it, or is waited for by it, has to be told.
+ * nginx starts no new process for a worker that dies while it leaves, so no
+ * claim finds its slot. No other path would tell the workers that wait for it.
  */
 
 static void

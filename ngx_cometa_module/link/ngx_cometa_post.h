@@ -1,7 +1,7 @@
 
 /*
- * What a mailbox has to know of a letter: its bytes, in two parts, and what
- * decides about its room.
+ * What a mailbox has to know of a letter: its bytes, in two parts, and its
+ * class and application, which decide how much room it may take.
  */
 
 #ifndef _NGX_COMETA_POST_H_INCLUDED_
@@ -15,9 +15,9 @@
 
 
 /*
- * Events may be dropped when their addressee does not keep up. An answer has
- * a call, a device or a WebSocket that waits for it. A reply is an answer that
- * does not overtake the events of its application.
+ * Events may be dropped if their addressee does not keep up. Something waits
+ * for an answer: a call, a device or a WebSocket. A reply is an answer that
+ * must not overtake the events of its application.
  */
 
 typedef enum {
@@ -27,7 +27,7 @@ typedef enum {
 } ngx_cometa_class_e;
 
 
-/* Where they wait, and how they are counted. */
+/* In which room letters wait, and how they are counted. */
 
 typedef enum {
     NGX_COMETA_EVENTS = 0,

@@ -292,7 +292,8 @@ ngx_cometa_ws_room(ngx_cometa_ws_t *s, size_t len)
 
     if (s->io.connection) {
         ngx_log_error(NGX_LOG_INFO, s->io.connection->log, 0,
-                      "websocket is not read, %uz bytes wait",
+                      "websocket is closed, its client does not read: %uz "
+                      "bytes wait",
                       ngx_cometa_bytes_left(s->io.output));
         s->failing = 1;
         ngx_cometa_ws_close(s, NGX_COMETA_CLOSE_AGAIN);
@@ -446,7 +447,7 @@ ngx_cometa_ws_expire(ngx_cometa_ws_time_t *time, ngx_uint_t state)
 
     case NGX_COMETA_WS_PINGED:
         ngx_log_error(NGX_LOG_INFO, s->io.connection->log, NGX_ETIMEDOUT,
-                      "nothing heard on a websocket");
+                      "websocket is closed, its client was silent too long");
         ngx_cometa_ws_close(s, NGX_COMETA_CLOSE_AWAY);
         return;
 

@@ -1,6 +1,6 @@
 
 /*
- * What a WebSocket hears.
+ * What a WebSocket receives.
  */
 
 #ifndef _NGX_COMETA_WS_READ_H_INCLUDED_

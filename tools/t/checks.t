@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# The checks of `make check` that are our own find what they are there for: each
-# is given a good tree, and then trees with one fault in it.
+# The checks of `make check` that this project has written find what they are to
+# find: each gets a good tree, and then trees with one fault.
 
 ###############################################################################
 
@@ -142,7 +142,7 @@ done_testing();
 
 ###############################################################################
 
-# The good tree with other files: the faults that are found.
+# The faults that are found in the good tree with some files changed.
 
 sub layers {
     my (%other) = @_;
@@ -180,7 +180,7 @@ sub fault_is {
 }
 
 
-# What a program says, but for its last line, and its exit status.
+# The output of a program without its last line, and its exit status.
 
 sub run {
     my ($program, @arguments) = @_;

@@ -2,17 +2,17 @@ package Test::Nginx;
 
 # Runs an nginx of its own in a temporary directory and talks to it.
 #
-# The interface is that of nginx's test library of the same name, so the
-# tests run with either: "make test-nginx-tests LIB=dir" runs them with that.
-# Where it is strict, so is this one, and what it does not take dies here:
+# The interface is that of nginx's test library of the same name, so the tests
+# run with either: "make test-nginx-tests LIB=dir" runs them with that one. This
+# library is as strict as nginx's, and dies if it is used in another way:
 #
 #   run()           takes the name of a file, or nothing
 #   stop(), reload()
-#                   ask the pid file: who lets nginx end in another way says so
-#                   with ended() of Test::Nginx::Cometa
+#                   read the pid file: a test that ends nginx in another way
+#                   calls ended() of Test::Nginx::Cometa
 #   the destructor  stops nginx and makes the two last tests (the error log): a
-#                   test whose named functions use the object says undef at
-#                   its end, for else it is destroyed after the plan is checked
+#                   test whose named functions use the object ends with undef,
+#                   because else it is destroyed after the plan is checked
 
 use warnings;
 use strict;
@@ -41,8 +41,8 @@ use constant START_TIMEOUT => 20;
 use constant STOP_TIMEOUT => 60;
 use constant STEP => 0.05;
 
-# Names of has_module() that need more than the name itself.  A module that
-# is built unless told otherwise is known by the absence of its switch.
+# Names of has_module() whose switch is not made of the name alone.  A module
+# that is built by default is there if the switch that removes it is not given.
 
 my %with = map { $_ => "--with-${_}_module" } qw/
     http_ssl http_v2 http_v3 http_realip http_auth_request http_stub_status
@@ -86,19 +86,19 @@ sub new {
         _testdir => tempdir('nginx-test-XXXXXXXXXX', TMPDIR => 1)
     }, $class;
 
-    # Workers may have been told to drop their privileges.
+    # Workers may run as another user.
     chmod 0755, $self->{_testdir};
 
     return $self;
 }
 
 
-# A test that is interrupted must not leave its nginx behind.
+# A test that is interrupted must not leave its nginx running.
 
 $SIG{$_} ||= sub { exit 1 } for qw/ INT TERM HUP /;
 
-# What dies in a destructor is only a warning: it is the tests that are missing
-# then which fail.
+# If a destructor dies, that is only a warning.  The test still fails, because
+# its last tests are missing.
 
 sub DESTROY {
     my ($self) = @_;
@@ -258,7 +258,8 @@ sub test_globals {
     my $text = "pid $self->{_testdir}/nginx.pid;\n"
         . "error_log $self->{_testdir}/error.log debug;\n";
 
-    # root starts workers as nobody, who could not enter our directory
+    # if root starts nginx, its workers run as nobody, and cannot enter our
+    # directory
     $text .= "user root;\n" if $> == 0 && $given !~ /\buser\s/;
 
     return "$text$given\n";
@@ -308,7 +309,7 @@ sub run {
 
     $self->{_started} = $pid;
 
-    # it is there a moment before it says who it is
+    # the pid file exists a moment before the pid is in it
     wait_until(sub { -s $pidfile ? 1 : undef });
 
     return $self;
@@ -324,7 +325,8 @@ sub nginx_args {
     return (@args, '-g', "pid $dir/nginx.pid; error_log $dir/error.log debug;");
 }
 
-# A module loaded at run time brings symbols that the program has, too.
+# A module that is loaded at run time may have symbols that the program has,
+# too.
 
 sub set_asan_options {
     my $options = $ENV{ASAN_OPTIONS} || '';
@@ -358,7 +360,7 @@ sub stop {
     return $self;
 }
 
-# Whom the pid file names.
+# The pid in the pid file.
 
 sub master {
     my ($self) = @_;
@@ -402,7 +404,7 @@ sub dump_config {
 }
 
 
-# Daemons beside it
+# Daemons beside nginx
 
 sub run_daemon {
     my ($self, $code, @args) = @_;
@@ -456,7 +458,8 @@ sub waitforsocket {
     });
 }
 
-# Waits until the check says what it is; undef means "not yet".
+# Waits until the check returns a value, and returns that; undef means "not
+# yet".
 
 sub wait_until {
     my ($check) = @_;
@@ -475,9 +478,9 @@ sub wait_until {
 
 # Ports
 
-# The port that stands for $num in this run: $num, or another of its block if
-# somebody has it.  The other protocol's socket stays open as a lock, so tests
-# that run at once agree.
+# The port that stands for $num in this run: $num, or another one of its block
+# if $num is in use.  A socket of the other protocol stays open as a lock, so
+# that tests that run at the same time get different ports.
 
 sub port {
     my ($num, %o) = @_;

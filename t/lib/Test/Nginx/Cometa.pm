@@ -1,8 +1,8 @@
 package Test::Nginx::Cometa;
 
 # What the tests of this module share: the usual nginx.conf, configuration
-# checks, certificates and a background device.  Devices and callers live in
-# their own files; their functions are passed on from here.
+# checks, certificates and a device in the background.  Devices and callers have
+# files of their own; this file exports their functions, too.
 
 use warnings;
 use strict;
@@ -126,7 +126,7 @@ sub config_test {
     my $globals = "pid $dir/check.pid;\nerror_log $dir/check.log;\n"
         . ($ENV{TEST_NGINX_GLOBALS} || '');
 
-    # These errors are wanted: they must not end up in the error log.
+    # These errors are expected: they must not get into the error log.
     $conf =~ s/%%TEST_GLOBALS%%/$globals/g;
 
     $t->write_file_expand('check.conf', $conf);
@@ -158,7 +158,7 @@ sub certificate {
 }
 
 
-# A daemon that attaches devices and answers all calls, until stopped.
+# A daemon that attaches devices and answers all calls until it is stopped.
 # Options are those of a device, and
 #
 #   devices     list of ids (the one of "device")
@@ -173,7 +173,7 @@ sub answer {
 
     my $ready = $t->testdir() . '/answer.' . ++$answers;
 
-    # Ports are agreed on before the fork.
+    # Ports are chosen before the fork.
     port($o{port} || ($o{ssl} ? 8443 : 8080));
 
     $t->run_daemon(\&answer_daemon, $ready, %o);
@@ -212,7 +212,7 @@ sub answer_daemon {
 sub answer_all {
     my ($d, $reply) = @_;
 
-    # asked first, for it may read what has to be answered then
+    # first, because it may read a message that has to be answered
     my $gone = $d->gone();
 
     while (defined(my $payload = $d->read_chunk(0))) {
@@ -230,8 +230,8 @@ sub device {
 }
 
 
-# For tests that measure the memory of workers: what is freed is not kept back
-# by AddressSanitizer, if nginx has it. To be called before nginx runs.
+# For tests that measure the memory of workers: AddressSanitizer, if nginx is
+# built with it, must not keep freed memory. To be called before nginx runs.
 
 sub memory_counts {
     $ENV{ASAN_OPTIONS} = join ':', $ENV{ASAN_OPTIONS} || (),
@@ -251,7 +251,7 @@ sub wait_log {
     return wait_for(sub { log_count($t, $re) >= ($n || 1) });
 }
 
-# Asks again until it is true.
+# Repeats the check until it is true.
 
 sub wait_for {
     my ($check, $timeout) = @_;
@@ -267,7 +267,7 @@ sub wait_for {
 }
 
 
-# What became of a call: "200 reply" or "404 device_offline".
+# How a call ended: "200 reply" or "404 device_offline".
 
 sub outcome {
     my ($r) = @_;
@@ -275,8 +275,8 @@ sub outcome {
         : $r->{json}{error} || $r->{body});
 }
 
-# The figures of an application, which must be there, for nothing is 0 as well;
-# and the wait until one of them is n.
+# The figures of an application.  The answer must have them, because a missing
+# figure would look like 0.  And the wait until one of them is n.
 
 sub figures {
     my ($app) = @_;
@@ -320,7 +320,7 @@ sub random_bytes {
 }
 
 # Keep-alive connections, at least n to each of so many workers: a list of
-# lists.  Wants "add_header Pid $pid always" for the server.
+# lists.  The server needs "add_header Pid $pid always".
 
 sub workers {
     my ($workers, $n) = @_;

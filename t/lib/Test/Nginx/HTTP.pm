@@ -1,7 +1,7 @@
 package Test::Nginx::HTTP;
 
-# Plain HTTP, one request a connection, and traffic for who looks on: the
-# functions of Test::Nginx that need no object, which passes them on.
+# Plain HTTP, one request a connection, and the log of the traffic: the
+# functions of Test::Nginx that need no object.  Test::Nginx exports them.
 
 use warnings;
 use strict;
@@ -145,7 +145,7 @@ sub http_content {
 }
 
 
-# Traffic, for who looks on
+# The log of the traffic
 
 sub log_out {
     log_traffic('>>', @_);

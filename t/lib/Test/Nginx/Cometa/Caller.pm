@@ -166,7 +166,7 @@ sub response {
     return \%r;
 }
 
-# A reply may be any text, so what is no object is none of our JSON.
+# A reply may be any text: only an object can be JSON of the module.
 
 sub decode {
     my ($text) = @_;

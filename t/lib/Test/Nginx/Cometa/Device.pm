@@ -1,7 +1,7 @@
 package Test::Nginx::Cometa::Device;
 
 # A device: attaches in form A (an ordinary body, then chunks) or B (a chunked
-# body without end) and speaks in chunks.
+# body that does not end), and sends and receives chunks.
 
 use warnings;
 use strict;
@@ -20,7 +20,7 @@ use constant EVENT => "\x07";
 #   interim         number of 1xx answers before it
 #   first           the data of the first chunk (status 200)
 #   body            of a refusal
-#   json            what either holds
+#   json            the decoded JSON of first or body
 #
 # Options:
 #
@@ -147,14 +147,14 @@ sub read_packet {
     return $self->{stream}->take_packet($timeout);
 }
 
-# True if the server neither speaks nor closes within that time.
+# True if the server neither sends anything nor closes within that time.
 
 sub quiet {
     my ($self, $timeout) = @_;
     return !$self->{stream}->readable($timeout || 0.3) && !$self->gone();
 }
 
-# Answers one call with what the function makes of it, or with itself.
+# Answers one call with what the function returns for it, or with the message.
 
 sub echo {
     my ($self, $make) = @_;

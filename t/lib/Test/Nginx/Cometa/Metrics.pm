@@ -1,6 +1,6 @@
 package Test::Nginx::Cometa::Metrics;
 
-# The figures of worker processes, as Prometheus gets them.
+# The figures that Prometheus gets.
 
 use warnings;
 use strict;
@@ -13,15 +13,15 @@ use Test::Nginx::Cometa::Caller;
 our @EXPORT = qw/ metrics_location metric slot_with_devices /;
 
 
-# For the option "server" of a configuration.
+# A location for them, for the option "server" of a configuration.
 
 sub metrics_location {
     return ' location = /metrics { cometa_stats prometheus; '
         . "cometa_secret off; }\n";
 }
 
-# One of them, by its name and labels as they are written; undef if there is
-# none.  Options are those of stats().
+# One figure, by its name and labels as they are written; undef if there is no
+# such figure.  Options are those of stats().
 
 sub metric {
     my ($name, %o) = @_;
@@ -29,8 +29,8 @@ sub metric {
     return $body =~ /^\Q$name\E (\S+)$/m ? $1 : undef;
 }
 
-# The slot of the only worker that holds so many devices.  Those that a test has
-# just closed may still count.
+# The slot of the only worker that holds so many devices.  Devices that a test
+# has just closed may still be counted.
 
 sub slot_with_devices {
     my ($n, %o) = @_;

@@ -1,6 +1,6 @@
 package Test::Nginx::Cometa::Stopwatch;
 
-# How long something takes on a machine that has other things to do.
+# How long something takes on a machine that does other things, too.
 #
 #   my $watch = stopwatch();    or stopwatch(qr/^(?:nginx|cb-devices)/)
 #   $watch->late()      what the machine has added since, in seconds: the time
@@ -9,8 +9,8 @@ package Test::Nginx::Cometa::Stopwatch;
 #                       each of them; and the time that all stood still
 #   $watch->took()      what went by, without that
 #
-# "At most a second" is asked of took(), which a busy machine does not make
-# longer; "at least a second" is asked of the clock.
+# Use took() for "at most a second": a busy machine does not make it longer.
+# Use the clock for "at least a second".
 
 use warnings;
 use strict;
@@ -75,7 +75,7 @@ sub late_until {
 }
 
 
-# What each process has waited for a processor so far, in seconds.
+# How long each process has waited for a processor so far, in seconds.
 
 sub waits {
     my ($names) = @_;

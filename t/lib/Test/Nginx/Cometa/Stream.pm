@@ -64,9 +64,10 @@ sub again {
     return $!{EAGAIN} || $!{EWOULDBLOCK} || $!{EINTR};
 }
 
-# Who waits for seconds waits for something to come, which may take its time on
-# a busy machine: that is no failure, and costs nothing if it comes.  Less than
-# a second is waited to see that nothing comes.
+# A wait of a second or more is for something that has to come.  On a busy
+# machine it may come later, which is no failure; so this waits longer, which
+# costs no time if it comes.  A wait of less than a second is to see that
+# nothing comes.
 
 sub patience {
     my ($timeout) = @_;
@@ -123,8 +124,8 @@ sub write_bytes {
 
 # Reading
 
-# Waits for more to read: true if there is, false at the end of time or of
-# the connection.
+# Waits for more to read: true if there is more, false if the time is over or
+# the connection has ended.
 
 sub fill {
     my ($self, $end) = @_;
@@ -160,7 +161,7 @@ sub cut {
     return $data;
 }
 
-# Takes all up to and with the string.
+# Takes all up to the string, and the string.
 
 sub take_until {
     my ($self, $string, $timeout) = @_;
@@ -187,7 +188,7 @@ sub take_bytes {
     return $self->cut($n);
 }
 
-# Whatever one read returns.
+# What one read returns.
 
 sub take_packet {
     my ($self, $timeout) = @_;
@@ -255,14 +256,14 @@ sub shutdown_write {
     shutdown($self->{socket}, 1);
 }
 
-# Bytes past TLS: what the peer then reads is no record.
+# Writes bytes that are not a TLS record to a TLS connection.
 
 sub write_plain {
     my ($self, $data) = @_;
     return POSIX::write(fileno $self->{socket}, $data, length $data);
 }
 
-# Whether the peer has said by TLS that it ends.
+# Whether the peer has sent the alert with which TLS ends.
 
 sub said_goodbye {
     my ($self) = @_;
@@ -271,7 +272,7 @@ sub said_goodbye {
     return Net::SSLeay::get_shutdown($self->{socket}->_get_ssl_object()) & 2;
 }
 
-# Closes with RST; TLS must not say goodbye before it.
+# Closes with RST; TLS must not send an alert before it.
 
 sub reset {
     my ($self) = @_;

@@ -1,8 +1,8 @@
 package Test::Nginx::Cometa::WebSocket;
 
-# A WebSocket client that may say whatever bytes it likes: its frames are made
-# field by field, and nothing is answered on its own.  What the server sends
-# is checked strictly: see take().
+# A WebSocket client that can send any bytes: its frames are made field by
+# field, and it answers nothing by itself.  The frames of the server are checked
+# strictly: see take().
 
 use warnings;
 use strict;
@@ -33,7 +33,7 @@ my %names = (
 );
 
 
-# worker_conf() with the two locations of WebSockets.  Options beside its own:
+# worker_conf() with the two locations of WebSockets.  More options than there:
 #
 #   websocket       text for both of them
 #   move            whether sockets move to the worker of their device (off)
@@ -116,7 +116,7 @@ sub websocket {
     }, __PACKAGE__;
 }
 
-# An answer 101 has no body, and is the last of HTTP on its connection.
+# An answer 101 has no body, and after it there is no HTTP on the connection.
 
 sub answer_to {
     my ($stream, %o) = @_;
@@ -166,7 +166,7 @@ sub handshake {
         @lines, '', '';
 }
 
-# One that the worker with this pid serves.
+# A WebSocket that the worker with this pid serves.
 
 sub websocket_on {
     my ($pid, %o) = @_;
@@ -186,7 +186,7 @@ sub websocket_on {
 #   fin, rsv        bits (1, 0)
 #   mask            4 bytes (random); '': without a mask
 #   form            7, 16 or 64: the length's form (the shortest)
-#   length          another length than the payload's
+#   length          a length other than that of the payload
 
 sub frame {
     my ($opcode, $payload, %o) = @_;
@@ -259,10 +259,10 @@ sub socket {
 
 # Frames from the server
 
-# The next one: { type, payload }.  The type is 'none' if there was none in
-# time, 'eof' at the end of the connection, and 'wrong' if it is not as this
-# server must send it: complete, no reserved bit, no mask, its length in the
-# shortest form.
+# The next frame: { type, payload }.  The type is 'none' if no frame came in
+# time, 'eof' at the end of the connection, and 'wrong' if the server must not
+# send such a frame: it has to be complete, without reserved bits and mask, with
+# its length in the shortest form.
 
 sub take {
     my ($self, $timeout) = @_;
@@ -339,7 +339,7 @@ sub close_words {
     return length $reason ? "$code $reason" : $code;
 }
 
-# The next n frames; those of calls that fail come as the error's word.
+# The next n frames; for a call that failed, the word of the error.
 
 sub heard {
     my ($self, $n, $timeout) = @_;
@@ -375,7 +375,7 @@ sub quiet {
     return $self->said($timeout || 0.3) eq 'none';
 }
 
-# Whether it still works: a ping is answered.
+# Whether the WebSocket still works: a ping is answered.
 
 sub alive {
     my ($self) = @_;
@@ -390,7 +390,7 @@ sub alive {
 
 # The end
 
-# The close handshake, begun here.  Returns what the server says.
+# The close handshake, begun by the client.  Returns what the server answers.
 
 sub goodbye {
     my ($self, $code) = @_;

@@ -1,7 +1,7 @@
 package Test::Nginx::Cometa::Workers;
 
-# Worker processes: which there are, devices and callers on one of them, and
-# the load under which they are stopped, replaced and killed.
+# Worker processes: which there are, devices and callers on one of them, and the
+# load that runs while they are stopped, replaced and killed.
 
 use warnings;
 use strict;
@@ -23,8 +23,8 @@ our @EXPORT = qw/
 use constant CRLF => "\x0d\x0a";
 
 
-# The usual configuration, where every answer says which worker gave it.
-# Options beside the usual ones: connections (1024), of each worker.
+# The usual configuration, where every answer says which worker gave it.  It has
+# one more option: connections (1024), of each worker.
 
 sub worker_conf {
     my (%o) = @_;
@@ -64,7 +64,7 @@ sub master {
     return $pid;
 }
 
-# Children of the master that live, those that leave included.
+# Children of the master that live, including those that are leaving.
 
 sub processes {
     my ($t) = @_;
@@ -77,9 +77,10 @@ sub processes {
     } sort { $a <=> $b } map { m!(\d+)! } glob '/proc/[0-9]*';
 }
 
-# Waits for an nginx that is ended by other means than stop() of the library,
-# which asks the pid file that is gone by then.  It is told so this way: the
-# process is a child that nobody has reaped, so it still is nobody else's pid.
+# Waits for an nginx that a test has ended by other means than stop() of the
+# library.  stop() reads the pid file, which has gone by then, so the library
+# has to know.  The process is a child that was not reaped, so no other process
+# can have its pid.
 
 sub nginx_ends {
     my ($t, $master, $timeout) = @_;
@@ -93,7 +94,7 @@ sub nginx_ends {
     return 1;
 }
 
-# Those that take connections: the title says so once they do.
+# Workers that accept connections: their process title shows that.
 
 sub serving {
     my ($t) = @_;
@@ -125,8 +126,9 @@ sub rss {
     return $1;
 }
 
-# Until that many serve, and none of the old ones.  Returns them; it dies if they
-# do not, since who then signals "the first of them" would signal itself.
+# Waits until that many workers serve, and none of the old ones.  Returns their
+# pids.  It dies if that does not happen, because a test that then signals "the
+# first of them" would signal itself.
 
 sub wait_serving {
     my ($t, $n, @old) = @_;
@@ -151,7 +153,7 @@ sub reload_all {
     return wait_serving($t, $n, @old);
 }
 
-# Until these are no workers any more.
+# Waits until these are not workers any more.
 
 sub wait_gone {
     my ($t, $timeout, @pids) = @_;
@@ -242,7 +244,7 @@ sub offline {
     }, 2);
 }
 
-# Alerts other than these; to be asked when nginx has stopped.
+# Alerts other than these; to be called after nginx has stopped.
 
 sub expected_alerts {
     my ($t, @expected) = @_;
@@ -285,7 +287,7 @@ sub serve {
 
     my $d = $devices->{$id};
 
-    # asked first: it reads, and what it has read must not stay behind
+    # first, because it reads, and what it has read must be handled
     my $gone = $d->gone();
 
     while (defined(my $payload = $d->read_chunk(0))) {
@@ -317,8 +319,8 @@ sub write_ready {
     close $fh or die "$name: $!\n";
 }
 
-# A daemon that calls these devices, a message of its own each time.  What
-# became of the calls is written on TERM, for load_report().
+# A daemon that calls these devices, each time with another message.  On TERM it
+# writes how the calls ended, for load_report().
 
 sub keep_calling {
     my ($t, @ids) = @_;
