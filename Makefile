@@ -99,6 +99,8 @@ help:
 	@echo 'make fuzz       fuzzing, FUZZ_TIME=$(FUZZ_TIME) seconds in all'
 	@echo 'make test-nginx-tests LIB=DIR   with the library of nginx-tests'
 	@echo 'make asan       the test suite under AddressSanitizer and UBSan'
+	@echo 'make test-disturbed   the test suite on a machine that stands still'
+	@echo '                now and then; with SANITIZE=1, NGINX_SRC=DIR as well'
 	@echo 'make check      layers, style, cppcheck and the analyzer of clang'
 	@echo 'make coverage   which lines of the module the test suite runs'
 	@echo 'make bench      the measurements down to chaos, one after another'
@@ -222,6 +224,12 @@ test: build deps-test $(unpacked)
 	    TEST_NGINX_MODULES='$(mods)' \
 	    TEST_NGINX_BINARY=$(nginx) TEST_NGINX_GLOBALS='$(user)$(load)' \
 	    prove -j $(J) $(library) $(T)
+
+# All must pass on a machine that stands still for a moment now and then, and has
+# others to do: what fails here fails one day elsewhere.
+
+test-disturbed: build deps-test $(unpacked)
+	@$(tools)/disturb $(MAKE) --no-print-directory test
 
 # A program a file, from t/unit/NAME.c and all the files that need no nginx.
 
@@ -361,5 +369,5 @@ clean:
 
 .PHONY: help build compile deps deps-build deps-suite deps-unit deps-test \
         deps-run deps-fuzz deps-bench deps-check deps-coverage nginx-src run \
-        test test-nginx-tests unit fuzz asan coverage count check check-tools \
+        test test-disturbed test-nginx-tests unit fuzz asan coverage count check check-tools \
         check-layers check-style check-cppcheck bench chaos clean

@@ -110,6 +110,8 @@ sub upstream {
     }
 }
 
+my $watch = stopwatch();
+
 # When a device's event was tried, and the times between.
 
 sub tries {
@@ -141,8 +143,6 @@ sub wrong {
             || $waits[$_] > 1.5 * $expected->[$_] + 0.5 + $watch->late()
     } 0 .. $#waits;
 }
-
-my $watch = stopwatch();
 
 sub at {
     my ($place, $device) = @_;
