@@ -23,10 +23,8 @@ _Static_assert(NGX_COMETA_MESSAGE_HEAD
 typedef struct {
     size_t                  len;
     ngx_cometa_class_e      class;
-#if (NGX_DEBUG)
-    const char             *name;
-    unsigned                ref:1;      /* behind the head */
-#endif
+    const char             *name;       /* for the debug log, as ... */
+    ngx_uint_t              ref;        /* ... one behind the head is */
 } ngx_cometa_mail_type_t;
 
 
@@ -35,8 +33,7 @@ typedef struct {
  * type is a constant, and with it are its length, its class and its reader.
  */
 
-#define ngx_cometa_mail_inline                                                \
-    static inline __attribute__((always_inline))
+#define ngx_cometa_mail_inline  static inline __attribute__((always_inline))
 
 ngx_cometa_mail_inline void ngx_cometa_mail_to_owner(
     ngx_cometa_mail_head_t *head, ngx_cometa_mail_e type,
@@ -86,13 +83,8 @@ static void ngx_cometa_mail_log(const char *what, uint32_t slot,
 ngx_cometa_mail_handlers_t  ngx_cometa_mail_handlers;
 
 
-#if (NGX_DEBUG)
 #define ngx_cometa_letter(type, class, ref)                                   \
     { sizeof(ngx_cometa_mail_ ## type ## _t), class, # type, ref }
-#else
-#define ngx_cometa_letter(type, class, ref)                                   \
-    { sizeof(ngx_cometa_mail_ ## type ## _t), class }
-#endif
 
 /* In the order of ngx_cometa_mail_e. */
 
@@ -114,9 +106,8 @@ static const ngx_cometa_mail_type_t  ngx_cometa_mail_types[] = {
     ngx_cometa_letter(follow, NGX_COMETA_CLASS_ANSWER, 1)
 };
 
-_Static_assert(sizeof(ngx_cometa_mail_types)
-               == NGX_COMETA_MAIL_TYPES * sizeof(ngx_cometa_mail_type_t),
-               "a line for each type");
+_Static_assert(sizeof(ngx_cometa_mail_types) / sizeof(ngx_cometa_mail_type_t)
+               == NGX_COMETA_MAIL_TYPES, "a line for each type");
 
 
 ngx_int_t
@@ -577,7 +568,6 @@ static void
 ngx_cometa_mail_log(const char *what, uint32_t slot,
     ngx_cometa_mail_head_t *head, size_t len)
 {
-    ngx_log_t                     *log;
     ngx_cometa_ref_t              *ref;
     const ngx_cometa_mail_type_t  *type;
 
@@ -586,13 +576,12 @@ ngx_cometa_mail_log(const char *what, uint32_t slot,
     return;
 #endif
 
-    log = ngx_cometa_trace(head->debug);
     type = &ngx_cometa_mail_types[head->type];
 
     if (type->ref) {
         ref = &((ngx_cometa_mail_t *) head)->query.ref;
 
-        ngx_log_error_core(NGX_LOG_DEBUG, log, 0,
+        ngx_log_error_core(NGX_LOG_DEBUG, ngx_cometa_trace(head->debug), 0,
                            "cometa mail: %s %s slot %uD, call %ud:%uD:%uD, "
                            "session %uL, app %ud, %uz bytes",
                            type->name, what, slot, (unsigned) ref->slot,
@@ -601,7 +590,7 @@ ngx_cometa_mail_log(const char *what, uint32_t slot,
         return;
     }
 
-    ngx_log_error_core(NGX_LOG_DEBUG, log, 0,
+    ngx_log_error_core(NGX_LOG_DEBUG, ngx_cometa_trace(head->debug), 0,
                        "cometa mail: %s %s slot %uD, session %uL, app %ud, "
                        "%uz bytes",
                        type->name, what, slot, head->session,
