@@ -225,7 +225,7 @@ ngx_cometa_ws_reply(ngx_cometa_ws_t *s, ngx_cometa_request_t *q,
 }
 
 
-/* Keeps a reply until its turn comes. Of an error only the code is kept. */
+/* Keeps a reply until its turn comes. For an error the code is enough. */
 
 static ngx_int_t
 ngx_cometa_ws_keep(ngx_cometa_request_t *q, u_char *data, size_t len)

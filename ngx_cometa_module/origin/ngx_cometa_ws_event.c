@@ -29,7 +29,7 @@ ngx_cometa_ws_event(ngx_cometa_mail_event_t *mail, u_char *data, size_t len)
 
     type = cometa_utf8_valid(data, len) ? COMETA_WS_TEXT : COMETA_WS_BINARY;
 
-    /* one line, for there may be thousands of sockets */
+    /* one line for all, because there may be thousands of sockets */
 
     ngx_log_debug5(NGX_LOG_DEBUG_HTTP, ngx_cycle->log, 0,
                    "cometa ws event, device:\"%V/%V\" here:%uD type:%ui "

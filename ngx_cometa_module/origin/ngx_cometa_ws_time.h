@@ -35,7 +35,7 @@ typedef void (*ngx_cometa_ws_expire_pt)(ngx_cometa_ws_time_t *time,
     ngx_uint_t state);
 
 
-/* Of a location. */
+/* The queues of a location. */
 
 typedef struct {
     ngx_queue_t               queues[NGX_COMETA_WS_STATES];

@@ -9,8 +9,8 @@
  * time and tell each other nothing. Even and odd windows take turns: while one
  * is written, the last complete one is read. Merging sets is adding.
  *
- * If workers share a set, counters and totals stay exact, for they are added to
- * atomically; a window may lose a latency that two workers note at once.
+ * If workers share a set, counters and totals stay exact, because additions are
+ * atomic; a window may lose a latency that two workers note at once.
  */
 
 #include "ngx_cometa_stats.h"
