@@ -261,9 +261,62 @@ hear_event(ngx_cometa_mail_event_t *mail, u_char *data, size_t len)
 }
 
 
+static void
+hear_arrival(ngx_cometa_mail_arrived_t *mail, ngx_uint_t type)
+{
+    note_t  *t;
+
+    t = hear(&mail->head, type);
+    note_number(t, mail->index);
+    note_number(t, mail->slot);
+    note_number(t, mail->epoch);
+    note_number(t, mail->handle);
+    note_number(t, mail->rc);
+}
+
+
+static void
+hear_arrived(ngx_cometa_mail_arrived_t *mail)
+{
+    hear_arrival(mail, NGX_COMETA_MAIL_ARRIVED);
+}
+
+
+static void
+hear_ws_arrived(ngx_cometa_mail_arrived_t *mail)
+{
+    hear_arrival(mail, NGX_COMETA_MAIL_WS_ARRIVED);
+}
+
+
+static void
+hear_ws_tail(ngx_cometa_mail_ws_tail_t *mail, u_char *data, size_t len)
+{
+    note_t  *t;
+
+    t = hear(&mail->head, NGX_COMETA_MAIL_WS_TAIL);
+    note_number(t, mail->index);
+    note_number(t, mail->end);
+    note_body(t, data, len);
+}
+
+
+static void
+hear_follow(ngx_cometa_mail_follow_t *mail)
+{
+    note_t  *t;
+
+    t = hear(&mail->head, NGX_COMETA_MAIL_FOLLOW);
+    note_ref(t, &mail->ref);
+    note_number(t, mail->slot);
+    note_number(t, mail->epoch);
+}
+
+
 static ngx_cometa_mail_handlers_t  ears = {
     hear_call, hear_query, hear_cancel, hear_evict, hear_listeners,
-    hear_reply, hear_fail, hear_queued, hear_written, hear_online, hear_event
+    hear_reply, hear_fail, hear_queued, hear_written, hear_online, hear_event,
+    hear_arrived, hear_ws_arrived, hear_ws_tail, hear_follow
 };
 
 
@@ -413,6 +466,73 @@ say_origin(ngx_uint_t type, ngx_cometa_mail_head_t *from,
 }
 
 
+/* From the worker that a connection moves to or from. */
+
+static void
+say_move(ngx_uint_t type, uint32_t slot, ngx_cometa_mail_head_t *from,
+    ngx_str_t *body)
+{
+    note_t                     *t;
+    uint32_t                    epoch;
+    ngx_cometa_mail_ws_tail_t   tail;
+    ngx_cometa_mail_arrived_t   mail;
+
+    epoch = world->slots[slot].epoch;
+    t = say_to_origin(type, from->debug, from);
+
+    if (type == NGX_COMETA_MAIL_WS_TAIL) {
+        tail.head = *from;
+        tail.index = random_bits();
+        tail.end = random_bits();
+
+        note_number(t, tail.index);
+        note_number(t, tail.end);
+        note_body(t, body->data, body->len);
+        ngx_cometa_mail_ws_tail(slot, epoch, &tail, body->data, body->len);
+        return;
+    }
+
+    mail.head = *from;
+    mail.index = random_bits();
+    mail.slot = random_bits();
+    mail.epoch = random_bits();
+    mail.handle = random_bits();
+    mail.rc = random_bits();
+    mail.unused = 0;
+
+    note_number(t, mail.index);
+    note_number(t, mail.slot);
+    note_number(t, mail.epoch);
+    note_number(t, mail.handle);
+    note_number(t, mail.rc);
+
+    if (type == NGX_COMETA_MAIL_ARRIVED) {
+        ngx_cometa_mail_arrived(slot, epoch, &mail);
+
+    } else {
+        ngx_cometa_mail_ws_arrived(slot, epoch, &mail);
+    }
+}
+
+
+/* What `to` names is where the device is now, not who gets the letter. */
+
+static void
+say_follow(ngx_cometa_ref_t *ref, ngx_cometa_place_t *to)
+{
+    note_t  *t;
+
+    to->slot = random_bits();
+    to->epoch = random_bits();
+
+    t = say_to_owner(NGX_COMETA_MAIL_FOLLOW, ref->debug, to);
+    note_ref(t, ref);
+    note_number(t, to->slot);
+    note_number(t, to->epoch);
+    ngx_cometa_mail_follow(ref, to);
+}
+
+
 static void
 say_any(uint32_t slot)
 {
@@ -439,6 +559,7 @@ say_any(uint32_t slot)
     to.session = random_bits();
 
     memset(&from, 0xa5, sizeof(from));
+    from.debug = random_below(2);
     from.app = random_bits();
     from.handle = random_bits();
     from.session = random_bits();
@@ -451,6 +572,16 @@ say_any(uint32_t slot)
 
     if (type <= NGX_COMETA_MAIL_LISTENERS) {
         say_owner(type, &to, &ref, &body);
+        return;
+    }
+
+    if (type == NGX_COMETA_MAIL_FOLLOW) {
+        say_follow(&ref, &to);
+        return;
+    }
+
+    if (type >= NGX_COMETA_MAIL_ARRIVED) {
+        say_move(type, slot, &from, &body);
         return;
     }
 
