@@ -23,15 +23,6 @@
 #define NGX_COMETA_PARCEL_MAX  (132 * 1024)
 
 
-/* What it is: the first field of every parcel. */
-
-typedef enum {
-    NGX_COMETA_PARCEL_OPENING = 1,      /* a WebSocket that opens here */
-    NGX_COMETA_PARCEL_DEVICE,           /* a device of an old worker */
-    NGX_COMETA_PARCEL_WS                /* a WebSocket of an old worker */
-} ngx_cometa_parcel_e;
-
-
 /*
  * Takes a connection in: nothing of it is set but what nginx needs to read
  * and write a plain one. The data is valid until this returns. c is NULL if

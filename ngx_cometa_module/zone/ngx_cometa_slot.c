@@ -184,11 +184,13 @@ ngx_cometa_slot_devices(ngx_cometa_slot_t *slot)
 static void
 ngx_cometa_slot_clear(ngx_cometa_slot_t *slot)
 {
-    u_char  byte;
+    uint32_t  kind;
 
-    while (recv(slot->door[0], &byte, 1, MSG_DONTWAIT) > 0) {
+    while (recv(slot->door[0], &kind, sizeof(uint32_t), MSG_DONTWAIT) > 0) {
 #if (NGX_STAT_STUB)
-        (void) ngx_atomic_fetch_add(ngx_stat_active, -1);
+        if (kind == NGX_COMETA_PARCEL_OPENING) {
+            (void) ngx_atomic_fetch_add(ngx_stat_active, -1);
+        }
 #endif
     }
 }

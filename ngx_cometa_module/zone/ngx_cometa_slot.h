@@ -11,6 +11,19 @@
 #include "ngx_cometa_zone.h"
 
 
+/*
+ * What lies in a door: the first field of every parcel, of 32 bits. A worker
+ * that sends an OPENING keeps nothing of it, the sender of any other one keeps
+ * the connection until it is answered.
+ */
+
+typedef enum {
+    NGX_COMETA_PARCEL_OPENING = 1,      /* a WebSocket that opens here */
+    NGX_COMETA_PARCEL_DEVICE,           /* a device of an old worker */
+    NGX_COMETA_PARCEL_WS                /* a WebSocket of an old worker */
+} ngx_cometa_parcel_e;
+
+
 /* In a worker, at its start and at its end. */
 ngx_int_t ngx_cometa_slot_claim(ngx_cometa_head_t *head, ngx_log_t *log);
 void ngx_cometa_slot_release(void);
@@ -27,8 +40,13 @@ ngx_uint_t ngx_cometa_slot_successor(void);
 void ngx_cometa_slot_wake(uint32_t slot);
 
 /*
+<<<<<<< HEAD
  * Closes the connections that lie in the door of a slot that no process has. If
  * a process has the slot, it will take them out.
+=======
+ * Closes the descriptors that lie in the door of a slot that nobody has. If a
+ * process has it, they are that one's.
+>>>>>>> e7bfff2 (A dead worker's door counts only those connections that are lost)
  */
 void ngx_cometa_slot_forsaken(uint32_t slot);
 
