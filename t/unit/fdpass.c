@@ -1,6 +1,6 @@
 /*
- * Who a connection may be handed to, and what becomes of one whose addressee
- * leaves in the same moment.
+ * Who a connection may be handed to, what becomes of one whose addressee
+ * leaves in the same moment, and what the sender of an offer keeps.
  */
 
 #include "zone.h"
@@ -44,13 +44,27 @@ ngx_event_actions_t    ngx_event_actions;
 ngx_os_io_t            ngx_io;
 
 static ngx_connection_t   door;
-static ngx_uint_t         closed;
+static ngx_uint_t         closed, forgotten;
+
+/* What the handler of the reader got last, and what it says. */
+
+static ngx_connection_t  *got;
+static size_t             got_len;
+static ngx_uint_t         got_n;
+static ngx_int_t          answer;
 
 
 void *
 ngx_palloc(ngx_pool_t *pool, size_t size)
 {
     return ngx_pcalloc(pool, size);
+}
+
+
+void
+ngx_cometa_throttle(ngx_cometa_throttle_t *throttle, ngx_log_t *log)
+{
+    throttle->n++;
 }
 
 
@@ -69,10 +83,22 @@ ngx_cometa_channel_close(ngx_connection_t *c)
 }
 
 
+/* There is one: nobody here needs more at a time. */
+
 ngx_connection_t *
 ngx_get_connection(ngx_socket_t s, ngx_log_t *log)
 {
-    return NULL;
+    static ngx_event_t       read, write;
+    static ngx_connection_t  c;
+
+    memset(&c, 0, sizeof(c));
+    memset(&read, 0, sizeof(read));
+    memset(&write, 0, sizeof(write));
+    c.fd = s;
+    c.read = &read;
+    c.write = &write;
+
+    return &c;
 }
 
 
@@ -83,10 +109,27 @@ ngx_close_connection(ngx_connection_t *c)
 }
 
 
-static void
+/* What epoll does with a connection that it is to forget. */
+
+static ngx_int_t
+forget(ngx_connection_t *c, ngx_uint_t flags)
+{
+    forgotten++;
+    c->read->active = 0;
+    c->write->active = 0;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
 taken(ngx_connection_t *c, u_char *data, size_t len)
 {
-    /* void */
+    got = c;
+    got_len = len;
+    got_n++;
+
+    return answer;
 }
 
 
@@ -118,10 +161,14 @@ lies_in(ngx_cometa_slot_t *slot)
 }
 
 
-/* Another worker, in slot 1, which lives until it is told to leave. */
+/* Other workers, in slots 1 and 2, which live until they are told to leave. */
 
-static pid_t  other;
-static int    talk[2];
+typedef struct {
+    pid_t  pid;
+    int    talk[2];
+} other_t;
+
+static other_t  others[2];
 
 
 static void
@@ -129,33 +176,42 @@ leave(void)
 {
     char  byte;
 
-    (void) !write(talk[1], "x", 1);
-    (void) !read(talk[1], &byte, 1);
+    (void) !write(others[0].talk[1], "x", 1);
+    (void) !read(others[0].talk[1], &byte, 1);
 }
 
 
 static void
-start(void)
+start(other_t *other)
 {
     char  byte;
 
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, talk) != 0) {
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, other->talk) != 0) {
         exit(1);
     }
 
     fflush(stdout);
-    other = fork();
+    other->pid = fork();
 
-    if (other == 0) {
+    if (other->pid == 0) {
+        (void) close(other->talk[1]);
         zone_join();
-        (void) !write(talk[0], "x", 1);
-        (void) !read(talk[0], &byte, 1);
+        (void) !write(other->talk[0], "x", 1);
+        (void) !read(other->talk[0], &byte, 1);
         ngx_cometa_slot_release();
-        (void) !write(talk[0], "x", 1);
+        (void) !write(other->talk[0], "x", 1);
         _exit(0);
     }
 
-    (void) !read(talk[1], &byte, 1);
+    (void) !read(other->talk[1], &byte, 1);
+}
+
+
+static void
+end(other_t *other)
+{
+    (void) kill(other->pid, SIGKILL);
+    (void) waitpid(other->pid, NULL, 0);
 }
 
 
@@ -225,6 +281,8 @@ test_leaves(void)
 
     s = &ngx_cometa_zone.slots[1];
     epoch = s->epoch;
+    closed = 0;
+    s->generation = ngx_cometa_zone.slots[0].generation;
 
     ok(hand_over(1, epoch) == NGX_OK && closed == 1 && lies_in(s),
        "a connection lies in the door of a worker that lives");
@@ -237,7 +295,249 @@ test_leaves(void)
     ok(s->pid == 0 && s->epoch == epoch + 1, "it has left");
     ok(!lies_in(s), "no client is left hanging in its door");
 
-    (void) waitpid(other, NULL, 0);
+    (void) waitpid(others[0].pid, NULL, 0);
+}
+
+
+/* Who the heir would be: -1 for nobody. */
+
+static int
+heir(uint32_t *also)
+{
+    uint32_t  slot, epoch;
+
+    if (ngx_cometa_fdpass_heir(also, &slot, &epoch) != NGX_OK) {
+        return -1;
+    }
+
+    return (epoch == ngx_cometa_zone.slots[slot].epoch) ? (int) slot : -2;
+}
+
+
+static void
+test_heir(void)
+{
+    uint32_t            also[64];
+    ngx_cometa_slot_t  *own, *s;
+
+    own = &ngx_cometa_zone.slots[0];
+    s = ngx_cometa_zone.slots;
+    memset(also, 0, sizeof(also));
+
+    ok(heir(also) == -1 && !ngx_cometa_fdpass_inherited(),
+       "no heir in the same configuration");
+
+    own->generation = 5;
+    s[1].generation = 4;
+    s[2].generation = 4;
+    ok(heir(also) == -1 && !ngx_cometa_fdpass_inherited(),
+       "nor in an older one");
+
+    s[2].generation = 6;
+    ok(heir(also) == 2 && ngx_cometa_fdpass_inherited(), "in a newer one");
+
+    own->generation = 0xffffffff;
+    s[1].generation = 0xfffffffe;
+    s[2].generation = 0;
+    ok(heir(also) == 2 && ngx_cometa_fdpass_inherited(),
+       "also when their number wraps");
+
+    own->generation = 5;
+    s[1].generation = 6;
+    s[2].generation = 7;
+    s[1].devices = 10;
+    s[2].devices = 11;
+    ok(heir(also) == 1, "the one with fewer devices");
+
+    also[1] = 2;
+    ok(heir(also) == 2, "those under way are counted");
+    also[1] = 0;
+
+    s[1].draining = 1;
+    ok(heir(also) == 2, "not one that leaves");
+
+    s[2].crowded = 1;
+    ok(heir(also) == -1, "nor one that is crowded");
+    ok(ngx_cometa_fdpass_inherited(), "which is there nevertheless");
+
+    s[2].draining = 1;
+    ok(!ngx_cometa_fdpass_inherited(), "all leave: nobody is there");
+
+    s[1].draining = 0;
+    s[2].draining = 0;
+    s[2].crowded = 0;
+}
+
+
+/* A connection as one has it whose events are known, and one has come. */
+
+static void
+connection(ngx_connection_t *c, ngx_event_t *read, ngx_event_t *write)
+{
+    static ngx_queue_t  posted;
+
+    memset(c, 0, sizeof(ngx_connection_t));
+    memset(read, 0, sizeof(ngx_event_t));
+    memset(write, 0, sizeof(ngx_event_t));
+
+    ngx_queue_init(&posted);
+    ngx_queue_insert_tail(&posted, &read->queue);
+    ngx_queue_insert_tail(&posted, &write->queue);
+
+    c->fd = 1;
+    c->read = read;
+    c->write = write;
+    read->log = &test_log;
+    write->log = &test_log;
+    read->active = 1;
+    read->posted = 1;
+    write->posted = 1;
+}
+
+
+static void
+test_offer(void)
+{
+    char                byte;
+    u_char              data[1];
+    uint32_t            epoch;
+    ngx_int_t           rc;
+    ngx_uint_t          n;
+    ngx_event_t         read, write;
+    ngx_connection_t    c;
+    ngx_cometa_slot_t  *s;
+
+    s = &ngx_cometa_zone.slots[1];
+    epoch = s->epoch;
+    data[0] = 'x';
+
+    closed = 0;
+    forgotten = 0;
+    connection(&c, &read, &write);
+
+    ok(ngx_cometa_fdpass_offer(1, epoch + 1, &c, data, 1) == NGX_DECLINED
+       && ngx_cometa_fdpass_offer(1, epoch, &c, data,
+                                  NGX_COMETA_PARCEL_MAX + 1) == NGX_DECLINED
+       && ngx_cometa_fdpass_offer(5, ngx_cometa_zone.slots[5].epoch, &c, data,
+                                  1) == NGX_DECLINED,
+       "no offer to another epoch, of too many bytes, or to nobody");
+    ok(read.active && read.posted && write.posted && forgotten == 0
+       && !lies_in(s), "all is as it was");
+
+    ok(ngx_cometa_fdpass_offer(1, epoch, &c, data, 1) == NGX_OK
+       && lies_in(s), "an offer lies in the door");
+    ok(closed == 0, "its connection stays open");
+    ok(forgotten == 1 && !read.active && !read.posted && !write.posted,
+       "and no event comes of it");
+
+    for (n = 1, rc = NGX_OK; rc == NGX_OK && n < 100000; n++) {
+        connection(&c, &read, &write);
+        rc = ngx_cometa_fdpass_offer(1, epoch, &c, data, 1);
+    }
+
+    ok(rc == NGX_AGAIN && read.active && read.posted,
+       "a door that is full after %d: it stays as it was", (int) n - 1);
+
+    while (recv(s->door[0], &byte, 1, MSG_DONTWAIT) == 1) { /* void */ }
+
+    forgotten = 0;
+    ngx_cometa_fdpass_left(&c);
+    ok(closed == 1 && forgotten == 1, "one that has left is closed here");
+
+    ngx_cometa_fdpass_left(&c);
+    ok(closed == 2 && forgotten == 1, "also if it was known to nobody");
+}
+
+
+/*
+ * An offer lies in the door of a worker that dies: the kernel closes what lies
+ * there, the sender has another one, and nginx counts the connection still.
+ */
+
+static void
+test_dies(void)
+{
+    u_char              data[sizeof(uint32_t)];
+    uint32_t            epoch, kind;
+    ngx_event_t         read, write;
+    ngx_connection_t    c;
+    ngx_cometa_slot_t  *s;
+
+    s = &ngx_cometa_zone.slots[2];
+    epoch = s->epoch;
+    closed = 0;
+    test_active = 10;
+
+    kind = NGX_COMETA_PARCEL_DEVICE;
+    memcpy(data, &kind, sizeof(kind));
+
+    connection(&c, &read, &write);
+    ok(ngx_cometa_fdpass_offer(2, epoch, &c, data, sizeof(data)) == NGX_OK,
+       "an offer");
+
+    kind = NGX_COMETA_PARCEL_OPENING;
+    memcpy(data, &kind, sizeof(kind));
+    s->generation = ngx_cometa_zone.slots[0].generation;
+
+    connection(&c, &read, &write);
+    ok(ngx_cometa_fdpass(2, epoch, &c, data, sizeof(data)) == NGX_OK
+       && closed == 1, "and one that is handed over");
+
+    end(&others[1]);
+    ok(!ngx_cometa_slot_alive(2, epoch) && !lies_in(s),
+       "lie in a door whose worker dies");
+    ok(test_active == 9, "one connection less is counted");
+}
+
+
+static void
+test_receive(void)
+{
+    u_char              data[2];
+    ngx_event_t         read, write;
+    ngx_connection_t    c;
+    ngx_cometa_slot_t  *own;
+
+    own = &ngx_cometa_zone.slots[0];
+    connection(&c, &read, &write);
+    data[0] = 'x';
+    data[1] = 'y';
+
+    test_cycle.free_connection_n = 1;
+    test_active = 10;
+    answer = NGX_OK;
+
+    (void) ngx_cometa_fdpass_send(own, 1, data, 2);
+    ok(ngx_cometa_fdpass_receive(own->door[0]) == NGX_OK && got_n == 1
+       && got && got_len == 2, "a connection is taken out");
+    ok(got && got->fd > 2 && got->read->ready && !got->read->active,
+       "and is to be read");
+
+    if (got) {
+        (void) close(got->fd);
+    }
+
+    test_cycle.free_connection_n = 0;
+
+    (void) ngx_cometa_fdpass_send(own, 1, data, 2);
+    ok(ngx_cometa_fdpass_receive(own->door[0]) == NGX_OK && got_n == 2
+       && got == NULL && got_len == 2,
+       "no connection is free: its handler is told");
+    ok(test_active == 10 && ngx_cometa_fdpass_throttle.n == 0,
+       "the sender keeps it: nothing is lost");
+
+    answer = NGX_DECLINED;
+
+    (void) ngx_cometa_fdpass_send(own, 1, data, 2);
+    ok(ngx_cometa_fdpass_receive(own->door[0]) == NGX_OK && got_n == 3
+       && got == NULL && test_active == 9, "or else it is, and is counted");
+
+    (void) !send(own->door[1], data, 2, 0);
+    ok(ngx_cometa_fdpass_receive(own->door[0]) == NGX_OK && got_n == 4
+       && got == NULL, "a parcel without a descriptor is the same");
+
+    ok(ngx_cometa_fdpass_receive(own->door[0]) == NGX_AGAIN && got_n == 4,
+       "then there is none");
 }
 
 
@@ -246,14 +546,21 @@ main(void)
 {
     zone_make(1024 * 1024, 1);
 
+    ngx_event_actions.del_conn = forget;
+
     if (ngx_cometa_fdpass_open(&test_cycle, taken) != NGX_OK) {
         return 1;
     }
 
-    start();
+    start(&others[0]);
+    start(&others[1]);
 
     test_whom();
+    test_heir();
+    test_offer();
+    test_dies();
     test_crowd();
+    test_receive();
     test_leaves();
 
     return done_testing();
