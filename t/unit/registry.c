@@ -5,6 +5,8 @@
 
 #include "zone.h"
 
+#include <sys/socket.h>
+
 #include "ngx_cometa_record.c"
 #include "ngx_cometa_registry.c"
 
@@ -519,6 +521,269 @@ test_deaths(void)
 }
 
 
+/* Another worker, which devices move from and to; it lives until killed. */
+
+static struct {
+    pid_t     pid;
+    int       talk[2];
+    uint32_t  slot;
+    uint32_t  epoch;
+} other;
+
+
+/* What it is asked for: numbers of devices, then it says how many it moved. */
+
+static void
+other_serve(uint32_t slot, uint32_t epoch)
+{
+    int  i, n;
+
+    for (n = 0; read(other.talk[0], &i, sizeof(i)) == sizeof(i); /* void */) {
+
+        if (i == -1) {
+            (void) !write(other.talk[0], &n, sizeof(n));
+            n = 0;
+            continue;
+        }
+
+        n += ngx_cometa_registry_move(records[i], sessions[i], slot, epoch,
+                                      DEVICES + i) == NGX_OK;
+    }
+}
+
+
+static void
+other_start(void)
+{
+    uint32_t  slot, epoch;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, other.talk) != 0) {
+        exit(1);
+    }
+
+    slot = ngx_cometa_zone.slot;
+    epoch = ngx_cometa_zone.epoch;
+
+    fflush(stdout);
+    other.pid = fork();
+
+    if (other.pid == 0) {
+        (void) close(other.talk[1]);
+        zone_join();
+        (void) !write(other.talk[0], &ngx_cometa_zone.slot, sizeof(uint32_t));
+        (void) !write(other.talk[0], &ngx_cometa_zone.epoch,
+                      sizeof(uint32_t));
+        other_serve(slot, epoch);
+        _exit(0);
+    }
+
+    (void) close(other.talk[0]);
+    (void) !read(other.talk[1], &other.slot, sizeof(uint32_t));
+    (void) !read(other.talk[1], &other.epoch, sizeof(uint32_t));
+}
+
+
+static void
+other_end(void)
+{
+    (void) kill(other.pid, SIGKILL);
+    (void) waitpid(other.pid, NULL, 0);
+    (void) close(other.talk[1]);
+}
+
+
+/* Lets the other one move these; returns how many it had to refuse. */
+
+static int
+move_all(int *devices, int n)
+{
+    int  end, moved;
+
+    end = -1;
+    moved = -1;
+
+    (void) !write(other.talk[1], devices, n * sizeof(int));
+    (void) !write(other.talk[1], &end, sizeof(int));
+    (void) !read(other.talk[1], &moved, sizeof(int));
+
+    return n - moved;
+}
+
+
+/* Whether a device stands where the model has it: here, or at the other one. */
+
+static int
+stands(int i, int moved)
+{
+    ngx_cometa_place_t  place;
+
+    if (find(i, prefix, &place) != NGX_OK || place.session != sessions[i]) {
+        diag("device %d is not found", i);
+        return 0;
+    }
+
+    if (moved) {
+        return place.slot == other.slot && place.epoch == other.epoch
+               && place.handle == (uint32_t) (DEVICES + i)
+               && !ngx_cometa_registry_held(records[i], sessions[i]);
+    }
+
+    return place.slot == ngx_cometa_zone.slot
+           && place.epoch == ngx_cometa_zone.epoch
+           && place.handle == (uint32_t) i
+           && ngx_cometa_registry_held(records[i], sessions[i]);
+}
+
+
+static int
+stand(void)
+{
+    int  i, good;
+
+    for (i = 0, good = 1; i < DEVICES; i++) {
+        if (sessions[i]) {
+            good &= stands(i, i % 3 == 0);
+        }
+    }
+
+    return good;
+}
+
+
+/* Every third one moves; those that others took over or that left do not. */
+
+static void
+test_move(void)
+{
+    int                 i, n, refused, devices[DEVICES];
+    uint32_t            record;
+    uint64_t            session;
+    ngx_cometa_place_t  place;
+
+    prefix = 'p';
+    zone_of(4, 1000);
+    churn(ROUNDS, 900);
+
+    for (i = 0, n = 0; i < DEVICES; i += 3) {
+        if (sessions[i]) {
+            devices[n++] = i;
+        }
+    }
+
+    other_start();
+    refused = move_all(devices, n);
+
+    ok(refused == 0, "%d devices move to another worker", n);
+    ok(stand(), "they are there with their sessions, the others here");
+    ok(lost() == 0, "no record is lost");
+    ok(move_all(devices, n) == n, "they are no more where they were");
+
+    /* a session that is over: another one came, or none */
+
+    i = devices[0];
+    session = sessions[i];
+    record = records[i];
+    (void) attach(i);
+    ok(!ngx_cometa_registry_held(record, session)
+       && ngx_cometa_registry_held(records[i], sessions[i]),
+       "an attach here takes one back over");
+    ok(ngx_cometa_registry_move(record, session, ngx_cometa_zone.slot,
+                                ngx_cometa_zone.epoch, 1) == NGX_DECLINED
+       && find(i, 'p', &place) == NGX_OK && place.handle == (uint32_t) i,
+       "the earlier session does not move");
+
+    session = sessions[i];
+    detach(i);
+    ok(ngx_cometa_registry_move(record, session, ngx_cometa_zone.slot,
+                                ngx_cometa_zone.epoch, 1) == NGX_DECLINED
+       && !ngx_cometa_registry_held(record, session)
+       && find(i, 'p', &place) == NGX_DECLINED,
+       "nor does one that has left");
+
+    /* with the worker that they moved to they go */
+
+    for (i = 0; i < n; i++) {
+        ngx_cometa_gauge_add(0, devices, sessions[devices[i]] ? -1 : 0);
+        sessions[devices[i]] = 0;
+    }
+
+    other_end();
+
+    ok(agrees() && lost() == 0, "those that moved end with their worker");
+    clear();
+}
+
+
+/* Takes a device of the one who checks. */
+
+static void
+operate_move(void)
+{
+    (void) ngx_cometa_registry_move(records[1], sessions[1], other.slot,
+                                    other.epoch, 7);
+}
+
+
+/* It moves to a process that dies meanwhile: it stays, or is nowhere. */
+
+static void
+test_move_deaths(void)
+{
+    int                 k, bad, stayed, held;
+    ngx_cometa_place_t  place;
+
+    zone_of(4, 1000);
+    churn(2000, 500);
+
+    other.slot = ngx_cometa_zone.slot;
+    other.epoch = ngx_cometa_zone.epoch;
+    bad = 0;
+    stayed = 0;
+
+    for (k = 1; ; k++) {
+        if (sessions[1] == 0) {
+            attach(1);
+        }
+
+        if (!dies_at(k, prepare_none, operate_move)) {
+            break;
+        }
+
+        held = ngx_cometa_registry_held(records[1], sessions[1]);
+
+        if ((find(1, 'p', &place) == NGX_OK) != held) {
+            diag("killed before store %d: it is%s held here", k,
+                 held ? "" : " not");
+            bad++;
+        }
+
+        stayed += held;
+
+        if (!held) {
+            sessions[1] = 0;
+            ngx_cometa_gauge_add(0, devices, -1);
+        }
+
+        churn(100, 400);
+
+        if (lost() != 0 || !agrees()) {
+            diag("killed before store %d", k);
+            bad++;
+        }
+    }
+
+    ok(k > 5, "a move: %d stores", k - 1);
+    ok(bad == 0, "killed before each of them, it is here or nowhere");
+    ok(stayed > 1 && stayed < k - 1, "it stays %d times", stayed);
+
+    /* the last one ended by itself, and took it along */
+
+    sessions[1] = 0;
+    ngx_cometa_gauge_add(0, devices, -1);
+    clear();
+}
+
+
 /* A process of several at once. */
 
 static void
@@ -677,6 +942,8 @@ main(void)
     test_model();
     test_borrow();
     test_deaths();
+    test_move();
+    test_move_deaths();
     test_processes();
     test_sessions();
 
