@@ -714,13 +714,12 @@ test_move(void)
 }
 
 
-/* Takes a device of the one who checks. */
+/* Takes a device of the one who checks, in slot 0 and its first epoch. */
 
 static void
 operate_move(void)
 {
-    (void) ngx_cometa_registry_move(records[1], sessions[1], other.slot,
-                                    other.epoch, 7);
+    (void) ngx_cometa_registry_move(records[1], sessions[1], 0, 1, 7);
 }
 
 
@@ -735,9 +734,7 @@ test_move_deaths(void)
     zone_of(4, 1000);
     churn(2000, 500);
 
-    other.slot = ngx_cometa_zone.slot;
-    other.epoch = ngx_cometa_zone.epoch;
-    bad = 0;
+    bad = (ngx_cometa_zone.slot != 0 || ngx_cometa_zone.epoch != 1);
     stayed = 0;
 
     for (k = 1; ; k++) {
@@ -745,10 +742,15 @@ test_move_deaths(void)
             attach(1);
         }
 
+        /* who has its slot after it has an epoch of the same number as ours */
+
+        ngx_cometa_zone.slots[1].epoch = ngx_cometa_zone.epoch - 1;
+
         if (!dies_at(k, prepare_none, operate_move)) {
             break;
         }
 
+        other_start();
         held = ngx_cometa_registry_held(records[1], sessions[1]);
 
         if ((find(1, 'p', &place) == NGX_OK) != held) {
@@ -756,6 +758,9 @@ test_move_deaths(void)
                  held ? "" : " not");
             bad++;
         }
+
+        other_end();
+        (void) ngx_cometa_slot_alive(1, ngx_cometa_zone.slots[1].epoch);
 
         stayed += held;
 
