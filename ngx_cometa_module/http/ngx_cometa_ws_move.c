@@ -16,6 +16,7 @@
 #include "ngx_cometa_loc.h"
 #include "ngx_cometa_ws.h"
 #include "ngx_cometa_ws_read.h"
+#include "ngx_cometa_slot.h"
 #include "ngx_cometa_zone.h"
 
 

@@ -40,13 +40,8 @@ ngx_uint_t ngx_cometa_slot_successor(void);
 void ngx_cometa_slot_wake(uint32_t slot);
 
 /*
-<<<<<<< HEAD
  * Closes the connections that lie in the door of a slot that no process has. If
  * a process has the slot, it will take them out.
-=======
- * Closes the descriptors that lie in the door of a slot that nobody has. If a
- * process has it, they are that one's.
->>>>>>> e7bfff2 (A dead worker's door counts only those connections that are lost)
  */
 void ngx_cometa_slot_forsaken(uint32_t slot);
 

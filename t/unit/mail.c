@@ -506,12 +506,7 @@ say_move(ngx_uint_t type, uint32_t slot, ngx_cometa_mail_head_t *from,
     note_number(t, mail.handle);
     note_number(t, mail.rc);
 
-    if (type == NGX_COMETA_MAIL_ARRIVED) {
-        ngx_cometa_mail_arrived(slot, epoch, &mail);
-
-    } else {
-        ngx_cometa_mail_ws_arrived(slot, epoch, &mail);
-    }
+    ngx_cometa_mail_arrived(slot, epoch, type, &mail);
 }
 
 

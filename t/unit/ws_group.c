@@ -91,7 +91,7 @@ key_of(ngx_uint_t device)
     key.app.len = 4;
     key.device.data = (u_char *) names[device];
     key.device.len = strlen(names[device]);
-    key.hash = (device < 2) ? 7 : (uint64_t) device / 3 * NGX_COMETA_WS_TABLE
+    key.hash = (device < 2) ? 7 : (uint64_t) device / 3 * NGX_COMETA_WS_CHAINS
                                   + device % 3 + (uint64_t) device * 4096;
 
     return key;
