@@ -287,7 +287,9 @@ ngx_cometa_annex_refuse(ngx_log_t *log)
     websockets = 0;
 
     for (annex = ngx_cometa_annexes; annex; annex = annex->next) {
-        ngx_cometa_annex_count(annex, &devices, &websockets);
+        if (annex->committed) {
+            ngx_cometa_annex_count(annex, &devices, &websockets);
+        }
     }
 
     if (devices + websockets == 0) {

@@ -185,6 +185,10 @@ zone_make(size_t size, ngx_uint_t workers)
 
     ngx_cometa_slot_release();
 
+    /* whoever is left in the old zone does not keep a new one from being made */
+
+    ngx_cometa_annex_commit(NULL, &test_log);
+
     if (ngx_cometa_zone_init(&test_shm, 65536, workers, NULL) != NGX_OK
         || ngx_cometa_annex_make(test_shm.data, NULL, &test_log) != NGX_OK)
     {
