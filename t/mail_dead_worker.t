@@ -37,8 +37,10 @@ use constant {
 
 memory_counts();
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map/)->todo_alerts()
-    ->plan(17);
+my $t = Test::Nginx->new()->has(qw/http http_ssl rewrite map/)
+    ->todo_alerts()->plan(17);
+
+certificate($t, 'localhost');
 
 sub start {
     my ($t, %o) = @_;
@@ -64,7 +66,7 @@ sub call_of_the_dead {
 
 # What a worker has said before it died is heard
 
-start($t, workers => 3);
+start($t, workers => 3, ssl => 1);
 
 {
     my ($home, $origin, $third) = wait_serving($t, 3);
@@ -114,7 +116,7 @@ start($t, workers => 3);
 
 {
     my ($origin) = wait_serving($t, 3);
-    my $stay = device_on($origin, device => 'stay');
+    my $stay = device_on($origin, device => 'stay', ssl => 1);
     my $stream = stream_on($origin);
     my ($begin, $end) = call_request('app1', 'dev1', 'x') =~ /\A(.{20})(.*)\z/s;
     $stream->write($begin);

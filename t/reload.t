@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 
-# Reloads: devices stay on the old workers, and callable; what goes wrong
-# changes nothing.
+# Reloads: devices over TLS stay on the old workers, and callable; what goes
+# wrong changes nothing.  Those that move are in reload_hand_over*.t.
 
 ###############################################################################
 
@@ -28,13 +28,15 @@ my $n = 2;
 # Configurations that are refused are [emerg] in the log; the last test says
 # that there is nothing else.
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map/)->todo_alerts()
+my $t = Test::Nginx->new()->has(qw/http http_ssl rewrite map/)->todo_alerts()
     ->plan(99);
+
+certificate($t, 'localhost');
 
 sub configure {
     my (%o) = @_;
     $t->write_file_expand('nginx.conf',
-        worker_conf(workers => $n, shutdown => '60s', %o));
+        worker_conf(workers => $n, shutdown => '60s', ssl => 1, %o));
 }
 
 configure();
@@ -70,7 +72,7 @@ for my $g (0 .. 3) {
     for my $i (0 .. $n - 1) {
         my $id = "g$g.$i";
         $devices{$id} = device_on($pids->[$i], device => $id,
-            form => $i % 2 ? 'B' : 'A', info => "info $id");
+            ssl => 1, form => $i % 2 ? 'B' : 'A', info => "info $id");
     }
 
     intact("generation $g");
@@ -142,7 +144,7 @@ is(stats('app1/devices/g0.1')->{json}{info}, 'info g0.1',
     ok(wait_for(sub { stats('app1')->{json}{stats}{queued} == 1 }),
         'another waits');
 
-    my $new = $devices{'g0.0'} = device(device => 'g0.0');
+    my $new = $devices{'g0.0'} = device(device => 'g0.0', ssl => 1);
     is($new->{status}, 200, 'it attaches to a new worker');
     is(text(call_end($written)), '502 device_taken_over', 'the call fails');
     is($new->read_chunk(), 'waiting', 'the waiting one moves');
@@ -224,14 +226,16 @@ intact('fewer workers');
     $_->close() for values %devices;
     ok(wait_gone($t, 8, @old), 'old workers have gone');
 
-    %devices = map { $_ => device(device => $_) } qw/ t1 t2 t3 /;
+    %devices = map { $_ => device(device => $_, ssl => 1) }
+        qw/ t1 t2 t3 /;
     @old = serving($t);
     reload_all($t, $n);
     is(join(' ', map { $_->closed(4) || 'open' } values %devices),
         'last last last', 'worker_shutdown_timeout ends devices');
     ok(wait_gone($t, 4, @old), 'and their workers');
 
-    %devices = map { $_ => device(device => $_) } qw/ t1 t2 t3 /;
+    %devices = map { $_ => device(device => $_, ssl => 1) }
+        qw/ t1 t2 t3 /;
     intact('they attach anew');
 }
 

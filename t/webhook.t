@@ -22,7 +22,10 @@ use JSON::PP qw//;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map proxy/)->plan(79);
+my $t = Test::Nginx->new()->has(qw/http http_ssl rewrite map proxy/)
+    ->plan(79);
+
+certificate($t, 'localhost');
 
 my $ids = '(?<app>[^/]+)/(?<device>[^/]+)$';
 
@@ -142,7 +145,7 @@ my $server = <<"EOF";
         }
 EOF
 
-$t->write_file_expand('nginx.conf', cometa_conf(
+$t->write_file_expand('nginx.conf', cometa_conf(ssl => 1,
     workers => 2, listen => 'reuseport', http => $http, server => $server,
     attach => 'add_header Session $cometa_session always;'
 ));
@@ -441,10 +444,10 @@ sub ended {
     is(figures('app2')->{webhook_sent}, 3, 'figures: of another application');
 }
 
-# Workers that leave
+# Workers that leave, with devices that cannot move to others
 
 {
-    my @devices = map { device(device => "drained$_") } 1 .. 8;
+    my @devices = map { device(device => "drained$_", ssl => 1) } 1 .. 8;
 
     wait_got("drained$_", 1) for 1 .. 8;
     $t->reload();
