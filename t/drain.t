@@ -138,14 +138,15 @@ sub drained {
 
 ###############################################################################
 
-# After a reload, when worker_shutdown_timeout has passed.  They come back at
-# once, to the new worker, and stay there.
+# After a reload, when worker_shutdown_timeout has passed: those over TLS, for
+# others have moved by then.  They come back at once, to the new worker, and
+# stay there.
 
-start($t, 'rate=' . RATE . '/s', shutdown => '2s');
+start($t, 'rate=' . RATE . '/s', shutdown => '2s', ssl => 1);
 
-my @devices = attach(DEVICES);
-my $busy = device(device => 'busy');
-my $deaf = device(device => 'deaf');
+my @devices = attach(DEVICES, ssl => 1);
+my $busy = device(device => 'busy', ssl => 1);
+my $deaf = device(device => 'deaf', ssl => 1);
 my ($old) = serving($t);
 my (@again, $called);
 
@@ -222,9 +223,9 @@ nginx_ends($t, $master);
 
 # A rate of less than one a step
 
-start($t, 'rate=4/s', shutdown => '1s');
+start($t, 'rate=4/s', shutdown => '1s', ssl => 1);
 
-@devices = attach(8);
+@devices = attach(8, ssl => 1);
 ($worker) = serving($t);
 $start = time();
 reload_all($t, 1);
@@ -238,9 +239,9 @@ $t->stop();
 
 # At once
 
-start($t, 'off', shutdown => '1s');
+start($t, 'off', shutdown => '1s', ssl => 1);
 
-@devices = attach(DEVICES);
+@devices = attach(DEVICES, ssl => 1);
 ($worker) = serving($t);
 reload_all($t, 1);
 ($first, $last, $got, my $took) = watch(30, \@devices);
