@@ -29,6 +29,7 @@ static void ngx_cometa_fdpass_take(int fd, u_char *data, size_t len);
 static void ngx_cometa_fdpass_none(u_char *data, size_t len, char *limit);
 static void ngx_cometa_fdpass_report(ngx_cometa_throttle_t *throttle,
     ngx_log_t *log);
+static ngx_uint_t ngx_cometa_fdpass_is_crowded(void);
 static void ngx_cometa_fdpass_timer(ngx_event_t *ev);
 
 
@@ -386,11 +387,19 @@ ngx_cometa_fdpass_receive(int door)
 static void
 ngx_cometa_fdpass_take(int fd, u_char *data, size_t len)
 {
+    uint32_t           kind;
     ngx_connection_t  *c;
 
     c = NULL;
+    kind = 0;
+    ngx_memcpy(&kind, data, ngx_min(len, sizeof(uint32_t)));
 
-    if (ngx_cycle->free_connection_n) {
+    /* many may be under way to us before they hear that we are crowded */
+
+    if (ngx_cycle->free_connection_n
+        && (kind == NGX_COMETA_PARCEL_OPENING
+            || !ngx_cometa_fdpass_is_crowded()))
+    {
         c = ngx_get_connection(fd, ngx_cycle->log);
     }
 
@@ -456,6 +465,14 @@ ngx_cometa_fdpass_report(ngx_cometa_throttle_t *throttle, ngx_log_t *log)
  * idle ones: the rest is for connections that it accepts.
  */
 
+static ngx_uint_t
+ngx_cometa_fdpass_is_crowded(void)
+{
+    return ngx_cycle->free_connection_n
+           < ngx_cycle->connection_n / NGX_COMETA_FDPASS_FREE;
+}
+
+
 void
 ngx_cometa_fdpass_crowd(void)
 {
@@ -463,8 +480,7 @@ ngx_cometa_fdpass_crowd(void)
 
     slot = &ngx_cometa_zone.slots[ngx_cometa_zone.slot];
 
-    slot->crowded = ngx_cycle->free_connection_n
-                    < ngx_cycle->connection_n / NGX_COMETA_FDPASS_FREE;
+    slot->crowded = ngx_cometa_fdpass_is_crowded();
 
     if (slot->crowded && !ngx_cometa_crowd.timer_set) {
         ngx_add_timer(&ngx_cometa_crowd, NGX_COMETA_FDPASS_CROWD);
