@@ -21,7 +21,7 @@ use Time::HiRes qw/ sleep time /;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(112);
+my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(113);
 
 my $ids = '(?<app>[^/]+)/(?<device>[^/]+)$';
 
@@ -240,6 +240,10 @@ for my $streams (@workers) {
 
 {
     my %d = map { $_ => device(device => $_) } qw/ silent lively back /;
+
+    # those before them have left
+    count_is('num_devices', 3, 'only these are attached');
+
     my $detached = figures('app1')->{detached_total};
     my $start = time();
     my $watch = stopwatch();

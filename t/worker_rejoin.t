@@ -16,6 +16,7 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 use lib 'lib';
 use Test::Nginx;
 use Test::Nginx::Cometa;
+use Test::Nginx::Cometa::Metrics;
 use Test::Nginx::Cometa::Workers;
 
 ###############################################################################
@@ -34,24 +35,26 @@ my $t = Test::Nginx->new()->has(qw/http rewrite map/)->todo_alerts()
     ->plan(12);
 
 $t->write_file_expand('nginx.conf', worker_conf(workers => 1,
-    shutdown => '120s', connections => CONNECTIONS))->run();
+    shutdown => '120s', connections => CONNECTIONS,
+    server => metrics_location()))->run();
 
 my ($worker) = wait_serving($t, 1);
 
 ###############################################################################
 
-# A device keeps its worker over a reload, and this one its slot
+# A device keeps its worker over a reload, and this one its slot.  On a busy machine
+# a worker may miss its successor, and let go of its device: then it takes more.
 
 my @d;
 
-for my $n (1 .. SLOTS) {
+for my $n (1 .. 4 * SLOTS) {
     push @d, device(device => "d$n");
     ($worker) = reload_all($t, 1);
+    last if $n >= SLOTS && log_count($t, qr/cometa_zone has no slot left/);
 }
 
 is(join(' ', grep { $_ != 200 } map { $_->{status} } @d), '', 'all attach');
-is(scalar(processes($t)), SLOTS + 1, 'each to a worker of its own');
-ok(wait_log($t, qr/cometa_zone has no slot left/), 'the last one has no slot');
+ok(log_count($t, qr/cometa_zone has no slot left/), 'the last one has no slot');
 is(device(device => 'new')->{status}, 503, 'and takes no device');
 like(http_get('/pid'), qr/\b$worker\z/, 'but serves other requests');
 
@@ -66,7 +69,7 @@ ok(wait_for(sub {
     return log_count($t, qr/\[alert\].*worker_connections are not enough/);
 }), 'it has no connection');
 
-my $first = shift @d;
+my ($first) = grep { !$_->gone() } @d;
 $first->detach();
 is($first->closed(), 'last', 'a device leaves, and its worker');
 ok(wait_log($t, qr/has got a slot of cometa_zone and could not start on it/),
@@ -83,8 +86,11 @@ ok(wait_for(sub {
 }), 'it gets it once more, and takes a device');
 is(reached($d), 'yes', 'which is called');
 
-$_->close() for $d, @d;
+$_->close() for @d;
 ok(wait_for(sub { 1 == (my @now = processes($t)) }, 10), 'the others leave');
+is(scalar(() = stats('x', uri => '/metrics')->{body}
+    =~ /^cometa_worker_devices\{/mg), 1, 'and it has one slot');
+$d->close();
 $t->stop();
 
 is(expected_alerts($t, qr/worker_connections are not enough/), '',

@@ -151,17 +151,32 @@ check('calls that do not wait for each other', async () => {
     await list();
     await choose('meter-7');
 
-    for (const message of ['slow', 'two', 'three']) {
-        await say(message);
+    const messages = ['slow', 'two', 'three'];
+    const replies = ['at last', 'two', 'three'];
+
+    /*
+     * The latency of the first is its own, not that of a later call. The last
+     * one may be late as well, on a machine that stands still between them:
+     * once is proof enough.
+     */
+
+    let longer = false;
+
+    for (let n = 0; n < 5 && !longer; n++) {
+        for (const message of messages) {
+            await say(message);
+        }
+
+        await page.locator('#log li').nth(6 * n + 5).waitFor();
+        assert.deepEqual(
+            (await page.locator('#log .reply pre').allTextContents())
+                .slice(3 * n), replies);
+
+        assert.ok(await milliseconds(3 * n) >= 300);
+        longer = await milliseconds(3 * n) > await milliseconds(3 * n + 2);
     }
 
-    await page.locator('#log li').nth(5).waitFor();
-    assert.deepEqual(await page.locator('#log .reply pre').allTextContents(),
-        ['at last', 'two', 'three']);
-
-    /* that of the first is its own, not that of a later call */
-    assert.ok(await milliseconds(0) >= 300);
-    assert.ok(await milliseconds(0) > await milliseconds(2));
+    assert.ok(longer);
 });
 
 
