@@ -168,18 +168,12 @@ ngx_cometa_fdpass_is_heir(uint32_t slot)
 }
 
 
-/* The numbers of configurations grow, and may wrap. */
-
 static ngx_uint_t
 ngx_cometa_fdpass_is_newer(ngx_cometa_slot_t *s)
 {
-    ngx_cometa_slot_t  *own;
-
-    own = &ngx_cometa_zone.slots[ngx_cometa_zone.slot];
-
     return s->pid != 0
            && !s->draining
-           && (int32_t) (s->generation - own->generation) > 0;
+           && ngx_cometa_slot_newer(s->generation);
 }
 
 

@@ -39,12 +39,12 @@
 
 
 #define NGX_COMETA_JOIN_WAIT    5000    /* ms, between tries for a slot */
-#define NGX_COMETA_DRAIN_WAIT   1000    /* ms, for successors to start */
-#define NGX_COMETA_DRAIN_LOOK   500     /* ms, between looks for them */
+#define NGX_COMETA_DRAIN_LOOK   100     /* ms, between looks for successors */
 #define NGX_COMETA_DRAIN_EVENTS 5000    /* ms, for events of the webhook */
 
 #define NGX_COMETA_HAND_OVER_WAIT  2    /* ms, for doors and answers */
-#define NGX_COMETA_HAND_OVER_LOOK  50   /* ms, for what could not move */
+#define NGX_COMETA_HAND_OVER_LOOK  50   /* ms, for what could not move, ... */
+#define NGX_COMETA_HAND_OVER_MOST  2000 /* ... longer each time, up to this */
 
 
 static ngx_int_t ngx_cometa_join(ngx_cycle_t *cycle);
@@ -250,8 +250,7 @@ ngx_cometa_exiting(ngx_event_t *ev)
     ngx_cometa_zone.slots[ngx_cometa_zone.slot].draining = 1;
 
     if (!ngx_cometa_drained()) {
-        ngx_cometa_drain_look(ngx_cometa_fdpass_inherited()
-                              ? 1 : NGX_COMETA_DRAIN_WAIT);
+        ngx_cometa_drain_look(0);
     }
 }
 
@@ -285,7 +284,7 @@ ngx_cometa_arrived(ngx_connection_t *c, u_char *data, size_t len)
     }
 
     if (ngx_exiting) {
-        ngx_cometa_drain_look(NGX_COMETA_DRAIN_WAIT);
+        ngx_cometa_drain_look(0);
     }
 
     return rc;
@@ -328,6 +327,8 @@ ngx_cometa_hand_over(void)
     ngx_int_t   devices, sockets;
     ngx_uint_t  n;
 
+    static ngx_msec_t  wait = NGX_COMETA_HAND_OVER_LOOK;
+
     if (!ngx_cometa_fdpass_inherited()) {
         ngx_cometa_drain_look(NGX_COMETA_DRAIN_LOOK);
         return;
@@ -342,6 +343,7 @@ ngx_cometa_hand_over(void)
     }
 
     if (devices == NGX_AGAIN || sockets == NGX_AGAIN) {
+        wait = NGX_COMETA_HAND_OVER_LOOK;
         ngx_cometa_drain_look(NGX_COMETA_HAND_OVER_WAIT);
         return;
     }
@@ -353,7 +355,9 @@ ngx_cometa_hand_over(void)
     ngx_cometa_depart_release(n);
     ngx_cometa_ws_depart_release(n);
 
-    ngx_cometa_drain_look(NGX_COMETA_HAND_OVER_LOOK);
+    ngx_cometa_drain_look(wait);
+
+    wait = ngx_min(2 * wait, NGX_COMETA_HAND_OVER_MOST);
 }
 
 

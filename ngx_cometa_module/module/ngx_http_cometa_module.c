@@ -9,6 +9,7 @@
 #include "ngx_cometa_variable.h"
 #include "ngx_cometa_loc.h"
 #include "ngx_cometa_annex.h"
+#include "ngx_cometa_zone.h"
 #include "ngx_cometa_slot.h"
 
 
@@ -241,9 +242,15 @@ ngx_module_t  ngx_http_cometa_module = {
 static ngx_int_t
 ngx_cometa_init_module(ngx_cycle_t *cycle)
 {
+    ngx_cometa_head_t       *head;
     ngx_cometa_main_conf_t  *mcf;
 
     mcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_cometa_module);
+
+    if (mcf && mcf->zone && !ngx_test_config) {
+        head = mcf->zone->data;
+        __atomic_store_n(&head->generation, mcf->generation, __ATOMIC_RELEASE);
+    }
 
     if (!ngx_test_config) {
         ngx_cometa_annex_commit(mcf && mcf->zone ? mcf->zone->data : NULL,

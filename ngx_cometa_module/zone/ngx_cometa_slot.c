@@ -10,6 +10,9 @@
 #include "cometa_ring.h"
 
 
+#define NGX_COMETA_SLOT_SUCCESSOR  30000    /* ms, for it to take a slot */
+
+
 static void ngx_cometa_slot_vacate(ngx_cometa_slot_t *slot);
 static void ngx_cometa_slot_clear(ngx_cometa_slot_t *slot);
 static void ngx_cometa_slot_forget(ngx_cometa_slot_t *slot);
@@ -267,13 +270,34 @@ ngx_cometa_slot_alive(uint32_t slot, uint32_t epoch)
 }
 
 
+/*
+ * A worker that leaves because of a reload has successors: they serve, or will
+ * soon, on a slow machine or when this one or another one leaves its slot to
+ * them. If they came and leave, too, nginx is being stopped.
+ */
+
 ngx_uint_t
 ngx_cometa_slot_successor(void)
 {
+    static ngx_msec_t   since;
+
     uint32_t            i, taken;
+    ngx_uint_t          came;
     ngx_cometa_slot_t  *s;
 
+    if (!ngx_cometa_slot_newer(__atomic_load_n(
+                                   &ngx_cometa_zone.head->generation,
+                                   __ATOMIC_ACQUIRE)))
+    {
+        return 0;
+    }
+
+    if (since == 0) {
+        since = ngx_current_msec;
+    }
+
     taken = 0;
+    came = 0;
 
     for (i = 0; i < ngx_cometa_zone.head->slots; i++) {
         s = &ngx_cometa_zone.slots[i];
@@ -282,14 +306,34 @@ ngx_cometa_slot_successor(void)
             continue;
         }
 
-        if (!s->draining && i != ngx_cometa_zone.slot) {
+        taken++;
+
+        if (!ngx_cometa_slot_newer(s->generation)) {
+            continue;
+        }
+
+        if (!s->draining) {
             return 1;
         }
 
-        taken++;
+        came = 1;
     }
 
-    /* successors may be waiting for a slot */
+    if (taken == ngx_cometa_zone.head->slots) {
+        return 1;
+    }
 
-    return taken == ngx_cometa_zone.head->slots;
+    return !came
+           && ngx_current_msec - since < NGX_COMETA_SLOT_SUCCESSOR;
+}
+
+
+ngx_uint_t
+ngx_cometa_slot_newer(uint32_t generation)
+{
+    uint32_t  own;
+
+    own = ngx_cometa_zone.slots[ngx_cometa_zone.slot].generation;
+
+    return (int32_t) (generation - own) > 0;
 }

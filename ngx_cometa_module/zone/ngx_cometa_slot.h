@@ -34,8 +34,14 @@ void ngx_cometa_slot_release(void);
  */
 ngx_uint_t ngx_cometa_slot_alive(uint32_t slot, uint32_t epoch);
 
-/* Whether another process could take over the work of this one. */
+/*
+ * For a worker that leaves: whether another process takes over its work, or
+ * will.
+ */
 ngx_uint_t ngx_cometa_slot_successor(void);
+
+/* Whether a configuration is newer than ours: their numbers grow, and wrap. */
+ngx_uint_t ngx_cometa_slot_newer(uint32_t generation);
 
 void ngx_cometa_slot_wake(uint32_t slot);
 

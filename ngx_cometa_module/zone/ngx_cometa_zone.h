@@ -107,6 +107,7 @@ typedef struct {
     uint32_t         carved;            /* records given to shards so far */
     uint32_t         deaths;            /* times that a slot was vacated */
     uint32_t         sweep;             /* next bucket to be swept */
+    uint32_t         generation;        /* of the configuration in force */
     uint64_t         session;           /* the last one given */
 
     pthread_mutex_t  apps_lock;         /* to name applications, and to give

@@ -30,6 +30,8 @@
 #define ngx_del_timer(ev)       ((ev)->timer_set = 0)
 #define ngx_post_event(ev, q)   ((ev)->posted = 1)
 
+volatile ngx_msec_t  ngx_current_msec;
+
 static ngx_uint_t  world_logged[9];     /* lines by level */
 
 static void

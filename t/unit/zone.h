@@ -185,7 +185,7 @@ zone_make(size_t size, ngx_uint_t workers)
 
     ngx_cometa_slot_release();
 
-    /* whoever is left in the old zone does not keep a new one from being made */
+    /* whoever is left in the old zone does not prevent a new one */
 
     ngx_cometa_annex_commit(NULL, &test_log);
 
