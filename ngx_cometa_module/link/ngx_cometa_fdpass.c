@@ -74,6 +74,20 @@ ngx_cometa_fdpass_open(ngx_cycle_t *cycle, ngx_cometa_fdpass_pt handler)
 
 
 void
+ngx_cometa_fdpass_begin(ngx_cycle_t *cycle, uint32_t generation)
+{
+    ngx_core_conf_t    *ccf;
+    ngx_cometa_slot_t  *slot;
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+    slot = &ngx_cometa_zone.slots[ngx_cometa_zone.slot];
+
+    slot->workers = ccf->worker_processes;
+    slot->generation = generation;
+}
+
+
+void
 ngx_cometa_fdpass_close(void)
 {
     if (ngx_cometa_door) {
@@ -134,6 +148,36 @@ ngx_cometa_fdpass_heir(uint32_t *also, uint32_t *slot, uint32_t *epoch)
     }
 
     return rc;
+}
+
+
+ngx_uint_t
+ngx_cometa_fdpass_complete(void)
+{
+    uint32_t            i, n, newest, workers;
+    ngx_cometa_slot_t  *s;
+
+    newest = ngx_cometa_zone.slots[ngx_cometa_zone.slot].generation;
+    workers = 0;
+    n = 0;
+
+    for (i = 0; i < ngx_cometa_zone.head->slots; i++) {
+        s = &ngx_cometa_zone.slots[i];
+
+        if (s->pid == 0 || (int32_t) (s->generation - newest) < 0) {
+            continue;
+        }
+
+        if (s->generation != newest) {
+            newest = s->generation;
+            workers = s->workers;
+            n = 0;
+        }
+
+        n++;
+    }
+
+    return n >= workers;
 }
 
 

@@ -33,9 +33,13 @@ typedef ngx_int_t (*ngx_cometa_fdpass_pt)(ngx_connection_t *c, u_char *data,
     size_t len);
 
 
-/* At the start of a worker that has a slot, and at its end. */
+/*
+ * At the start of a worker that has a slot, and at its end. begin: from now on
+ * others see it as one of that configuration.
+ */
 ngx_int_t ngx_cometa_fdpass_open(ngx_cycle_t *cycle,
     ngx_cometa_fdpass_pt handler);
+void ngx_cometa_fdpass_begin(ngx_cycle_t *cycle, uint32_t generation);
 void ngx_cometa_fdpass_close(void);
 
 /*
@@ -55,6 +59,11 @@ ngx_int_t ngx_cometa_fdpass_heir(uint32_t *also, uint32_t *slot,
 
 /* Whether the worker in this slot is one of them. */
 ngx_uint_t ngx_cometa_fdpass_is_heir(uint32_t slot);
+/*
+ * Whether all workers of the newest configuration are there: those that come
+ * first are not to get everything.
+ */
+ngx_uint_t ngx_cometa_fdpass_complete(void);
 
 /* Whether there are workers of a newer configuration at all. */
 ngx_uint_t ngx_cometa_fdpass_inherited(void);

@@ -138,9 +138,13 @@ ngx_cometa_join(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    ngx_cometa_zone.slots[ngx_cometa_zone.slot].generation = mcf->generation;
+    if (ngx_cometa_fdpass_open(cycle, ngx_cometa_arrived) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
-    return ngx_cometa_fdpass_open(cycle, ngx_cometa_arrived);
+    ngx_cometa_fdpass_begin(cycle, mcf->generation);
+
+    return NGX_OK;
 }
 
 

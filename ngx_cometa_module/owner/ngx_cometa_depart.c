@@ -27,7 +27,9 @@
 
 
 #define NGX_COMETA_OFFERS        256    /* under way at a time */
-#define NGX_COMETA_DEPART_BATCH  32     /* offers of one step, to one worker */
+#define NGX_COMETA_DEPART_BATCH  32     /* offers of one step, ... */
+#define NGX_COMETA_DEPART_SHARE  8      /* ... and to one worker in a row */
+#define NGX_COMETA_DEPART_WORKERS  1000 /* ms, for all new workers to come */
 #define NGX_COMETA_DEPART_LOOK   4096   /* devices that a step looks at */
 #define NGX_COMETA_DEPART_EVENTS 5000   /* ms that a webhook is waited for */
 
@@ -42,6 +44,7 @@ typedef struct {
 } ngx_cometa_offer_t;
 
 
+static ngx_uint_t ngx_cometa_depart_early(void);
 static ngx_cometa_offer_t *ngx_cometa_offer_get(void);
 static ngx_uint_t ngx_cometa_depart_can(ngx_cometa_device_t *dev);
 static ngx_uint_t ngx_cometa_depart_waits(ngx_cometa_device_t *dev);
@@ -79,17 +82,20 @@ ngx_cometa_depart_step(void)
 
     uint32_t              slot, epoch;
     ngx_int_t             rc;
-    ngx_uint_t            n, looked;
+    ngx_uint_t            n, looked, share;
     ngx_cometa_device_t  *dev;
 
     if (ngx_cometa_device_count() == 0) {
         return NGX_DONE;
     }
 
-    if (ngx_cometa_fdpass_heir(ngx_cometa_offered, &slot, &epoch) != NGX_OK) {
+    if (ngx_cometa_depart_early()) {
         return NGX_AGAIN;
     }
 
+    slot = 0;
+    epoch = 0;
+    share = 0;
     n = 0;
 
     for (looked = 0; looked < NGX_COMETA_DEPART_LOOK; looked++) {
@@ -100,6 +106,17 @@ ngx_cometa_depart_step(void)
 
         if (ngx_cometa_offers_n == NGX_COMETA_OFFERS) {
             return NGX_AGAIN;
+        }
+
+        if (share == 0) {
+
+            if (ngx_cometa_fdpass_heir(ngx_cometa_offered, &slot, &epoch)
+                != NGX_OK)
+            {
+                return NGX_AGAIN;
+            }
+
+            share = NGX_COMETA_DEPART_SHARE;
         }
 
         dev = ngx_cometa_device_next(&place);
@@ -115,6 +132,7 @@ ngx_cometa_depart_step(void)
             if (rc == NGX_OK) {
                 moved = 1;
                 n++;
+                share--;
             }
         }
 
@@ -131,6 +149,22 @@ ngx_cometa_depart_step(void)
     }
 
     return NGX_OK;
+}
+
+
+/* New workers come one after the other; one that does not is not waited for. */
+
+static ngx_uint_t
+ngx_cometa_depart_early(void)
+{
+    static ngx_msec_t  since;
+
+    if (since == 0) {
+        since = ngx_current_msec;
+    }
+
+    return ngx_current_msec - since < NGX_COMETA_DEPART_WORKERS
+           && !ngx_cometa_fdpass_complete();
 }
 
 

@@ -56,6 +56,7 @@ ngx_cometa_slot_claim(ngx_cometa_head_t *head, ngx_log_t *log)
         slot->draining = 0;
         slot->crowded = 0;
         slot->devices = 0;
+        slot->workers = 0;
 
         /* a dead process has left its gauges, up to the names of its time */
 

@@ -147,6 +147,7 @@ typedef struct {
     int32_t          eventfd;           /* made by the master, inherited */
     int32_t          door[2];           /* the same: to read, to write */
     uint32_t         devices;           /* how many its process holds */
+    uint32_t         workers;           /* in its configuration */
     uint32_t         last_epoch;        /* the epoch before this one ... */
     uint64_t         last_begun;        /* ... had read its ring up to here */
 

@@ -38,6 +38,7 @@ test_sendmsg(int fd, const struct msghdr *msg, int flags)
 #undef sendmsg
 
 
+ngx_module_t           ngx_core_module;
 ngx_atomic_t           test_number;
 ngx_atomic_t          *ngx_connection_counter = &test_number;
 ngx_event_actions_t    ngx_event_actions;
@@ -344,7 +345,19 @@ test_heir(void)
 
     own->generation = 5;
     s[1].generation = 6;
+    s[1].workers = 2;
+    ok(!ngx_cometa_fdpass_complete(), "one of two new workers is there");
+
+    s[2].generation = 6;
+    s[2].workers = 2;
+    ok(ngx_cometa_fdpass_complete(), "both are");
+
     s[2].generation = 7;
+    ok(!ngx_cometa_fdpass_complete(), "one of the two of a newer one");
+
+    s[2].workers = 1;
+    ok(ngx_cometa_fdpass_complete(), "all of the newer one");
+
     s[1].devices = 10;
     s[2].devices = 11;
     ok(heir(also) == 1, "the one with fewer devices");
@@ -494,6 +507,7 @@ static void
 test_receive(void)
 {
     u_char              data[2];
+    uint32_t            kind;
     ngx_event_t         read, write;
     ngx_connection_t    c;
     ngx_cometa_slot_t  *own;
@@ -503,6 +517,7 @@ test_receive(void)
     data[0] = 'x';
     data[1] = 'y';
 
+    test_cycle.connection_n = 0;
     test_cycle.free_connection_n = 1;
     test_active = 10;
     answer = NGX_OK;
@@ -526,6 +541,26 @@ test_receive(void)
     ok(test_active == 10 && ngx_cometa_fdpass_throttle.n == 0,
        "the sender keeps it: nothing is lost");
 
+    /* offers leave some connections to those who come by themselves */
+
+    test_cycle.connection_n = 32;
+    test_cycle.free_connection_n = 1;
+    kind = NGX_COMETA_PARCEL_DEVICE;
+    (void) ngx_cometa_fdpass_send(own, 1, (u_char *) &kind, sizeof(kind));
+    ok(ngx_cometa_fdpass_receive(own->door[0]) == NGX_OK && got_n == 3
+       && got == NULL, "an offer to one that is crowded is not taken");
+
+    kind = NGX_COMETA_PARCEL_OPENING;
+    (void) ngx_cometa_fdpass_send(own, 1, (u_char *) &kind, sizeof(kind));
+    ok(ngx_cometa_fdpass_receive(own->door[0]) == NGX_OK && got_n == 4
+       && got != NULL, "what nobody keeps is taken as long as there is room");
+
+    if (got) {
+        (void) close(got->fd);
+    }
+
+    got_n = 2;
+    test_cycle.free_connection_n = 0;
     answer = NGX_DECLINED;
 
     (void) ngx_cometa_fdpass_send(own, 1, data, 2);
