@@ -485,6 +485,12 @@ ngx_cometa_device_io_close(ngx_cometa_device_t *dev, ngx_uint_t last)
                  != 5);
     }
 
+    /* another descriptor of it lies in a door until its worker looks there */
+
+    if (dev->away) {
+        (void) shutdown(c->fd, SHUT_WR);
+    }
+
     ngx_cometa_connection_close(c, quiet);
 }
 
