@@ -25,7 +25,7 @@ use Time::HiRes qw/ sleep time /;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map proxy/)->plan(56);
+my $t = Test::Nginx->new()->has(qw/http rewrite map proxy/)->plan(57);
 
 # Small socket buffers, so that a message does not fit in.
 
@@ -37,6 +37,11 @@ $t->write_file_expand('nginx.conf', websocket_conf(workers => 2,
         location = /hook {
             internal;
             proxy_pass http://127.0.0.1:8081;
+        }
+
+        location ~ ^/alone/(?<app>[^/]+)/(?<device>[^/]+)$ {
+            cometa_send;
+            cometa_queue 1;
         }
 
         location ~ ^/short/(?<app>[^/]+)/(?<device>[^/]+)$ {
@@ -277,6 +282,31 @@ for my $when (qw/ before after /) {
     $stream->close();
 }
 
+# One call after the other, while the device moves: none is refused
+
+{
+    answer($t, devices => [ 'alone' ]);
+
+    my %seen;
+    my $calls = 0;
+
+    for (1 .. 5) {
+        my $before = moves();
+        my $end = time() + 10;
+        $t->reload();
+
+        until (moves() >= $before + 2 || time() > $end) {
+            my $message = 'm' . ++$calls;
+            my $r = call('app1', 'alone', $message, uri => '/alone/app1/alone',
+                keepalive => 0);
+            $seen{$r->{body} eq $message ? 'right' : text($r)}++;
+        }
+    }
+
+    is(join(', ', map { "$_ $seen{$_}" } sort keys %seen), "right $calls",
+        'one after the other: all calls are answered');
+}
+
 # Events: each once, in order, to the webhook and to WebSockets on old workers
 
 {
@@ -338,7 +368,7 @@ for my $when (qw/ before after /) {
     is(reached($d), 'yes', 'and it is called');
 }
 
-is(log_count($t, qr/device attached/), 4, 'nobody has attached anew');
+is(log_count($t, qr/device attached/), 5, 'nobody has attached anew');
 
 $d->close();
 

@@ -220,6 +220,7 @@ ngx_cometa_queue_free(ngx_cometa_queue_t *queue)
     queue->state.busy = 0;
     queue->state.abandoned = 0;
     queue->state.held = 0;
+    queue->state.due = 0;
 
     queue->device->queue = NULL;
     queue->device = NULL;
@@ -388,6 +389,12 @@ void
 ngx_cometa_queue_arm(ngx_cometa_queue_t *queue, uint64_t due)
 {
     queue->state.due = due;
+
+    /* while it is offered to another worker its time stands still here */
+
+    if (queue->device->away) {
+        return;
+    }
 
     ngx_add_timer(&queue->timer, due - ngx_current_msec);
 }

@@ -25,6 +25,9 @@ ngx_cometa_queue_pause(ngx_cometa_device_t *dev,
 
     if (queue->timer.timer_set) {
         ngx_del_timer(&queue->timer);
+
+    } else {
+        queue->state.due = 0;
     }
 
     *state = queue->state;
@@ -39,7 +42,11 @@ ngx_cometa_queue_resume(ngx_cometa_device_t *dev)
 
     queue = dev->queue;
 
-    if (queue && (queue->state.held || queue->state.abandoned)) {
+    /* it is here again */
+
+    dev->away = 0;
+
+    if (queue && queue->state.due) {
         ngx_cometa_queue_arm(queue, ngx_max(queue->state.due,
                                             ngx_current_msec + 1));
     }
