@@ -258,10 +258,10 @@ $t->stop();
 
 # WebSockets go at the rate as well
 
-start($t, 'rate=30/s', shutdown => '1s');
+start($t, 'rate=30/s', shutdown => '1s', ssl => 1);
 
 my $d = device();
-my @sockets = map { websocket() } 1 .. 60;
+my @sockets = map { websocket(ssl => 1) } 1 .. 60;
 is(scalar(grep { $_->{status} != 101 } @sockets), 0, 'websockets');
 
 ($worker) = serving($t);

@@ -29,7 +29,7 @@ my $n = 2;
 # that there is nothing else.
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl rewrite map/)->todo_alerts()
-    ->plan(99);
+    ->plan(91);
 
 certificate($t, 'localhost');
 
@@ -237,33 +237,6 @@ intact('fewer workers');
     %devices = map { $_ => device(device => $_, ssl => 1) }
         qw/ t1 t2 t3 /;
     intact('they attach anew');
-}
-
-# A zone of another size begins empty
-
-{
-    configure();
-    reload_all($t, $n);
-    ok(wait_for(sub { !grep { !$_->gone() } values %devices }),
-        'devices of the short timeout have gone');
-    %devices = map { $_ => device(device => $_) } qw/ z1 z2 z3 /;
-
-    my %old = %devices;
-    my @old = serving($t);
-
-    configure(zone => '12m');
-    reload_all($t, $n);
-
-    is(join(' ', map { $_->closed(5) || 'open' } values %old),
-        'last last last', 'another size: devices are released');
-    ok(wait_gone($t, 5, @old), 'another size: old workers leave');
-
-    is(join(' ', list()), '', 'another size: an empty list');
-    is(text(call('app1', 'z1', 'x')), '404 device_offline',
-        'another size: offline');
-
-    %devices = map { $_ => device(device => $_) } qw/ z1 z2 z3 /;
-    intact('another size, attached anew');
 }
 
 # Nothing piles up

@@ -26,8 +26,10 @@ use Time::HiRes qw/ sleep time /;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map/)->todo_alerts()
+my $t = Test::Nginx->new()->has(qw/http http_ssl rewrite map/)->todo_alerts()
     ->plan(70);
+
+certificate($t, 'localhost');
 
 sub configure {
     my (%o) = @_;
@@ -289,12 +291,14 @@ $d = device();
 }
 
 $t->stop();
-start(workers => 2, shutdown => '1s');
+# Those over TLS cannot move to the new workers
+
+start(workers => 2, shutdown => '1s', ssl => 1);
 $d = device();
 
 {
     my @old = wait_serving($t, 2);
-    my @sockets = map { websocket_on($_) } @old;
+    my @sockets = map { websocket_on($_, ssl => 1) } @old;
 
     reload_all($t, 2);
     is(join(' ', map { $_->said() } @sockets), 'close 1001 close 1001',

@@ -29,7 +29,7 @@ select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/http rewrite map stub_status/)
-    ->todo_alerts()->plan(101);
+    ->todo_alerts()->plan(100);
 
 my $tls = $t->has_module('http_ssl') && eval { require IO::Socket::SSL; 1 };
 certificate($t, 'localhost') if $tls;
@@ -611,21 +611,36 @@ ok(at($away, $ws), 'off: it stays');
 $_->close() for $d, $ws;
 $t->stop();
 
-for my $how (qw/ QUIT HUP /) {
+{
     ($home, $away) = start(workers => 2, shutdown => '1s');
     $d = device_on($home);
     my @sockets = map { opened($away) } 1 .. 3;
-    ok(at($home, @sockets), "$how: moved");
+    ok(at($home, @sockets), 'quit: moved');
 
     my $master = master($t);
-    kill $how, $master;
+    kill 'QUIT', $master;
 
     is(join(', ', map { $_->said(4) } @sockets),
-        join(', ', ('close 1001') x 3), "$how: close 1001");
+        join(', ', ('close 1001') x 3), 'quit: close 1001');
     is(scalar(grep { $_->goodbye(1001) ne 'eof' } @sockets), 0,
-        "$how: and the end");
-    ok(wait_for(sub { ended($home, $away) }), "$how: the workers leave");
-    $how eq 'QUIT' ? nginx_ends($t, $master) : $t->stop();
+        'quit: and the end');
+    ok(wait_for(sub { ended($home, $away) }), 'quit: the workers leave');
+    nginx_ends($t, $master);
+}
+
+# A reload takes them along once more, with their device
+
+{
+    ($home, $away) = start(workers => 2, shutdown => '1s');
+    $d = device_on($home);
+    my @sockets = map { opened($away) } 1 .. 3;
+    my @new = reload_all($t, 2);
+
+    ok(wait_gone($t, 8, $home, $away), 'reload: the old workers leave');
+    ok(at($new[0], @sockets) || at($new[1], @sockets),
+        'reload: all are on the worker of the device');
+    is(all_served($d, @sockets), 'yes', 'reload: and serve');
+    $t->stop();
 }
 
 is(expected_alerts($t, qr/worker process \d+ exited on signal 9/), '',

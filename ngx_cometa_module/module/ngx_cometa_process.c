@@ -44,7 +44,7 @@
 
 #define NGX_COMETA_HAND_OVER_WAIT  2    /* ms, for doors and answers */
 #define NGX_COMETA_HAND_OVER_LOOK  50   /* ms, for what could not move, ... */
-#define NGX_COMETA_HAND_OVER_MOST  2000 /* ... longer each time, up to this */
+#define NGX_COMETA_HAND_OVER_MOST  500  /* ... longer each time, up to this */
 
 
 static ngx_int_t ngx_cometa_join(ngx_cycle_t *cycle);

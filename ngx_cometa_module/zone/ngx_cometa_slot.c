@@ -273,8 +273,8 @@ ngx_cometa_slot_alive(uint32_t slot, uint32_t epoch)
 
 /*
  * A worker that leaves because of a reload has successors: they serve, or will
- * soon, on a slow machine or when this one or another one leaves its slot to
- * them. If they came and leave, too, nginx is being stopped.
+ * soon, on a slow machine or when some old worker leaves its slot to them. If
+ * they came and leave, too, nginx is being stopped.
  */
 
 ngx_uint_t
@@ -282,14 +282,14 @@ ngx_cometa_slot_successor(void)
 {
     static ngx_msec_t   since;
 
-    uint32_t            i, taken;
+    uint32_t            i, taken, present;
     ngx_uint_t          came;
     ngx_cometa_slot_t  *s;
 
-    if (!ngx_cometa_slot_newer(__atomic_load_n(
-                                   &ngx_cometa_zone.head->generation,
-                                   __ATOMIC_ACQUIRE)))
-    {
+    present = __atomic_load_n(&ngx_cometa_zone.head->generation,
+                              __ATOMIC_ACQUIRE);
+
+    if (!ngx_cometa_slot_newer(present)) {
         return 0;
     }
 
@@ -309,7 +309,7 @@ ngx_cometa_slot_successor(void)
 
         taken++;
 
-        if (!ngx_cometa_slot_newer(s->generation)) {
+        if (s->generation != present) {
             continue;
         }
 
@@ -321,6 +321,7 @@ ngx_cometa_slot_successor(void)
     }
 
     if (taken == ngx_cometa_zone.head->slots) {
+        since = ngx_current_msec;
         return 1;
     }
 

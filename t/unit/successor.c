@@ -65,6 +65,7 @@ main(void)
 
     zone_make(1024 * 1024, 1);
     slots = ngx_cometa_zone.head->slots;
+    ngx_current_msec = 1000;
 
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, talk) != 0) {
         return 1;
@@ -109,6 +110,10 @@ main(void)
     take_leave();
     ok(ngx_cometa_slot_successor(),
        "all slots are taken by those that leave: successors may wait for one");
+
+    configure(3);
+    ok(ngx_cometa_slot_successor(),
+       "those of configurations between theirs and ours say nothing");
 
     (void) kill(pid, SIGKILL);
     (void) waitpid(pid, &status, 0);

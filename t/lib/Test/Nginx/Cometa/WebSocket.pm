@@ -171,7 +171,9 @@ sub handshake {
 sub websocket_on {
     my ($pid, %o) = @_;
 
-    my $ws = websocket(%o, stream => stream_on($pid));
+    my $stream = stream_on($pid,
+        map { $_ => $o{$_} } grep { exists $o{$_} } qw/ ssl port /);
+    my $ws = websocket(%o, stream => $stream);
 
     die "websocket: $ws->{status}\n" if $ws->{status} != 101;
 
