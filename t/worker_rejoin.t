@@ -72,7 +72,7 @@ ok(wait_for(sub {
 my ($first) = grep { !$_->gone() } @d;
 $first->detach();
 is($first->closed(), 'last', 'a device leaves, and its worker');
-ok(wait_log($t, qr/has got a slot of cometa_zone and could not start on it/),
+ok(wait_log($t, qr/has a slot of cometa_zone but could not start/),
     'it gets the slot and gives it back');
 
 # Now it can start
