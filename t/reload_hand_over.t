@@ -32,7 +32,7 @@ use constant { DEVICES => 260, IPV6 => 20 };
 # that there is nothing else.
 
 my $t = Test::Nginx->new()->has(qw/http rewrite map/)->todo_alerts()
-    ->plan(80);
+    ->plan(79);
 
 my $six = IO::Socket::IP->new(LocalHost => '::1', Listen => 1) ? 1 : 0;
 
@@ -389,21 +389,14 @@ $_->close() for values %devices;
     my $watch = stopwatch();
     my $start = time();
 
-    for (1 .. 3) {
+    until ($silent->gone() || $watch->took() > 8) {
         reload_all($t, 2);
-        $alive->heartbeat();
-        sleep(0.5);
         $alive->heartbeat();
     }
 
-    ok(!$silent->gone(), 'silence: not before its time')
-        if time() - $start < 3.9;
-    ok(1, 'silence: the machine was too slow') if time() - $start >= 3.9;
-
-    wait_for(sub { $alive->heartbeat(); $silent->gone() }, 10);
     is($silent->closed(), 'last', 'silence: it is closed');
     cmp_ok(time() - $start, '>', 3.9, 'silence: after its time');
-    cmp_ok($watch->took(), '<', 7, 'silence: which reloads do not prolong');
+    cmp_ok($watch->took(), '<', 7, 'silence: which reloads do not prolong') or diag($watch->took());
     ok(!$alive->gone(), 'silence: the other one lives');
     is(reached($alive), 'yes', 'silence: and is called');
     $alive->close();

@@ -63,8 +63,26 @@ ngx_cometa_device_time_enter(ngx_cometa_device_t *dev)
 void
 ngx_cometa_device_time_arrive(ngx_cometa_device_t *dev)
 {
-    ngx_queue_insert_tail(&dev->conf->arrived, &dev->life);
-    ngx_cometa_device_time_arm(dev->conf);
+    uint32_t                   silence;
+    ngx_cometa_device_conf_t  *conf;
+
+    conf = dev->conf;
+    ngx_queue_insert_tail(&conf->arrived, &dev->life);
+
+    silence = (uint32_t) ngx_current_msec - dev->state.alive;
+
+    if ((int32_t) silence < (int32_t) conf->timeout) {
+        ngx_cometa_device_time_arm(conf);
+        return;
+    }
+
+    /* by the time of the next look it may have moved on again */
+
+    if (conf->timer.timer_set) {
+        ngx_del_timer(&conf->timer);
+    }
+
+    ngx_add_timer(&conf->timer, 1);
 }
 
 
