@@ -25,7 +25,7 @@ use Time::HiRes qw/ sleep time /;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map proxy/)->plan(57);
+my $t = Test::Nginx->new()->has(qw/http rewrite map proxy/)->plan(60);
 
 # Small socket buffers, so that a message does not fit in.
 
@@ -42,6 +42,10 @@ $t->write_file_expand('nginx.conf', websocket_conf(workers => 2,
         location ~ ^/alone/(?<app>[^/]+)/(?<device>[^/]+)$ {
             cometa_send;
             cometa_queue 1;
+        }
+
+        location ~ ^/plain/(?<app>[^/]+)/(?<device>[^/]+)$ {
+            cometa_attach;
         }
 
         location ~ ^/short/(?<app>[^/]+)/(?<device>[^/]+)$ {
@@ -71,6 +75,9 @@ $t->run_daemon(sub {
         }
 
         read $client, $body, $length;
+
+        # those are told to one who takes his time
+        sleep(0.02) if $body =~ /^slow/;
 
         open my $fh, '>>', $got or die "$got: $!\n";
         print $fh "$event $body\n";
@@ -333,6 +340,10 @@ for my $when (qw/ before after /) {
     ok(!grep({ !$_->quiet() } @sockets), 'events: and no other');
 
     ok(wait_for(sub {
+        stats('app1/devices/dev1')->{json}{websockets} == 3
+    }), 'events: its worker knows of the WebSockets');
+
+    ok(wait_for(sub {
         (() = told() =~ /data e/g) >= $sent
     }, 10), 'events: to the webhook');
 
@@ -344,31 +355,65 @@ for my $when (qw/ before after /) {
     $_->close() for @sockets;
 }
 
-# A device that never stops speaking
+# The same where the webhook is slower than the device: it moves when the old
+# worker has told all
 
 {
     my $before = moves();
-    my $events = figures('app1')->{events};
-    my $some = "2\x0d\x0a\x07x\x0d\x0a" x 500;
-    my $sent = 0;
+    my $end = time() + 20;
+    my $sent = 50;
 
+    $d->event("slow$_") for 1 .. $sent;
     $t->reload();
 
-    until (moves() > $before) {
-        $d->raw($some) or last;
-        $sent += 500;
+    until (moves() > $before || time() > $end) {
+        $d->event('slow' . ++$sent);
+        sleep(0.05);
     }
 
-    $d->raw($some);
-    $sent += 500;
+    $d->event('slow' . ++$sent) for 1 .. 5;
+
+    ok(wait_for(sub { (() = told() =~ /data slow/g) >= $sent }, 20),
+        "slow: $sent events to the webhook");
+
+    my @hook = map { /\Adata slow(\d+)/ } split /, /, told();
+    my @order = grep { $hook[$_] != $_ + 1 } 0 .. $#hook;
+    ok(@hook == $sent && !@order, 'slow: in order, each once')
+        or diag("@hook");
+}
+
+# A device that never stops speaking
+
+{
+    my $restless = device(device => 'restless', uri => '/plain/app1/restless');
+    my $before = moves();
+    my $events = figures('app1')->{events};
+    my $some = "2\x0d\x0a\x07x\x0d\x0a" x 20_000;
+    my $sent = 0;
+
+    # it is read, a turn at a time, when its worker hears that it has to leave
+
+    for (1 .. 3) {
+        my @old = serving($t);
+        kill 'STOP', @old;
+        $restless->raw($some);
+        $sent += 20_000;
+        $t->reload();
+        wait_for(sub { serving($t) == 4 });
+        kill 'CONT', @old;
+        wait_serving($t, 2, @old);
+        $restless->raw($some);
+        $sent += 20_000;
+    }
 
     ok(wait_for(sub { figures('app1')->{events} == $events + $sent }, 20),
         "$sent events in a row, none is lost")
         or diag(figures('app1')->{events} - $events);
-    is(reached($d), 'yes', 'and it is called');
+    is(reached($restless), 'yes', 'and it is called');
+    $restless->close();
 }
 
-is(log_count($t, qr/device attached/), 5, 'nobody has attached anew');
+is(log_count($t, qr/device attached/), 6, 'nobody has attached anew');
 
 $d->close();
 

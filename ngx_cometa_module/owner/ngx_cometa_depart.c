@@ -82,7 +82,7 @@ ngx_cometa_depart_step(void)
 
     uint32_t              slot, epoch;
     ngx_int_t             rc;
-    ngx_uint_t            n, looked, share;
+    ngx_uint_t            n, looked;
     ngx_cometa_device_t  *dev;
 
     if (ngx_cometa_device_count() == 0) {
@@ -93,9 +93,6 @@ ngx_cometa_depart_step(void)
         return NGX_AGAIN;
     }
 
-    slot = 0;
-    epoch = 0;
-    share = 0;
     n = 0;
 
     for (looked = 0; looked < NGX_COMETA_DEPART_LOOK; looked++) {
@@ -108,15 +105,11 @@ ngx_cometa_depart_step(void)
             return NGX_AGAIN;
         }
 
-        if (share == 0) {
-
-            if (ngx_cometa_fdpass_heir(ngx_cometa_offered, &slot, &epoch)
-                != NGX_OK)
-            {
-                return NGX_AGAIN;
-            }
-
-            share = NGX_COMETA_DEPART_SHARE;
+        if (n % NGX_COMETA_DEPART_SHARE == 0
+            && ngx_cometa_fdpass_heir(ngx_cometa_offered, &slot, &epoch)
+               != NGX_OK)
+        {
+            return NGX_AGAIN;
         }
 
         dev = ngx_cometa_device_next(&place);
@@ -132,7 +125,6 @@ ngx_cometa_depart_step(void)
             if (rc == NGX_OK) {
                 moved = 1;
                 n++;
-                share--;
             }
         }
 

@@ -134,6 +134,32 @@ taken(ngx_connection_t *c, u_char *data, size_t len)
 }
 
 
+/* A connection as one has it whose events are known, and one has come. */
+
+static void
+connection(ngx_connection_t *c, ngx_event_t *read, ngx_event_t *write)
+{
+    static ngx_queue_t  posted;
+
+    memset(c, 0, sizeof(ngx_connection_t));
+    memset(read, 0, sizeof(ngx_event_t));
+    memset(write, 0, sizeof(ngx_event_t));
+
+    ngx_queue_init(&posted);
+    ngx_queue_insert_tail(&posted, &read->queue);
+    ngx_queue_insert_tail(&posted, &write->queue);
+
+    c->fd = 1;
+    c->read = read;
+    c->write = write;
+    read->log = &test_log;
+    write->log = &test_log;
+    read->active = 1;
+    read->posted = 1;
+    write->posted = 1;
+}
+
+
 static ngx_int_t
 hand_over(uint32_t slot, uint32_t epoch)
 {
@@ -141,12 +167,7 @@ hand_over(uint32_t slot, uint32_t epoch)
     ngx_event_t       read, write;
     ngx_connection_t  c;
 
-    memset(&c, 0, sizeof(c));
-    memset(&read, 0, sizeof(read));
-    memset(&write, 0, sizeof(write));
-    c.fd = 1;
-    c.read = &read;
-    c.write = &write;
+    connection(&c, &read, &write);
     data[0] = 'x';
 
     return ngx_cometa_fdpass(slot, epoch, &c, data, 1);
@@ -382,32 +403,6 @@ test_heir(void)
 }
 
 
-/* A connection as one has it whose events are known, and one has come. */
-
-static void
-connection(ngx_connection_t *c, ngx_event_t *read, ngx_event_t *write)
-{
-    static ngx_queue_t  posted;
-
-    memset(c, 0, sizeof(ngx_connection_t));
-    memset(read, 0, sizeof(ngx_event_t));
-    memset(write, 0, sizeof(ngx_event_t));
-
-    ngx_queue_init(&posted);
-    ngx_queue_insert_tail(&posted, &read->queue);
-    ngx_queue_insert_tail(&posted, &write->queue);
-
-    c->fd = 1;
-    c->read = read;
-    c->write = write;
-    read->log = &test_log;
-    write->log = &test_log;
-    read->active = 1;
-    read->posted = 1;
-    write->posted = 1;
-}
-
-
 static void
 test_offer(void)
 {
@@ -570,7 +565,6 @@ test_receive(void)
     (void) !send(own->door[1], data, 2, 0);
     ok(ngx_cometa_fdpass_receive(own->door[0]) == NGX_OK && got_n == 4
        && got == NULL, "a parcel without a descriptor is the same");
-
     ok(ngx_cometa_fdpass_receive(own->door[0]) == NGX_AGAIN && got_n == 4,
        "then there is none");
 }
