@@ -400,6 +400,9 @@ for my $when (qw/ before after /) {
         $sent += 20_000;
         $t->reload();
         wait_for(sub { serving($t) == 4 });
+
+        # the master tells them a moment later, which nobody can see
+        sleep(0.3);
         kill 'CONT', @old;
         wait_serving($t, 2, @old);
         $restless->raw($some);
