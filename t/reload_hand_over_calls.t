@@ -32,6 +32,7 @@ my $t = Test::Nginx->new()->has(qw/http rewrite map proxy/)->plan(60);
 $t->write_file_expand('nginx.conf', websocket_conf(workers => 2,
     shutdown => '60s', listen => 'reuseport sndbuf=8192',
     send => 'cometa_send_timeout 20s max=60s;',
+    http => 'cometa_max_message_size 128k;',
     attach => 'cometa_webhook /hook events=data,attach,detach;',
     server => <<'EOS'))->run();
         location = /hook {
@@ -258,10 +259,11 @@ for my $when (qw/ before after /) {
 
 {
     my $deaf = device(device => 'deaf', rcvbuf => 4096);
-    my $message = random_bytes(60_000);
+    my $message = random_bytes(120_000);
     my $call = call_start('app1', 'deaf', $message);
-    ok(wait_for(sub { figures('app1')->{calls} == 1 }), 'a deaf device');
-    sleep(0.1);
+    ok(wait_for(sub {
+        stats('app1/devices/deaf')->{json}{net}{received}{messages} == 1
+    }), 'a deaf device');
     ok(move(2), 'deaf: moves');
     ok(move(2), 'deaf: and once more');
     ok($deaf->read_chunk() eq $message, 'deaf: gets all of its message');
