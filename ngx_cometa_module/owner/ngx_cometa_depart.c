@@ -337,15 +337,15 @@ ngx_cometa_depart_pack(ngx_cometa_device_t *dev,
         p = ngx_cpymem(p, dev->card->info, parcel->info);
     }
 
-    if (parcel->unread) {
+    if (unread && unread->len) {
         p = ngx_cpymem(p, unread->data, parcel->unread);
     }
 
-    if (parcel->rest) {
+    if (unread && unread->rest) {
         p = ngx_cpymem(p, unread->rest, parcel->rest);
     }
 
-    if (parcel->unsent) {
+    if (unsent) {
         p = ngx_cpymem(p, unsent->data + unsent->pos, parcel->unsent);
     }
 
