@@ -56,6 +56,29 @@ configure(uint32_t generation)
 }
 
 
+/* Returns its process id. */
+
+static pid_t
+begin(void)
+{
+    pid_t  pid;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, talk) != 0) {
+        exit(1);
+    }
+
+    fflush(stdout);
+    pid = fork();
+
+    if (pid == 0) {
+        serve();
+        _exit(0);
+    }
+
+    return pid;
+}
+
+
 int
 main(void)
 {
@@ -67,17 +90,7 @@ main(void)
     slots = ngx_cometa_zone.head->slots;
     ngx_current_msec = 1000;
 
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, talk) != 0) {
-        return 1;
-    }
-
-    fflush(stdout);
-    pid = fork();
-
-    if (pid == 0) {
-        serve();
-        _exit(0);
-    }
+    pid = begin();
 
     configure(1);
     take(1);
