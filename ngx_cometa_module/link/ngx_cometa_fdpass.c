@@ -16,6 +16,7 @@
 
 
 #define NGX_COMETA_FDPASS_BATCH  32   /* parcels in one turn */
+#define NGX_COMETA_FDPASS_UNDERWAY  64  /* from this worker to another one */
 #define NGX_COMETA_FDPASS_CROWD  1000 /* ms, between looks at `crowded` */
 #define NGX_COMETA_FDPASS_FREE   16   /* one of so many connections is free */
 
@@ -128,6 +129,12 @@ ngx_cometa_fdpass_heir(uint32_t *also, uint32_t *slot, uint32_t *epoch)
         s = &ngx_cometa_zone.slots[i];
 
         if (!ngx_cometa_fdpass_is_heir(i)) {
+            continue;
+        }
+
+        /* one that stands still is not to keep the others waiting */
+
+        if (also && also[i] >= NGX_COMETA_FDPASS_UNDERWAY) {
             continue;
         }
 

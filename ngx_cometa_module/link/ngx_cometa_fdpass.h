@@ -51,7 +51,8 @@ ngx_uint_t ngx_cometa_fdpass_to(uint32_t slot, uint32_t epoch);
 /*
  * The worker of a newer configuration that should take over a connection: of
  * those that stay and have room the one with the fewest devices; `also` has
- * for each slot how many more are on their way there, or is NULL.
+ * for each slot how many more are on their way there (one that has many of them
+ * is passed over), or is NULL.
  * NGX_DECLINED: there is none.
  */
 ngx_int_t ngx_cometa_fdpass_heir(uint32_t *also, uint32_t *slot,

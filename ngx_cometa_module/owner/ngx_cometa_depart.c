@@ -31,6 +31,7 @@
 #define NGX_COMETA_DEPART_SHARE  8      /* ... and to one worker in a row */
 #define NGX_COMETA_DEPART_WORKERS  1000 /* ms, for all new workers to come */
 #define NGX_COMETA_DEPART_LOOK   4096   /* devices that a step looks at */
+#define NGX_COMETA_DEPART_SPARE  5000   /* ms, for outstanding calls */
 #define NGX_COMETA_DEPART_EVENTS 5000   /* ms that a webhook is waited for */
 
 
@@ -492,9 +493,16 @@ void
 ngx_cometa_depart_release(ngx_uint_t max)
 {
     static ngx_uint_t     place;
+    static ngx_msec_t     since;
 
-    ngx_uint_t            n;
+    ngx_uint_t            n, spare;
     ngx_cometa_device_t  *dev;
+
+    if (since == 0) {
+        since = ngx_current_msec;
+    }
+
+    spare = (ngx_current_msec - since < NGX_COMETA_DEPART_SPARE);
 
     for (n = 0;
          n < NGX_COMETA_DEPART_LOOK && max && ngx_cometa_device_count();
@@ -502,7 +510,9 @@ ngx_cometa_depart_release(ngx_uint_t max)
     {
         dev = ngx_cometa_device_next(&place);
 
-        if (dev->used && dev->conf->gone && !dev->closing && !dev->away) {
+        if (dev->used && dev->conf->gone && !dev->closing && !dev->away
+            && !(spare && ngx_cometa_device_handlers.outstanding(dev)))
+        {
             ngx_cometa_device_close(dev, NGX_COMETA_DRAINED);
             max--;
         }

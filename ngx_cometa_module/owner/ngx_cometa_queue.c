@@ -221,6 +221,7 @@ ngx_cometa_queue_free(ngx_cometa_queue_t *queue)
     queue->state.abandoned = 0;
     queue->state.held = 0;
     queue->state.due = 0;
+    queue->state.owed = 0;
 
     queue->device->queue = NULL;
     queue->device = NULL;
@@ -380,8 +381,23 @@ ngx_cometa_queue_abandon(ngx_cometa_queue_t *queue)
     ngx_cometa_queue_trace(&call->ref, queue->device->state.session,
                            "is abandoned, its reply is still owed");
 
-    ngx_cometa_queue_arm(queue, call->timeout
-                                + ngx_max(call->deadline, ngx_current_msec));
+    ngx_cometa_queue_owe(queue);
+}
+
+
+void
+ngx_cometa_queue_owe(ngx_cometa_queue_t *queue)
+{
+    ngx_cometa_pending_t  *call;
+
+    call = &queue->state.written;
+
+    queue->state.owed = call->timeout
+                        + ngx_max(call->deadline, ngx_current_msec);
+
+    if (!queue->state.held) {
+        ngx_cometa_queue_arm(queue, queue->state.owed);
+    }
 }
 
 
@@ -411,6 +427,12 @@ ngx_cometa_queue_timer(ngx_event_t *ev)
 
     if (queue->state.held) {
         queue->state.held = 0;
+
+        if (queue->state.owed) {
+            ngx_cometa_queue_arm(queue, ngx_max(queue->state.owed,
+                                                ngx_current_msec + 1));
+        }
+
         ngx_cometa_queue_next(queue->device);
         return;
     }
@@ -441,8 +463,9 @@ ngx_cometa_queue_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
     ref = queue->state.written.ref;
     abandoned = queue->state.abandoned;
     queue->state.busy = 0;
+    queue->state.owed = 0;
 
-    if (queue->timer.timer_set) {
+    if (queue->timer.timer_set && !queue->state.held) {
         ngx_del_timer(&queue->timer);
     }
 

@@ -49,6 +49,9 @@ void ngx_cometa_queue_free(ngx_cometa_queue_t *queue);
 /* Sets its timer, and `due` of its state. */
 void ngx_cometa_queue_arm(ngx_cometa_queue_t *queue, uint64_t due);
 
+/* The reply to the written call may come until its deadline and `timeout`. */
+void ngx_cometa_queue_owe(ngx_cometa_queue_t *queue);
+
 /* Those that wait fail with NGX_COMETA_MOVED. */
 void ngx_cometa_queue_send_back(ngx_cometa_queue_t *queue);
 

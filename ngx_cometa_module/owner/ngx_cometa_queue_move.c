@@ -90,13 +90,7 @@ ngx_int_t
 ngx_cometa_queue_arrive(ngx_cometa_device_t *dev,
     ngx_cometa_queue_state_t *state)
 {
-    ngx_cometa_queue_t    *queue;
-    ngx_cometa_pending_t  *call;
-
-    if (!state->busy) {
-        ngx_cometa_queue_hold(dev);
-        return NGX_OK;
-    }
+    ngx_cometa_queue_t  *queue;
 
     queue = ngx_cometa_queue_get(dev);
     if (queue == NULL) {
@@ -104,17 +98,12 @@ ngx_cometa_queue_arrive(ngx_cometa_device_t *dev,
     }
 
     queue->state = *state;
-    queue->state.held = 0;
 
-    call = &queue->state.written;
+    ngx_cometa_queue_hold(dev);
 
-    if (!state->abandoned) {
-        queue->state.due = call->timeout
-                           + ngx_max(call->deadline, ngx_current_msec);
+    if (state->busy && state->owed == 0) {
+        ngx_cometa_queue_owe(queue);
     }
-
-    ngx_cometa_queue_arm(queue, ngx_max(queue->state.due,
-                                        ngx_current_msec + 1));
 
     return NGX_OK;
 }

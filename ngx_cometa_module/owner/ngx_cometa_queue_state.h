@@ -35,13 +35,16 @@ typedef struct {
 
 
 /*
- * At `due` a device that is held is held no more, and one that still owes the
- * reply to an abandoned call is closed; otherwise `due` means nothing.
+ * At `due` a device that is held is held no more. At `owed` one that still owes
+ * the reply to a call which was abandoned, or came with it from another worker,
+ * is closed; 0: it may take its time. Both are set in the timer one after the
+ * other.
  */
 
 typedef struct {
     ngx_cometa_pending_t  written;      /* if `busy`: the reply is to come */
     uint64_t              due;          /* ms, ngx_current_msec */
+    uint64_t              owed;         /* the same */
     uint32_t              waiting;      /* calls that wait for their turn */
     uint8_t               busy;
     uint8_t               abandoned;    /* nobody waits for that reply */
@@ -51,7 +54,7 @@ typedef struct {
 
 
 _Static_assert(sizeof(ngx_cometa_pending_t) == 40, "no hole");
-_Static_assert(sizeof(ngx_cometa_queue_state_t) == 56, "no hole");
+_Static_assert(sizeof(ngx_cometa_queue_state_t) == 64, "no hole");
 
 
 /* A call that waits for its turn in this process; its message follows. */

@@ -18,6 +18,7 @@
 #define ngx_del_timer(ev)      ((ev)->timer_set = 0)
 
 #include "ngx_cometa_queue.c"
+#include "ngx_cometa_queue_move.c"
 #include "ngx_cometa_waiting.c"
 #include "tap.h"
 
@@ -176,6 +177,20 @@ ngx_cometa_mail_fail(ngx_cometa_ref_t *to, ngx_cometa_mail_head_t *from,
 {
     say(error == NGX_COMETA_MOVED ? "moved"
         : error == NGX_COMETA_DEVICE_BUSY ? "busy" : "fails", to->index);
+}
+
+
+void
+ngx_cometa_mail_cancel(ngx_cometa_place_t *to, ngx_cometa_ref_t *ref)
+{
+    say("cancel", ref->index);
+}
+
+
+void
+ngx_cometa_mail_follow(ngx_cometa_ref_t *to, ngx_cometa_place_t *place)
+{
+    say("follow", to->index);
 }
 
 
@@ -437,6 +452,69 @@ test_held(int moves)
 }
 
 
+static void
+time_is_over(void)
+{
+    dev.queue->timer.timer_set = 0;
+    dev.queue->timer.handler(&dev.queue->timer);
+}
+
+
+/* The written call comes with its device; others follow in any order. */
+
+static void
+test_arrived(void)
+{
+    ngx_cometa_queue_state_t  state;
+
+    begin();
+
+    call(1, 10);
+    ngx_cometa_queue_pause(&dev, &state);
+    ngx_cometa_queue_drop(&dev);
+    ok(was("writes 1"), "a device moves with a written call");
+
+    ok(ngx_cometa_queue_arrive(&dev, &state) == NGX_OK
+       && dev.queue->timer.timer.key == 20, "where it arrives it is held");
+    reply();
+    call(3, 30);
+    call(2, 20);
+    ok(was("reply 1, queued 3, queued 2") && dev.queue->timer.timer_set,
+       "its reply comes, a new call overtakes one that follows it");
+    time_is_over();
+    ok(was("written 2, writes 2"), "they are written in their order");
+
+    ngx_current_msec = 5400;
+    cancel(2);
+    ngx_cometa_queue_pause(&dev, &state);
+    ngx_cometa_queue_send_back(dev.queue);
+    ngx_cometa_queue_drop(&dev);
+    ngx_current_msec = 5500;
+    ok(ngx_cometa_queue_arrive(&dev, &state) == NGX_OK && was("moved 3"),
+       "it moves once more, and owes a reply");
+    time_is_over();
+    ok(dev.queue->timer.timer.key == 800, "until the moment that was set");
+    time_is_over();
+    ok(was("closes 4"), "when it is closed");
+
+    end("arrived");
+
+    begin();
+
+    call(1, 10);
+    ngx_cometa_queue_pause(&dev, &state);
+    ngx_cometa_queue_drop(&dev);
+    ngx_cometa_queue_arrive(&dev, &state);
+    time_is_over();
+    ok(dev.queue->timer.timer.key == 1300,
+       "a call that nobody can withdraw in time ends with its deadline");
+    time_is_over();
+    ok(was("writes 1, closes 4, fails 1"), "and its device");
+
+    end("arrived, silent");
+}
+
+
 /* A queue that was used is as good as a new one. */
 
 static void
@@ -471,6 +549,7 @@ main(void)
         test_held(moves);
     }
 
+    test_arrived();
     test_again();
 
     return done_testing();
