@@ -209,6 +209,7 @@ ngx_cometa_ws_close(ngx_cometa_ws_t *s, ngx_uint_t code)
     }
 
     s->closing = 1;
+    s->moving = 0;
     s->time.since = ngx_current_msec;
 
     ngx_cometa_ws_time_enter(&s->conf->times, &s->time,

@@ -40,6 +40,7 @@ typedef struct {
 
 
 static ngx_int_t ngx_cometa_ws_depart_group(ngx_cometa_ws_group_t *group);
+static void ngx_cometa_ws_depart_stay(ngx_cometa_ws_group_t *group);
 static ngx_int_t ngx_cometa_ws_depart_place(ngx_cometa_ws_group_t *group,
     uint32_t *slot, uint32_t *epoch);
 static ngx_uint_t ngx_cometa_ws_depart_can(ngx_cometa_ws_t *s);
@@ -123,6 +124,7 @@ ngx_cometa_ws_depart_group(ngx_cometa_ws_group_t *group)
     ngx_cometa_ws_t  *s;
 
     if (ngx_cometa_ws_depart_place(group, &slot, &epoch) != NGX_OK) {
+        ngx_cometa_ws_depart_stay(group);
         return 0;
     }
 
@@ -153,6 +155,27 @@ ngx_cometa_ws_depart_group(ngx_cometa_ws_group_t *group)
     }
 
     return n;
+}
+
+
+/* They have no place to go to any more: those that were to move are read. */
+
+static void
+ngx_cometa_ws_depart_stay(ngx_cometa_ws_group_t *group)
+{
+    ngx_queue_t      *q;
+    ngx_cometa_ws_t  *s;
+
+    for (q = ngx_queue_head(&group->sockets);
+         q != ngx_queue_sentinel(&group->sockets);
+         q = ngx_queue_next(q))
+    {
+        s = ngx_queue_data(q, ngx_cometa_ws_t, link);
+
+        if (s->moving && s->io.connection) {
+            ngx_cometa_ws_read_on(s);
+        }
+    }
 }
 
 
