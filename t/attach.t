@@ -14,6 +14,7 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 use lib 'lib';
 use Test::Nginx;
 use Test::Nginx::Cometa;
+use Test::Nginx::Cometa::Workers qw/ stand_still /;
 use Time::HiRes qw/ sleep time /;
 
 ###############################################################################
@@ -394,7 +395,7 @@ for my $way (qw/ close half_close reset /) {
     for my $form (qw/ A B /) {
         for my $with ('', "0\x0d\x0a\x0d\x0a", "1\x0d\x0a\x06", "zz") {
             for my $way (qw/ close half_close reset /) {
-                kill 'STOP', $worker;
+                stand_still($worker);
                 my $d = Test::Nginx::Cometa::Device->start(%o,
                     form => $form, with => $with);
                 $d->$way();
@@ -423,7 +424,7 @@ for my $way (qw/ close half_close reset /) {
 
     for my $request (@requests) {
         for my $way (qw/ close shutdown_write reset /) {
-            kill 'STOP', $worker;
+            stand_still($worker);
             my $s = caller_stream();
             $s->write($request);
             $s->$way();

@@ -44,7 +44,8 @@ my ($worker) = wait_serving($t, 1);
 
 my @streams = map { stream_on($worker) } 1, 2;
 
-kill 'STOP', $worker;
+stand_still($worker);
+
 my @d = map {
     Test::Nginx::Cometa::Device->start(stream => $_)
 } @streams;

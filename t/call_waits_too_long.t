@@ -43,7 +43,7 @@ my $second = call_start('app1', 'dev1', 'second', stream => $remote,
 ok(wait_for(sub { stats('app1', stream => stream_on($home))
     ->{json}{stats}{queued} == 1 }), 'another one waits');
 
-kill 'STOP', $far;
+stand_still($far);
 sleep(3);
 
 $d->send_chunk('reply');

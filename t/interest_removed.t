@@ -16,7 +16,7 @@ use Test::Nginx;
 use Test::Nginx::Cometa;
 use Test::Nginx::Cometa::Metrics;
 use Test::Nginx::Cometa::WebSocket;
-use Test::Nginx::Cometa::Workers qw/ device_on stream_on text wait_serving /;
+use Test::Nginx::Cometa::Workers qw/ device_on stream_on text wait_serving stand_still /;
 
 ###############################################################################
 
@@ -43,7 +43,7 @@ sub mail_of_events {
 
     my $app = stats('app1', %on_near)->{json}{stats};
 
-    kill 'STOP', $far;
+    stand_still($far);
     $d->event($_) for 1 .. 3;
     wait_for(sub {
         stats('app1', %on_near)->{json}{stats}{events} == $app->{events} + 3

@@ -18,7 +18,7 @@ use Test::Nginx::Cometa;
 use Test::Nginx::Cometa::Metrics;
 use Test::Nginx::Cometa::WebSocket;
 use Test::Nginx::Cometa::Workers qw/
-    device_on stream_on rss text wait_serving expected_alerts
+    device_on stream_on rss text wait_serving expected_alerts stand_still
 /;
 use Time::HiRes qw/ sleep time /;
 
@@ -77,7 +77,7 @@ my $ws2 = websocket_on($far, app => 'app2', device => 'other');
 is(counts(), '0 0 0 0', 'nothing yet');
 
 {
-    kill 'STOP', $far;
+    stand_still($far);
 
     $d->event("$_ " . 'x' x LARGE) for 1 .. 6;
     ok(wait_for(sub { received('app1') eq '6' }), 'six large events');
@@ -105,7 +105,7 @@ is(counts(), '0 0 0 0', 'nothing yet');
     my $distant = device_on($far, device => 'distant');
     my $caller = stream_on($near);
 
-    kill 'STOP', $far;
+    stand_still($far);
 
     $d->event("$_ " . 'x' x LARGE) for 1 .. 8;
     ok(wait_for(sub { received('app1') eq '14' }), 'again large events');
@@ -136,7 +136,7 @@ is(counts(), '0 0 0 0', 'nothing yet');
     is($d->read_chunk(), 'x', 'a call to the one that sends much');
     $ws->text('y');
 
-    kill 'STOP', $far;
+    stand_still($far);
 
     $d->event("$_ " . 'x' x LARGE) for 1 .. 6;
     $d->send_chunk('reply');
@@ -159,7 +159,7 @@ is(counts(), '0 0 0 0', 'nothing yet');
     my $call = call_start('app2', 'other', 'x', stream => stream_on($far));
     is($other->read_chunk(), 'x', 'another call');
 
-    kill 'STOP', $far;
+    stand_still($far);
 
     my $before = rss($near);
     my $some = "1\r\n\x07\r\n" x 50_000;

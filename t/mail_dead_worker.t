@@ -18,7 +18,7 @@ use Test::Nginx::Cometa::Metrics;
 use Test::Nginx::Cometa::WebSocket;
 use Test::Nginx::Cometa::Workers qw/
     device_on stream_on reload_all wait_serving wait_gone rss text
-    expected_alerts
+    expected_alerts stand_still
 /;
 use Time::HiRes qw/ sleep time /;
 
@@ -81,7 +81,7 @@ start($t, workers => 3, ssl => 1);
         headers => { Prefer => 'wait=50' });
     is($d->read_chunk(), 'x', 'a call from another worker');
 
-    kill 'STOP', $origin;
+    stand_still($origin);
     $d->send_chunk('last words');
     ok(wait_for(sub {
         metric("cometa_mailbox_bytes{slot=\"$slot\"}", %on_third) > 0

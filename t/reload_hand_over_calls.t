@@ -397,7 +397,7 @@ for my $when (qw/ before after /) {
 
     for (1 .. 3) {
         my @old = serving($t);
-        kill 'STOP', @old;
+        stand_still(@old);
         $restless->raw($some);
         $sent += 20_000;
         $t->reload();

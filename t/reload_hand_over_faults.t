@@ -116,7 +116,7 @@ sub reload_with_one_stopped {
     my @old = serving($t);
     my ($offers, $moves) = (offers($t), moves());
 
-    kill 'STOP', @old;
+    stand_still(@old);
     $t->reload();
     my @new;
     wait_for(sub {
@@ -125,7 +125,7 @@ sub reload_with_one_stopped {
         return @new == 2;
     }, 10) or die "no new workers\n";
 
-    kill 'STOP', $new[0];
+    stand_still($new[0]);
     kill 'CONT', @old;
 
     # the other one takes its share

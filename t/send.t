@@ -14,6 +14,7 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 use lib 'lib';
 use Test::Nginx;
 use Test::Nginx::Cometa;
+use Test::Nginx::Cometa::Workers qw/ stand_still /;
 
 ###############################################################################
 
@@ -285,7 +286,7 @@ sub bare {
     ($one, $two) = ($two, $one)
         if stats('app1', stream => $one->[0])->{headers}{pid} != $holder;
 
-    kill 'STOP', $holder;
+    stand_still($holder);
 
     my @calls = map {
         call_start('app1', 'far', 'm' x 65536, stream => $_)

@@ -14,6 +14,7 @@ BEGIN { use FindBin; chdir($FindBin::Bin); }
 use lib 'lib';
 use Test::Nginx;
 use Test::Nginx::Cometa;
+use Test::Nginx::Cometa::Workers qw/ stand_still /;
 use Time::HiRes qw/ sleep /;
 
 ###############################################################################
@@ -222,7 +223,7 @@ for my $port (8080, 8089) {
     my $gone = device(device => "gone$port");
     my $stream = caller_stream(port => $port);
 
-    kill 'STOP', @pids;
+    stand_still(@pids);
     $stream->write(call_request('app1', "gone$port", 'x', marked()));
     $written = $mark;
     $stream->close();

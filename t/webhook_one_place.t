@@ -51,7 +51,7 @@ my ($worker) = serving($t);
 
 # The worker finds them all at once
 
-kill 'STOP', $worker;
+stand_still($worker);
 
 for my $n (1 .. EVENTS) {
     $_->event($n) for @many;

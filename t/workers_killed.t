@@ -307,7 +307,7 @@ sub wait_stats {
     my $e = device_on($x, device => 'lively');
     my ($from_x, $from_y) = map { stream_on($_) } $x, $y;
 
-    kill 'STOP', $still;
+    stand_still($still);
 
     my $call = call_start('app1', 'still', 'x', stream => $from_x,
         headers => { Prefer => 'wait=1' });

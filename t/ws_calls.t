@@ -15,7 +15,7 @@ use lib 'lib';
 use Test::Nginx;
 use Test::Nginx::Cometa;
 use Test::Nginx::Cometa::WebSocket;
-use Test::Nginx::Cometa::Workers qw/ device_on stream_on wait_serving /;
+use Test::Nginx::Cometa::Workers qw/ device_on stream_on wait_serving stand_still /;
 use Time::HiRes qw/ sleep time /;
 
 ###############################################################################
@@ -398,7 +398,7 @@ is($ws->heard(50), numbered(1, 2) . ', error device_busy' x 48,
 $d->close();
 ok(figure_is('app1', 'num_devices', 0), 'the device leaves');
 
-kill 'STOP', $ws->{headers}{pid};
+stand_still($ws->{headers}{pid});
 $ws->raw(join '', map { ws_text($_) } 1 .. 15000);
 kill 'CONT', $ws->{headers}{pid};
 

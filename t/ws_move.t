@@ -19,7 +19,7 @@ use Test::Nginx::Cometa;
 use Test::Nginx::Cometa::WebSocket;
 use Test::Nginx::Cometa::Workers qw/
     device_on stream_on serving processes wait_serving wait_gone reload_all
-    expected_alerts fds master nginx_ends
+    expected_alerts fds master nginx_ends stand_still
 /;
 use Time::HiRes qw/ sleep time /;
 
@@ -394,7 +394,7 @@ $d = device_on($home);
         websocket_key('app1', 'dev1', stream => $streams[-1])
     } 1 .. $n;
 
-    kill 'STOP', $home;
+    stand_still($home);
 
     my @begun = map {
         begin($streams[$_], key => $keys[$_], with => ws_ping('with'))
@@ -453,7 +453,7 @@ sub stopped_and_killed {
     my @streams = map { stream_on($away) } 1 .. 5;
     my @keys = map { websocket_key('app1', 'dev1') } 1 .. 5;
 
-    kill 'STOP', $home;
+    stand_still($home);
     my @begun = map { begin($streams[$_], key => $keys[$_]) } 0 .. 4;
     sleep(0.2);
     kill 'KILL', $home;
@@ -565,7 +565,7 @@ $d = device_on($home);
     my @keys = map { websocket_key('app1', 'dev1') } @streams;
     my @asking = map { stream_on($_) } $away, $other;
 
-    kill 'STOP', $home;
+    stand_still($home);
     my @begun = map { begin($streams[$_], key => $keys[$_]) } 0 .. $#streams;
 
     # who answers these has read what came before

@@ -17,7 +17,7 @@ our @EXPORT = qw/
     worker_conf master processes serving reload_all wait_serving wait_gone
     nginx_ends
     device_on stream_on text reached list num_devices offline expected_alerts
-    fds rss keep_attached keep_calling load_report
+    fds rss keep_attached keep_calling load_report stand_still
 /;
 
 use constant CRLF => "\x0d\x0a";
@@ -101,6 +101,18 @@ sub serving {
     return grep {
         slurp("/proc/$_/cmdline") =~ /worker process[\0 ]*\z/
     } processes($t);
+}
+
+# Stops processes, and waits until they stand still: the signal arrives a moment
+# after kill() has returned, and the worker may do something until then.
+
+sub stand_still {
+    my (@pids) = @_;
+
+    kill 'STOP', @pids;
+
+    wait_for(sub { !grep { slurp("/proc/$_/stat") =~ /\) [^TZX] / } @pids })
+        or die "@pids do not stand still\n";
 }
 
 sub slurp {
