@@ -78,6 +78,8 @@ main(void)
         _exit(0);
     }
 
+    ngx_current_msec = 1;
+
     configure(1);
     take(1);
     ok(!ngx_cometa_slot_successor(),
