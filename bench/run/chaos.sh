@@ -10,7 +10,9 @@
 #   KILL_EVERY    5 (s, at most; a third of it at least)
 #   RELOADS       1 in so many kills comes right after a reload (2), 0: none
 #   SEED          of the random moments (another one each time)
+#   FREEZE        1 in so many workers is stopped before it is killed (4), 0: none
 #   WORKERS DEVICES CALLERS WEBSOCKETS    4 300 64 32
+#   TLS_DEVICES   that stay with the old workers for a while (30)
 #   MISCHIEF      how devices misbehave, options of cb-devices (--chaos)
 
 . "$(dirname "$0")/env.sh"
@@ -23,9 +25,12 @@ WORKERS=${WORKERS:-4}
 DEVICES=${DEVICES:-300}
 CALLERS=${CALLERS:-64}
 WEBSOCKETS=${WEBSOCKETS:-32}
+TLS_DEVICES=${TLS_DEVICES:-30}
+FREEZE=${FREEZE:-4}
 MISCHIEF=${MISCHIEF:---chaos}
 
 KILL_EVERY_MS=$(awk -v s="$KILL_EVERY" 'BEGIN { print int(s * 1000) }')
+ALL=$((DEVICES + TLS_DEVICES))
 HAND_OVER=200               # ms after a reload: a kill then meets a hand-over
 LEAVE=10                    # s that old workers may take
 
@@ -59,6 +64,13 @@ kill_one() {
     workers=($(nginx_workers))
     worker=${workers[RANDOM % ${#workers[@]}]}
 
+    # letters and connections for it wait meanwhile
+
+    if [ "$FREEZE" != 0 ] && [ $((RANDOM % FREEZE)) = 0 ]; then
+        kill -STOP "$worker" 2>/dev/null || return 0
+        pause 0 300
+    fi
+
     kill -KILL "$worker" 2>/dev/null || return 0
     kills=$((kills + 1))
 
@@ -87,7 +99,8 @@ reload() {
 
 # shellcheck disable=SC2317 # called by "zero"
 server_connections() {
-    ss -Htn state connected exclude time-wait src "127.0.0.1:$PORT" | wc -l
+    ss -Htn state connected exclude time-wait \
+        "( src 127.0.0.1:$PORT or src 127.0.0.1:$((PORT + 1)) )" | wc -l
 }
 
 descriptors() {
@@ -146,12 +159,27 @@ workers_there() {
 }
 
 
-# happened NAME FILE: what is to be tested did happen; none: what must not
+# sum NAME FILE...: a figure of several reports
+
+sum() {
+    local name=$1 file n sum=0
+    shift
+
+    for file in "$@"; do
+        n=$(field "$name" "$file")
+        sum=$((sum + ${n:-0}))
+    done
+
+    echo "$sum"
+}
+
+
+# happened NAME FILE...: what is to be tested did happen; none: what must not
 
 happened() {
     local n
 
-    n=$(field "$1" "$2")
+    n=$(sum "$@")
     printf '  %-28s %s\n' "$1" "$n"
     [ "${n:-0}" -gt 0 ] || wrong "no $1: nothing was tested"
 }
@@ -159,7 +187,7 @@ happened() {
 none() {
     local n
 
-    n=$(field "$1" "$2")
+    n=$(sum "$@")
     printf '  %-28s %s\n' "$1" "$n"
     [ "$n" = 0 ] || wrong "$1: $n"
 }
@@ -180,22 +208,8 @@ errors() {
         | awk -F: '{ sum += $NF } END { print sum + 0 }'
 }
 
-# loads NAME: a figure of all loads
-
-loads() {
-    local i n sum=0
-
-    for i in 1 2 3; do
-        n=$(field "$1" "$dir/load.$i")
-        sum=$((sum + ${n:-0}))
-    done
-
-    echo "$sum"
-}
-
-
-nginx_conf "$WORKERS" $((4 * (DEVICES + CALLERS + WEBSOCKETS) + 64)) \
-    "$DEVICES" "
+nginx_conf "$WORKERS" $((4 * (ALL + CALLERS + WEBSOCKETS) + 64)) \
+    "$ALL" "
     cometa_send_timeout 500ms max=5s;
     cometa_heartbeat 2s timeout=4s;"
 nginx_start
@@ -205,13 +219,22 @@ old=
 before=$(descriptors)
 
 # shellcheck disable=SC2086 # the options are words
-devices "$dir/devices" --devices "$DEVICES" --heartbeat 2 --backoff 100 \
+devices "$dir/devices.1" --devices "$DEVICES" --heartbeat 2 --backoff 100 \
     --eventful 0.1 --quiet $MISCHIEF
+pids=$devices_pid
+
+if [ "$TLS_DEVICES" != 0 ]; then
+    # shellcheck disable=SC2086
+    devices "$dir/devices.2" --devices "$TLS_DEVICES" --heartbeat 2 \
+        --backoff 100 --eventful 0.1 --quiet $MISCHIEF --use_ssl \
+        --server_port $((PORT + 1)) --device_id $((DEVICES + 1))
+    pids="$pids $devices_pid"
+fi
 
 # half of the callers name a deadline, half wait for devices to come back
 # within the server's own of 0.5 s
 
-all="--devices $DEVICES --duration $DURATION --json --allow_failures"
+all="--devices $ALL --duration $DURATION --json --allow_failures"
 half="$all --callers $((CALLERS / 2))"
 
 # shellcheck disable=SC2086 # the options are words
@@ -264,16 +287,17 @@ becomes 0 queued counter queued
 becomes 0 calls counter calls
 becomes 0 websockets counter websockets
 becomes "$WORKERS" workers workers_there
-becomes "$DEVICES" num_devices counter num_devices
-becomes "$DEVICES" "devices in the list" listed
+becomes "$ALL" num_devices counter num_devices
+becomes "$ALL" "devices in the list" listed
 
 # a reply that a caller has not seen was lost with the connection of the caller
 
-right=$(loads right)
+right=$(sum right "$dir"/load.*)
 between "$right" messages "$(counter messages)" \
-    $((right + $(loads retried) + $(errors connection_lost)))
+    $((right + $(sum retried "$dir"/load.*) + $(errors connection_lost)))
 
-end "$devices_pid"
+# shellcheck disable=SC2086 # the pids are words
+end $pids
 
 echo "left when the devices are gone:"
 becomes 0 num_devices counter num_devices
@@ -285,10 +309,10 @@ becomes 0 connections server_connections
 # an attach that a device has not seen is one that it has seen fail; a device
 # that was not detached was lost with its worker
 
-attaches=$(field attaches "$dir/devices")
+attaches=$(sum attaches "$dir"/devices.*)
 attached=$(counter attached_total)
 between "$attaches" attached_total "$attached" \
-    $((attaches + $(field failed "$dir/devices")))
+    $((attaches + $(sum failed "$dir"/devices.*)))
 between "$attached" "detached and lost" \
     $(($(counter detached_total) + $(metric cometa_devices_lost_total))) \
     "$attached"
@@ -301,11 +325,11 @@ fi
 echo "devices:"
 
 for name in late twice silent quit elsewhere dropped heartbeats; do
-    happened "$name" "$dir/devices"
+    happened "$name" "$dir"/devices.*
 done
 
 for name in overruns repeated malformed; do
-    none "$name" "$dir/devices"
+    none "$name" "$dir"/devices.*
 done
 
 printf '  %-28s %s\n' "workers killed" "$kills" \
