@@ -353,7 +353,7 @@ count: build deps-coverage
 
 # nginx takes a variable NGINX for its own: the binary is found by PATH.
 
-bench_env := PATH=$(dir $(nginx)):$$PATH MODULE=$(here)/$(module)
+bench_env := PATH=$(dir $(nginx)):$$PATH MODULE=$(module:%=$(here)/%)
 
 bench: bench-correctness bench-websocket bench-webhook bench-memory \
        bench-relay chaos

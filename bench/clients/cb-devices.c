@@ -39,6 +39,8 @@ static const char  usage[] =
     "  --events N            on SIGUSR1 each device pushes the events \"event\n"
     "                        DEVICE 1\" to \"event DEVICE N\", all by turns\n"
     "  --event_rate R        events per second, 0 for no limit (0)\n"
+    "  --eventful P          probability that a device pushes such an event\n"
+    "                        before it answers a message, numbered on\n"
     "  --processes N         processes (as many as descriptors ask for)\n"
     "  --attach_log FILE     how many are attached after how many seconds, as\n"
     "                        CSV: a line a second while the number changes\n"
@@ -98,6 +100,7 @@ static const cometa_option_t  options[] = {
     { "backoff", .u32 = &conf.backoff, .min = 1, .max = 60000 },
     { "events", .u32 = &conf.events, .min = 1, .max = 1e9 },
     { "event_rate", .real = &conf.event_rate, .max = 1e9 },
+    { "eventful", .real = &conf.eventful, .max = 1 },
     { "processes", .u32 = &processes, .min = 1, .max = MAX_PROCESSES },
     { "attach_log", .text = &attach_log },
     { "quiet", .flag = &quiet },

@@ -49,6 +49,8 @@ static const char  usage[] =
     "  --outstanding K       calls outstanding on each (1)\n"
     "  --events N            the device of each pushes events 1 to N, as\n"
     "                        cb-devices does: all have to come, in order\n"
+    "  --any_events          events as cb-devices --eventful sends them: their\n"
+    "                        numbers have to grow, any may be missing\n"
     "  --deadline S          sent with each call as \"Prefer: wait=S\"\n"
     "  --wait S              sent as \"Cometa-Wait: S\": wait for the device\n"
     "  --watchdog S          a call with no answer for so long is hung\n"
@@ -56,6 +58,7 @@ static const char  usage[] =
     "  --retry               a call whose connection is lost is sent once\n"
     "                        more, as clients do when a server closes an\n"
     "                        idle connection in the same moment\n"
+    "  --reopen              a WebSocket that is lost is opened again\n"
     "  --allow_failures      errors and lost connections are no failure\n"
     "  --hold                print \"held\" when all is done and keep the\n"
     "                        connections until SIGINT or SIGTERM\n"
@@ -99,6 +102,8 @@ static const cometa_option_t  options[] = {
     { "deadline", .u32 = &conf.deadline, .min = 1, .max = 86400 },
     { "wait", .u32 = &conf.wait, .min = 1, .max = 86400 },
     { "retry", .flag = &conf.retry },
+    { "any_events", .flag = &conf.any_events },
+    { "reopen", .flag = &conf.reopen },
     { "watchdog", .real = &conf.watchdog, .min = 0.01, .max = 1e6 },
     { "allow_failures", .flag = &allow_failures },
     { "percentiles", .flag = &percentiles },

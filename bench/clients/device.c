@@ -42,6 +42,7 @@ struct device_s {
     device_t         *free;     /* of a ghost that is not in use */
     uint32_t          id;
     uint32_t          last;     /* hash of the last message */
+    uint32_t          event;    /* number of the last one */
     uint8_t           state;
     uint8_t           tries;
     unsigned          owes:1;   /* a message is not answered yet */
@@ -377,6 +378,22 @@ check_message(device_t *d, const char *p, size_t n)
 
 
 static int
+push_event(device_t *d)
+{
+    int   n;
+    char  text[64];
+
+    n = sprintf(text, "\007event %llu %u",
+                (unsigned long long) conf->first + d->id, ++d->event);
+    n = sprintf(frame, "%x\r\n%s\r\n", (unsigned) n, text);
+
+    counts->events++;
+
+    return put(d, (size_t) n);
+}
+
+
+static int
 on_message(device_t *d, const char *p, size_t size)
 {
     size_t  n;
@@ -386,6 +403,10 @@ on_message(device_t *d, const char *p, size_t size)
 
     check_message(d, p, size);
     d->owes = 1;
+
+    if (!d->ghost && cometa_chance(conf->eventful) && push_event(d) != 0) {
+        return -1;
+    }
 
     n = answer_frame(p, size);
 
@@ -627,23 +648,13 @@ on_timer(cometa_timer_t *t)
 /* a device that is not attached is waited for: no number is left out */
 
 static int
-push_event(device_t *d, uint64_t number)
+push_next(device_t *d)
 {
-    int   n;
-    char  text[64];
-
     if (d->state != ATTACHED) {
         return -1;
     }
 
-    n = sprintf(text, "\007event %llu %llu",
-                (unsigned long long) conf->first + d->id,
-                (unsigned long long) number);
-    n = sprintf(frame, "%x\r\n%s\r\n", (unsigned) n, text);
-
-    counts->events++;
-
-    if (put(d, (size_t) n) != 0) {
+    if (push_event(d) != 0) {
         lost(d);
     }
 
@@ -676,8 +687,7 @@ push_events(device_t *devices)
     }
 
     while (counts->events < due
-           && push_event(&devices[counts->events % conf->devices],
-                   counts->events / conf->devices + 1) == 0)
+           && push_next(&devices[counts->events % conf->devices]) == 0)
     {
         /* void */
     }

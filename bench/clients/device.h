@@ -32,6 +32,7 @@ typedef struct {
     double        silent;           /* do not answer */
     double        quit;             /* close instead of an answer */
     double        elsewhere;        /* attach anew, the old stays open */
+    double        eventful;         /* push an event before the answer */
     uint32_t      late_max;
 } cometa_devices_conf_t;
 

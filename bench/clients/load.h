@@ -39,6 +39,8 @@ typedef struct {
     double          rate;           /* calls per second, 0: flat out */
     uint32_t        burst;          /* of them due at one moment, 0: 1 */
     int             retry;          /* calls whose connection was lost */
+    int             reopen;         /* WebSockets that were lost */
+    int             any_events;     /* some may miss, none comes twice */
     double          watchdog;       /* s after which a call is hung */
     uint64_t        worker;         /* connect to this process only, 0: any */
 } cometa_load_conf_t;

@@ -53,11 +53,23 @@ cometa_pipeline_init(cometa_pipeline_t *p, uint32_t index, void *owner,
 }
 
 
+/* one that was closed and is open again may be in the list still */
+
+static void
+list(cometa_pipeline_t *p)
+{
+    if (!p->listed) {
+        p->listed = 1;
+        STAILQ_INSERT_TAIL(&room, p, next);
+    }
+}
+
+
 void
 cometa_pipeline_open(cometa_pipeline_t *p)
 {
     p->open = 1;
-    STAILQ_INSERT_TAIL(&room, p, next);
+    list(p);
 }
 
 
@@ -86,7 +98,7 @@ static void
 end_call(cometa_pipeline_t *p)
 {
     if (is_full(p)) {
-        STAILQ_INSERT_TAIL(&room, p, next);
+        list(p);
     }
 
     p->oldest++;
@@ -226,12 +238,13 @@ cometa_pipelines_start(void)
     uint32_t            n;
     cometa_pipeline_t  *p;
 
-    if (load->result->lost == conf->callers) {
+    if (load->result->lost == conf->callers && !conf->reopen) {
         cometa_die("all connections were lost");
     }
 
     while ((p = STAILQ_FIRST(&room)) != NULL) {
         STAILQ_REMOVE_HEAD(&room, next);
+        p->listed = 0;
 
         if (!p->open) {
             continue;
@@ -240,7 +253,7 @@ cometa_pipelines_start(void)
         n = start_calls(p);
 
         if (p->open && !is_full(p)) {
-            STAILQ_INSERT_TAIL(&room, p, next);
+            list(p);
         }
 
         if (n == 0) {

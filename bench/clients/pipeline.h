@@ -33,6 +33,7 @@ struct cometa_pipeline_s {
     uint64_t                         newest;    /* the one that is next */
     uint32_t                         index;
     int                              open;
+    int                              listed;    /* of those with room */
 };
 
 /* how calls are said on a connection */

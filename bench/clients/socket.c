@@ -15,6 +15,7 @@
 
 #define OPENING_AT_A_TIME  16       /* the server keeps only so many keys */
 #define OPEN_TIMEOUT       30000    /* ms */
+#define REST               100      /* ms at most, before one is reopened */
 #define KEY                "\"device_key\":\""
 #define KEY_LEN            40
 #define MAX_TOLD           5        /* events out of order that are shown */
@@ -25,7 +26,8 @@ enum {
     KEYING = 0,                     /* the one-time key is awaited */
     OPENING,                        /* the answer to the handshake is */
     OPEN,
-    LOST
+    LOST,
+    RESTING                         /* will be opened again */
 };
 
 
@@ -45,7 +47,7 @@ static cometa_net_t              *net;
 static cometa_load_result_t      *result;
 
 static socket_t                  *sockets;
-static uint32_t                   opened;
+static uint32_t                   opened;   /* now */
 static uint64_t                   news;     /* ns: time of the last message */
 static char                      *out;
 static size_t                     gathered;     /* calls in it, bytes */
@@ -61,21 +63,31 @@ device_of(const socket_t *s)
 static void
 close_socket(socket_t *s)
 {
+    opened -= (s->state == OPEN);
+
     s->state = LOST;
     cometa_wheel_unset(&s->timer);
     cometa_stream_close(&s->stream);
+
+    if (conf->reopen) {
+        s->state = RESTING;
+        cometa_wheel_set(&load->wheel, &s->timer,
+                         1 + cometa_random_below(REST));
+    }
 }
 
 
 static void
 lost(socket_t *s)
 {
-    if (s->state != OPEN) {
+    if (s->state == OPEN) {
+        cometa_pipeline_lost(&s->pipeline);
+
+    } else if (!conf->reopen) {
         cometa_die("a WebSocket to device %llu was lost before it was open",
                    device_of(s));
     }
 
-    cometa_pipeline_lost(&s->pipeline);
     close_socket(s);
 }
 
@@ -106,6 +118,7 @@ ask_key(socket_t *s)
 static void
 open_socket(socket_t *s)
 {
+    s->state = KEYING;
     cometa_wheel_set(&load->wheel, &s->timer, OPEN_TIMEOUT);
 
     if (cometa_stream_open(net, &s->stream, s) != 0 || ask_key(s) != 0) {
@@ -136,6 +149,11 @@ read_key(socket_t *s, const char *p, size_t n)
     key = memmem(p + h.head, h.length, KEY, strlen(KEY));
 
     if (h.status != 200 || key == NULL) {
+
+        if (conf->reopen) {
+            return -1;
+        }
+
         cometa_die("no key for device %llu: %.*s",
                    device_of(s),
                    (int) (h.head + h.length), p);
@@ -167,6 +185,11 @@ read_consent(socket_t *s, const char *p, size_t n)
     }
 
     if (!cometa_frame_accepted(p, h.head, s->nonce)) {
+
+        if (conf->reopen) {
+            return -1;
+        }
+
         cometa_die("no WebSocket to device %llu: %.*s",
                    device_of(s), (int) n, p);
     }
@@ -198,14 +221,15 @@ on_event(socket_t *s, const char *p, size_t n)
     unsigned            number;
     unsigned long long  device;
 
-    if (conf->events == 0) {
+    if (conf->events == 0 && !conf->any_events) {
         return;
     }
 
     snprintf(text, sizeof(text), "%.*s", (int) n, p);
 
     if (sscanf(text, "event %llu %u", &device, &number) == 2
-        && device == device_of(s) && number == s->event + 1)
+        && device == device_of(s)
+        && (conf->any_events ? number > s->event : number == s->event + 1))
     {
         s->event = number;
         result->events++;
@@ -357,6 +381,11 @@ static void
 on_timer(cometa_timer_t *t)
 {
     socket_t  *s = (socket_t *) t;
+
+    if (s->state == RESTING) {
+        open_socket(s);
+        return;
+    }
 
     if (s->state != OPEN) {
         cometa_die("a WebSocket to device %llu was not open after %d ms",

@@ -5,7 +5,7 @@
 # whatever ends the script.
 #
 #   NGINX     the nginx binary (nginx)
-#   MODULE    the module (build/ngx_cometa_module.so)
+#   MODULE    the module (build/ngx_cometa_module.so); empty: it is in nginx
 #   BENCH     where the compiled programs are (build/bench)
 #   PORT      the first of three ports on 127.0.0.1 (free ones are found)
 #   ZONE      size of the shared memory zone (1m and 128 bytes a device)
@@ -22,7 +22,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 nginx_binary=${NGINX:-nginx}
 unset NGINX
 
-MODULE=$(realpath -m "${MODULE:-$root/build/ngx_cometa_module.so}")
+MODULE=${MODULE-$root/build/ngx_cometa_module.so}
+load_module=
 export BENCH
 BENCH=$(realpath -m "${BENCH:-$root/build/bench}")
 
@@ -109,12 +110,12 @@ nginx_conf() {
     local zone=${ZONE:-$((1024 + devices / 8))k}
 
     cat > "$dir/nginx.conf" <<END
-load_module $dir/module.so;
+$load_module
 worker_processes $workers;
 worker_shutdown_timeout 5s;
 daemon off;
 pid $dir/nginx.pid;
-error_log $dir/error.log warn;
+error_log $dir/error.log ${LOG:-warn};
 
 events {
     worker_connections $connections;
@@ -325,7 +326,8 @@ devices() {
 check_log() {
     local expected=$1 bad
 
-    bad=$(grep -E '\[(alert|emerg|crit|error)\]' "$dir/error.log" \
+    bad=$(grep -E '\[(alert|emerg|crit|error)\]|Sanitizer|runtime error' \
+              "$dir/error.log" \
           | grep -vE "$expected" || true)
 
     if [ -z "$bad" ]; then
@@ -342,7 +344,10 @@ chmod 755 "$dir"
 
 # a copy: a build meanwhile must not change what is running
 
-cp "$MODULE" "$dir/module.so" || die "no module: build it first"
+if [ -n "$MODULE" ]; then
+    cp "$MODULE" "$dir/module.so" || die "no module: build it first"
+    load_module="load_module $dir/module.so;"
+fi
 
 find_ports
 "$root/bench/clients/build.sh"

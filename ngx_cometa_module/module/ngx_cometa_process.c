@@ -309,6 +309,8 @@ ngx_cometa_drain(ngx_event_t *ev)
         return;
     }
 
+    ngx_cometa_ws_depart_halt();
+
     n = ngx_cometa_drain_quota();
 
     (void) ngx_cometa_ws_release(n);
@@ -334,6 +336,7 @@ ngx_cometa_hand_over(void)
     static ngx_msec_t  wait = NGX_COMETA_HAND_OVER_LOOK;
 
     if (!ngx_cometa_fdpass_inherited()) {
+        ngx_cometa_ws_depart_halt();
         ngx_cometa_drain_look(NGX_COMETA_DRAIN_LOOK);
         return;
     }

@@ -43,13 +43,10 @@ static ngx_int_t ngx_cometa_ws_depart_group(ngx_cometa_ws_group_t *group);
 static void ngx_cometa_ws_depart_stay(ngx_cometa_ws_group_t *group);
 static ngx_int_t ngx_cometa_ws_depart_place(ngx_cometa_ws_group_t *group,
     uint32_t *slot, uint32_t *epoch);
+static void ngx_cometa_ws_depart_stay(ngx_cometa_ws_group_t *group);
 static ngx_uint_t ngx_cometa_ws_depart_can(ngx_cometa_ws_t *s);
 static ngx_int_t ngx_cometa_ws_depart_offer(ngx_cometa_ws_t *s, uint32_t slot,
     uint32_t epoch);
-static size_t ngx_cometa_ws_depart_pack(ngx_cometa_ws_t *s,
-    ngx_cometa_ws_parcel_t *parcel);
-static u_char *ngx_cometa_ws_depart_copy(u_char *p,
-    ngx_cometa_bytes_t *bytes);
 static ngx_cometa_ws_offer_t *ngx_cometa_ws_offer_get(void);
 static void ngx_cometa_ws_offer_end(ngx_cometa_ws_offer_t *offer);
 static void ngx_cometa_ws_depart_tail(ngx_cometa_ws_offer_t *offer,
@@ -59,8 +56,9 @@ static void ngx_cometa_ws_depart_back(ngx_cometa_ws_offer_t *offer);
 
 static ngx_cometa_ws_offer_t   ngx_cometa_ws_offers[NGX_COMETA_WS_OFFERS];
 static ngx_uint_t              ngx_cometa_ws_offers_n;
-static u_char                 *ngx_cometa_ws_depart_parcel;
 static ngx_uint_t              ngx_cometa_ws_gone;      /* any location */
+static ngx_uint_t              ngx_cometa_ws_paused;    /* seen in this round */
+static ngx_uint_t              ngx_cometa_ws_told;      /* chains to halt */
 
 
 ngx_int_t
@@ -98,10 +96,13 @@ ngx_cometa_ws_depart_step(void)
         if (chain == 0) {
 
             if (moved == 0) {
-                return NGX_DONE;
+                rc = ngx_cometa_ws_paused ? NGX_AGAIN : NGX_DONE;
+                ngx_cometa_ws_paused = 0;
+                return rc;
             }
 
             moved = 0;
+            ngx_cometa_ws_paused = 0;
         }
 
         if (n >= NGX_COMETA_WS_DEPART_BATCH) {
@@ -204,6 +205,30 @@ ngx_cometa_ws_depart_place(ngx_cometa_ws_group_t *group, uint32_t *slot,
 
 
 /*
+ * There was a place for them, and it has gone before their calls ended: those
+ * that are not read any more go on here.
+ */
+
+static void
+ngx_cometa_ws_depart_stay(ngx_cometa_ws_group_t *group)
+{
+    ngx_queue_t      *q;
+    ngx_cometa_ws_t  *s;
+
+    for (q = ngx_queue_head(&group->sockets);
+         q != ngx_queue_sentinel(&group->sockets);
+         q = ngx_queue_next(q))
+    {
+        s = ngx_queue_data(q, ngx_cometa_ws_t, link);
+
+        if (s->moving && s->io.connection) {
+            ngx_cometa_ws_read_on(s);
+        }
+    }
+}
+
+
+/*
  * From now on it is not read, so that its calls come to an end. If they take
  * long it goes on for a while: its client may be waiting for a pong.
  */
@@ -230,12 +255,19 @@ ngx_cometa_ws_depart_can(ngx_cometa_ws_t *s)
 
     if (!s->moving) {
 
-        if ((int32_t) (now - s->moving_since) < 0) {
+        /* the clock may be past its middle: 0 is no time */
+
+        if (s->moving_since && (int32_t) (now - s->moving_since) < 0) {
             return 0;
         }
 
         s->moving = 1;
         s->moving_since = now;
+        ngx_cometa_ws_told = NGX_COMETA_WS_CHAINS;
+
+        ngx_cometa_ws_log(s);
+        ngx_log_debug0(NGX_LOG_DEBUG_HTTP, s->io.connection->log, 0,
+                       "cometa ws is to move and not read until then");
     }
 
     if (ngx_queue_empty(&s->requests)) {
@@ -245,7 +277,10 @@ ngx_cometa_ws_depart_can(ngx_cometa_ws_t *s)
     if (now - s->moving_since > NGX_COMETA_WS_DEPART_WAIT) {
         s->moving_since = now + NGX_COMETA_WS_DEPART_PAUSE;
         ngx_cometa_ws_read_on(s);
+        return 0;
     }
+
+    ngx_cometa_ws_paused = 1;
 
     return 0;
 }
@@ -257,6 +292,7 @@ static ngx_int_t
 ngx_cometa_ws_depart_offer(ngx_cometa_ws_t *s, uint32_t slot, uint32_t epoch)
 {
     size_t                   len;
+    u_char                  *data;
     ngx_int_t                rc;
     ngx_connection_t        *c;
     ngx_cometa_ws_offer_t   *offer;
@@ -278,11 +314,10 @@ ngx_cometa_ws_depart_offer(ngx_cometa_ws_t *s, uint32_t slot, uint32_t epoch)
     parcel.debug = s->debug;
     parcel.location = s->conf->id;
 
-    len = ngx_cometa_ws_depart_pack(s, &parcel);
+    data = ngx_cometa_ws_parcel_pack(s, &parcel, &len);
 
-    rc = len ? ngx_cometa_fdpass_offer(slot, epoch, c,
-                                       ngx_cometa_ws_depart_parcel, len)
-             : NGX_DECLINED;
+    rc = data ? ngx_cometa_fdpass_offer(slot, epoch, c, data, len)
+              : NGX_DECLINED;
 
     if (rc == NGX_DECLINED) {
 
@@ -331,69 +366,6 @@ ngx_cometa_ws_offer_get(void)
     }
 
     return &ngx_cometa_ws_offers[i];
-}
-
-
-/* Returns how many bytes it has; 0: too many, or no memory. */
-
-static size_t
-ngx_cometa_ws_depart_pack(ngx_cometa_ws_t *s, ngx_cometa_ws_parcel_t *parcel)
-{
-    size_t                  len;
-    u_char                 *p;
-    ngx_connection_t       *c;
-    ngx_cometa_ws_group_t  *group;
-
-    if (ngx_cometa_ws_depart_parcel == NULL) {
-        ngx_cometa_ws_depart_parcel = ngx_alloc(NGX_COMETA_PARCEL_MAX,
-                                                ngx_cycle->log);
-        if (ngx_cometa_ws_depart_parcel == NULL) {
-            return 0;
-        }
-    }
-
-    c = s->io.connection;
-    group = s->group;
-
-    parcel->address = c->socklen;
-    parcel->app = group->key.app.len;
-    parcel->device = group->key.device.len;
-    parcel->message = ngx_cometa_bytes_left(s->io.message);
-    parcel->control = ngx_cometa_bytes_left(s->io.control);
-    parcel->rest = ngx_cometa_bytes_left(s->io.rest);
-    parcel->output = ngx_cometa_bytes_left(s->io.output);
-    parcel->codec = s->io.codec;
-
-    len = sizeof(ngx_cometa_ws_parcel_t) + parcel->address + parcel->app
-          + parcel->device + (size_t) parcel->message + parcel->control
-          + parcel->rest + parcel->output;
-
-    if (len > NGX_COMETA_PARCEL_MAX) {
-        return 0;
-    }
-
-    p = ngx_cpymem(ngx_cometa_ws_depart_parcel, parcel,
-                   sizeof(ngx_cometa_ws_parcel_t));
-    p = ngx_cpymem(p, c->sockaddr, parcel->address);
-    p = ngx_cpymem(p, group->key.app.data, parcel->app);
-    p = ngx_cpymem(p, group->key.device.data, parcel->device);
-    p = ngx_cometa_ws_depart_copy(p, s->io.message);
-    p = ngx_cometa_ws_depart_copy(p, s->io.control);
-    p = ngx_cometa_ws_depart_copy(p, s->io.rest);
-    p = ngx_cometa_ws_depart_copy(p, s->io.output);
-
-    return p - ngx_cometa_ws_depart_parcel;
-}
-
-
-static u_char *
-ngx_cometa_ws_depart_copy(u_char *p, ngx_cometa_bytes_t *bytes)
-{
-    if (bytes == NULL) {
-        return p;
-    }
-
-    return ngx_cpymem(p, bytes->data + bytes->pos, bytes->len - bytes->pos);
 }
 
 
@@ -523,6 +495,33 @@ ngx_cometa_ws_depart_deaths(void)
         /* it reads and writes nothing before it has our tail */
 
         ngx_cometa_ws_depart_back(offer);
+    }
+}
+
+
+/* A round over all chains, unless nobody has been told to move since. */
+
+void
+ngx_cometa_ws_depart_halt(void)
+{
+    static ngx_uint_t       chain;
+
+    ngx_uint_t              looked;
+    ngx_cometa_ws_group_t  *group;
+
+    for (looked = 0;
+         looked < NGX_COMETA_WS_DEPART_LOOK && ngx_cometa_ws_told;
+         looked++)
+    {
+        for (group = ngx_cometa_ws_group_first(chain);
+             group;
+             group = group->next)
+        {
+            ngx_cometa_ws_depart_stay(group);
+        }
+
+        chain = (chain + 1) % NGX_COMETA_WS_CHAINS;
+        ngx_cometa_ws_told--;
     }
 }
 

@@ -34,6 +34,12 @@ ngx_int_t ngx_cometa_ws_depart_step(void);
 void ngx_cometa_ws_depart_arrived(ngx_cometa_mail_arrived_t *mail);
 
 /*
+ * There is nobody to move to any more: those that wait for it go on here, a
+ * bounded number with each call.
+ */
+void ngx_cometa_ws_depart_halt(void);
+
+/*
  * Closes up to n whose location the new configuration does not have.
  */
 void ngx_cometa_ws_depart_release(ngx_uint_t n);

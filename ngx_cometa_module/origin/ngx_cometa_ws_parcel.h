@@ -16,6 +16,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 
+#include "ngx_cometa_ws.h"
 #include "cometa_ws.h"
 
 
@@ -44,6 +45,14 @@ typedef struct {
 
     cometa_ws_t  codec;
 } ngx_cometa_ws_parcel_t;
+
+
+/*
+ * Sets lengths and codec of the parcel, and returns all that goes, `*len`
+ * bytes, valid until the next one is packed. NULL: too many, or no memory.
+ */
+u_char *ngx_cometa_ws_parcel_pack(ngx_cometa_ws_t *s,
+    ngx_cometa_ws_parcel_t *parcel, size_t *len);
 
 
 #endif /* _NGX_COMETA_WS_PARCEL_H_INCLUDED_ */

@@ -293,33 +293,34 @@ ngx_cometa_arrive_copy(u_char **to, u_char **from, size_t len)
 
 
 /*
- * The gauge keeps the place of the application, as that of the old worker does
- * until it is told; if that one has died the place may be another one's.
+ * The place of the application is kept by a gauge of the old worker until that
+ * is told; if it has died the place may be another one's.
  */
 
 static ngx_int_t
 ngx_cometa_arrive_enter(ngx_cometa_device_t *dev,
     ngx_cometa_device_parcel_t *parcel)
 {
-    ngx_cometa_gauge_add(dev->state.app, devices, 1);
+    ngx_int_t  rc;
+
+    rc = NGX_ERROR;
+
+    ngx_cometa_gauge_add(dev->state.app, holds, 1);
 
     if (ngx_cometa_slot_alive(parcel->from_slot, parcel->from_epoch)
         && ngx_cometa_queue_arrive(dev, &parcel->queue) == NGX_OK)
     {
-        if (ngx_cometa_registry_move(dev->state.record, dev->state.session,
-                                     parcel->from_slot, parcel->from_epoch,
-                                     dev->handle)
-            == NGX_OK)
-        {
-            return NGX_OK;
+        rc = ngx_cometa_registry_move(dev->state.record, dev->state.session,
+                                      parcel->from_slot, parcel->from_epoch,
+                                      dev->handle);
+        if (rc != NGX_OK) {
+            ngx_cometa_queue_drop(dev);
         }
-
-        ngx_cometa_queue_drop(dev);
     }
 
-    ngx_cometa_gauge_add(dev->state.app, devices, -1);
+    ngx_cometa_gauge_add(dev->state.app, holds, -1);
 
-    return NGX_ERROR;
+    return rc;
 }
 
 

@@ -55,6 +55,7 @@ static size_t ngx_cometa_depart_pack(ngx_cometa_device_t *dev,
     ngx_cometa_device_parcel_t *parcel);
 static ngx_cometa_device_t *ngx_cometa_offer_device(ngx_cometa_offer_t *offer);
 static void ngx_cometa_offer_end(ngx_cometa_offer_t *offer);
+static ngx_int_t ngx_cometa_depart_uncount(ngx_cometa_device_t *dev);
 static void ngx_cometa_depart_left(ngx_cometa_device_t *dev);
 
 
@@ -389,6 +390,7 @@ ngx_cometa_depart_arrived(ngx_cometa_mail_arrived_t *mail)
         to.app = dev->state.app;
         to.session = dev->state.session;
 
+        (void) ngx_cometa_depart_uncount(dev);
         ngx_cometa_queue_left(dev, &to);
         ngx_cometa_depart_left(dev);
         return;
@@ -443,8 +445,6 @@ ngx_cometa_depart_left(ngx_cometa_device_t *dev)
     ngx_log_debug1(NGX_LOG_DEBUG_HTTP, c->log, 0,
                    "cometa device has left, session %uL", dev->state.session);
 
-    ngx_cometa_gauge_add(dev->state.app, devices, -1);
-
     c->log = ngx_cycle->log;
     ngx_cometa_fdpass_left(c);
 
@@ -483,9 +483,35 @@ ngx_cometa_depart_deaths(void)
             continue;
         }
 
+        /* not taken: it has attached anew elsewhere, and we are to hear it */
+
+        if (ngx_cometa_depart_uncount(dev) != NGX_OK) {
+            ngx_cometa_queue_resume(dev);
+            ngx_cometa_device_close(dev, NGX_COMETA_TAKEN_OVER);
+            continue;
+        }
+
         ngx_cometa_queue_closed(dev, NGX_COMETA_DISCONNECTED);
         ngx_cometa_depart_left(dev);
     }
+}
+
+
+/* Another worker counts it. NGX_DECLINED: nobody does but this one. */
+
+static ngx_int_t
+ngx_cometa_depart_uncount(ngx_cometa_device_t *dev)
+{
+    if (ngx_cometa_stats_taken(dev->state.app, ngx_cometa_zone.slot,
+                               ngx_cometa_zone.epoch, -1)
+        != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    ngx_cometa_gauge_add(dev->state.app, devices, -1);
+
+    return NGX_OK;
 }
 
 

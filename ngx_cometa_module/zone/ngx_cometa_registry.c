@@ -175,6 +175,11 @@ ngx_cometa_registry_move(uint32_t record, uint64_t session, uint32_t slot,
         rec->handle = handle;
         ngx_cometa_step(&rec->epoch, ngx_cometa_zone.epoch);
 
+        /* from now on the old worker counts one too many */
+
+        (void) ngx_cometa_stats_taken(rec->app, slot, epoch, 1);
+        ngx_cometa_gauge_add(rec->app, devices, 1);
+
         rc = NGX_OK;
     }
 

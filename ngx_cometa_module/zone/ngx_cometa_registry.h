@@ -59,7 +59,8 @@ void ngx_cometa_registry_detach(uint32_t record, uint64_t session);
 
 /*
  * The device moves to this worker from the slot and epoch that had it, under
- * another handle and with its session. NGX_DECLINED: it is not there any more.
+ * another handle and with its session, and is counted here. NGX_DECLINED: it is
+ * not there any more. The caller keeps the place of the application meanwhile.
  */
 ngx_int_t ngx_cometa_registry_move(uint32_t record, uint64_t session,
     uint32_t slot, uint32_t epoch, uint32_t handle);

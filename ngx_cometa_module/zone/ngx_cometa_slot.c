@@ -163,6 +163,27 @@ ngx_cometa_slot_forget(ngx_cometa_slot_t *slot)
 }
 
 
+uint64_t
+ngx_cometa_slot_devices_of(uint32_t slot, uint32_t app)
+{
+    uint64_t              devices, taken;
+    ngx_cometa_gauges_t  *g;
+
+    g = ngx_cometa_gauges(slot, app);
+
+    devices = __atomic_load_n(&g->devices, __ATOMIC_ACQUIRE);
+    taken = __atomic_load_n(&g->taken, __ATOMIC_ACQUIRE);
+
+    if (taken >> 32 != ngx_cometa_zone.slots[slot].epoch) {
+        return devices;
+    }
+
+    taken = (uint32_t) taken;
+
+    return (devices > taken) ? devices - taken : 0;
+}
+
+
 /* Devices that its process had not detached when it ended. */
 
 static uint64_t
@@ -175,8 +196,7 @@ ngx_cometa_slot_devices(ngx_cometa_slot_t *slot)
     n = slot - ngx_cometa_zone.slots;
 
     for (app = 0; app < ngx_cometa_zone.head->apps; app++) {
-        devices += __atomic_load_n(&ngx_cometa_gauges(n, app)->devices,
-                                   __ATOMIC_RELAXED);
+        devices += ngx_cometa_slot_devices_of(n, app);
     }
 
     return devices;

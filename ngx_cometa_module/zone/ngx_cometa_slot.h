@@ -52,4 +52,11 @@ void ngx_cometa_slot_wake(uint32_t slot);
 void ngx_cometa_slot_forsaken(uint32_t slot);
 
 
+/*
+ * How many devices of an application the process of a slot has: those that it
+ * counts, without those that another worker has taken.
+ */
+uint64_t ngx_cometa_slot_devices_of(uint32_t slot, uint32_t app);
+
+
 #endif /* _NGX_COMETA_SLOT_H_INCLUDED_ */

@@ -28,7 +28,7 @@
       - offsetof(ngx_cometa_counters_t, attached)) / sizeof(uint64_t))
 
 #define NGX_COMETA_GAUGES                                                     \
-    (sizeof(ngx_cometa_gauges_t) / sizeof(uint64_t))
+    (offsetof(ngx_cometa_gauges_t, taken) / sizeof(uint64_t))
 
 
 /* The sets of one kind; each begins with a ngx_cometa_set_t. */
@@ -362,10 +362,44 @@ ngx_cometa_stats_gauges(uint32_t app, ngx_cometa_gauges_t *sum)
 
         from = &ngx_cometa_gauges(slot, app)->devices;
 
-        for (i = 0; i < NGX_COMETA_GAUGES; i++) {
+        to[0] += ngx_cometa_slot_devices_of(slot, app);
+
+        for (i = 1; i < NGX_COMETA_GAUGES; i++) {
             to[i] += __atomic_load_n(&from[i], __ATOMIC_RELAXED);
         }
     }
+}
+
+
+/* The slot may be another process's by now: what that one has is not touched. */
+
+ngx_int_t
+ngx_cometa_stats_taken(uint32_t app, uint32_t slot, uint32_t epoch, int n)
+{
+    uint32_t   devices;
+    uint64_t  *taken, old, word;
+
+    taken = &ngx_cometa_gauges(slot, app)->taken;
+    old = __atomic_load_n(taken, __ATOMIC_ACQUIRE);
+
+    do {
+        if ((int32_t) (epoch - (uint32_t) (old >> 32)) < 0) {
+            return NGX_DECLINED;
+        }
+
+        devices = (old >> 32 == epoch) ? (uint32_t) old : 0;
+
+        if (n < 0 && devices == 0) {
+            return NGX_DECLINED;
+        }
+
+        word = (uint64_t) epoch << 32 | (devices + n);
+
+    } while (!__atomic_compare_exchange_n(taken, &old, word, 0,
+                                          __ATOMIC_ACQ_REL,
+                                          __ATOMIC_ACQUIRE));
+
+    return NGX_OK;
 }
 
 
@@ -385,9 +419,7 @@ ngx_cometa_stats_workers(ngx_cometa_worker_t *workers)
                          ? s->pid : 0;
 
         for (app = 0; workers[i].pid && app < napps; app++) {
-            workers[i].devices
-                            += __atomic_load_n(&ngx_cometa_gauges(i, app)
-                                               ->devices, __ATOMIC_RELAXED);
+            workers[i].devices += ngx_cometa_slot_devices_of(i, app);
         }
     }
 }

@@ -23,6 +23,14 @@ ngx_cometa_counters_t *ngx_cometa_stats(uint32_t app);
 void ngx_cometa_stats_sum(uint32_t app, ngx_cometa_counters_t *sum);
 void ngx_cometa_stats_gauges(uint32_t app, ngx_cometa_gauges_t *sum);
 
+/*
+ * A device that a slot counts was taken by another worker (1), or the process
+ * of the slot has heard of that and counts it no more (-1). NGX_DECLINED: that
+ * process has ended; or nobody has taken one.
+ */
+ngx_int_t ngx_cometa_stats_taken(uint32_t app, uint32_t slot, uint32_t epoch,
+    int n);
+
 /* Takes `apps_lock`, and mends what a dead holder left behind. */
 void ngx_cometa_stats_lock(void);
 

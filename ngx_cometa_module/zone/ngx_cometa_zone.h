@@ -69,12 +69,12 @@
  *       latencies             have to share a set
  *     windows of latencies    the owner of the slot; in a shared set some
  *                             latencies may get lost
- *     gauges                  the owner of the slot
+ *     gauges                  the owner of the slot; `taken` any worker, atomic
  *     buckets, records        any worker, under the lock of the shard
  */
 
 #define NGX_COMETA_ZONE_MAGIC    0x434f4d45
-#define NGX_COMETA_ZONE_VERSION  5
+#define NGX_COMETA_ZONE_VERSION  6
 #define NGX_COMETA_ROWS          4096   /* of interests */
 #define NGX_COMETA_NONE          0xffffffff
 #define NGX_COMETA_MESSAGE_HEAD  64     /* what a letter adds to a payload */
@@ -250,6 +250,10 @@ typedef struct {
  * Gauges, of each slot and application: written by the process of the slot
  * alone, void when its epoch changes. As long as one of them is not zero its
  * application keeps its place.
+ *
+ * `taken` is no gauge: how many of `devices` are on another worker already,
+ * which the process will hear of by letter, below the epoch of the slot that
+ * they were taken from. It is written by those who take them, too.
  */
 
 typedef struct {
@@ -259,6 +263,7 @@ typedef struct {
     uint64_t  websockets;
     uint64_t  webhook_queued;
     uint64_t  holds;                /* uses that keep the place for a while */
+    uint64_t  taken;                /* epoch << 32 | devices */
 } ngx_cometa_gauges_t;
 
 

@@ -938,6 +938,50 @@ test_refusals(void)
 }
 
 
+/* A device that was taken is counted once, whatever its old worker knows. */
+
+static void
+test_taken(void)
+{
+    int                  i;
+    uint32_t             slot, epoch;
+    ngx_cometa_gauges_t  g;
+
+    zone_of(4, 100);
+    slot = ngx_cometa_zone.slot;
+    epoch = ngx_cometa_zone.epoch;
+
+    for (i = 0; i < 3; i++) {
+        (void) attach(i);
+    }
+
+    other_start();
+    i = 1;
+    (void) move_all(&i, 1);
+
+    ngx_cometa_stats_gauges(0, &g);
+    ok(ngx_cometa_slot_devices_of(slot, 0) == 2 && g.devices == 3,
+       "one of three devices was taken: there are three, not four");
+    ok(ngx_cometa_stats_taken(0, slot, epoch, -1) == NGX_OK,
+       "its old worker hears of it");
+    ngx_cometa_gauge_add(0, devices, -1);
+    ok(ngx_cometa_slot_devices_of(slot, 0) == 2
+       && ngx_cometa_stats_taken(0, slot, epoch, -1) == NGX_DECLINED,
+       "once");
+
+    (void) ngx_cometa_stats_taken(0, slot, epoch - 1, 1);
+    ngx_cometa_stats_gauges(0, &g);
+    ok(g.devices == 3, "one taken from a process that has ended: no matter");
+
+    (void) ngx_cometa_stats_taken(0, slot, epoch, 1);
+    ok(ngx_cometa_stats_taken(0, slot, epoch - 1, 1) == NGX_DECLINED
+       && ngx_cometa_slot_devices_of(slot, 0) == 1,
+       "nor does that undo what counts");
+
+    other_end();
+}
+
+
 int
 main(void)
 {
@@ -951,6 +995,7 @@ main(void)
     test_move_deaths();
     test_processes();
     test_sessions();
+    test_taken();
 
     return done_testing();
 }
