@@ -27,6 +27,7 @@ typedef struct {
     int                   worker;       /* where it attached */
     ngx_cometa_device_t  *opening;      /* before its connection is given */
     int                   outstanding;  /* the call that it has not answered */
+    int                   writing;      /* a part of a message is to come */
     size_t                stray;        /* end of the last stray in `in` */
     int                   tainted;      /* a stray may count as a reply */
     uint8_t               out[16];      /* what it gets, up to a message */
@@ -117,11 +118,12 @@ client_message(client_t *client, descriptor_t *d, int n)
 /* Some or none of the bytes that the server wants to write. */
 
 static void
-world_received(descriptor_t *d, uint8_t *data, size_t len)
+world_received(descriptor_t *d, uint8_t *data, size_t len, int more)
 {
     client_t  *client;
 
     client = (client_t *) d->socket;
+    client->writing = more;
 
     if (client->socket.read < client->stray) {
         client->tainted = 1;
@@ -197,7 +199,7 @@ client_stray(client_t *client, int arrives)
 {
     /* an answer that comes while the message is written still is an answer */
 
-    if (client->outstanding != NOBODY || client->socket.space < SIZE_MAX / 4) {
+    if (client->outstanding != NOBODY || client->writing) {
         client->tainted = 1;
     }
 

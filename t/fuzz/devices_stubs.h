@@ -100,7 +100,8 @@ world_recv(ngx_connection_t *c, u_char *data, size_t size)
 
 
 /* Bytes that the other end gets; in fuzz_devices.c. */
-static void world_received(descriptor_t *d, uint8_t *data, size_t len);
+static void world_received(descriptor_t *d, uint8_t *data, size_t len,
+    int more);
 
 
 static ssize_t
@@ -124,7 +125,7 @@ world_send(ngx_connection_t *c, u_char *data, size_t len)
     }
 
     s->space -= n;
-    world_received(world_of(c), data, n);
+    world_received(world_of(c), data, n, n < len);
 
     return n ? (ssize_t) n : NGX_AGAIN;
 }
