@@ -16,6 +16,7 @@ endif
 SHELL     := /bin/bash
 PORT      ?= 8080
 FUZZ_TIME ?= 60
+DURATION  ?= 1800
 T         ?= $(wildcard t/*.t t/browser/*.t bench/t/*.t)
 CPUS      := $(shell nproc)
 J         ?= $(shell echo $$((2 * $(CPUS))))
@@ -97,6 +98,7 @@ help:
 	@echo 'make test       the test suite; some of it: T="t/attach.t ..."'
 	@echo 'make unit       unit tests of the files that need no nginx'
 	@echo 'make fuzz       fuzzing, FUZZ_TIME=$(FUZZ_TIME) seconds in all'
+	@echo 'make fuzz-long  the same for DURATION=$(DURATION) seconds'
 	@echo 'make test-nginx-tests LIB=DIR   with the library of nginx-tests'
 	@echo 'make asan       the test suite under AddressSanitizer and UBSan'
 	@echo 'make test-disturbed   the test suite on a machine that stands still'
@@ -278,7 +280,17 @@ build/fuzz/%: t/fuzz/%.c $(pure) $(pure:.c=.h)
 	@mkdir -p $(@D)
 	clang -std=gnu11 -g -O1 -Wall -Wextra -Werror -Ingx_cometa_module/codec \
 	    -fsanitize=fuzzer,address,undefined \
-	    -fno-sanitize-recover=undefined $< $(pure) -o $@
+	    -fno-sanitize-recover=undefined $(fuzz_opt) $< $(pure) -o $@
+
+# This one has files of the module in it. A letter to the same worker is passed
+# on as the union of all letters, but has only the bytes of its own.
+
+build/fuzz/fuzz_devices: $(sources) $(wildcard t/fuzz/devices_*.h) | build
+build/fuzz/fuzz_devices: fuzz_opt = -DNGX_COMETA_DEBUG $(folders:%=-I%) \
+                                    $(headers) -fno-sanitize=object-size
+
+fuzz-long:
+	@$(MAKE) --no-print-directory fuzz FUZZ_TIME=$(DURATION)
 
 # nginx's own library loads all modules that nginx was configured to have as
 # files, which are not all there for Debian's; and it does not say "user root".
@@ -299,7 +311,7 @@ asan:
 # and any finding fails.  What is no fault is said where it stands, with the
 # reason.
 
-styled   := $(sources) $(wildcard bench/*/*.[ch] t/unit/*.[ch] t/fuzz/*.c \
+styled   := $(sources) $(wildcard bench/*/*.[ch] t/unit/*.[ch] t/fuzz/*.[ch] \
                                   tools/*.h)
 analyzed := $(filter-out %.h,$(sources))
 checks   := check-tools check-layers check-style check-cppcheck \
@@ -369,5 +381,5 @@ clean:
 
 .PHONY: help build compile deps deps-build deps-suite deps-unit deps-test \
         deps-run deps-fuzz deps-bench deps-check deps-coverage nginx-src run \
-        test test-disturbed test-nginx-tests unit fuzz asan coverage count check check-tools \
+        test test-disturbed test-nginx-tests unit fuzz fuzz-long asan coverage count check check-tools \
         check-layers check-style check-cppcheck bench chaos clean

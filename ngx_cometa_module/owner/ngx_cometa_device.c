@@ -34,6 +34,7 @@ static void ngx_cometa_device_read(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
 static void ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
+static void ngx_cometa_device_look(ngx_cometa_device_t *dev);
 static void ngx_cometa_device_finish(ngx_cometa_device_t *dev);
 
 
@@ -253,6 +254,7 @@ ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data, size_t len)
 
     if (len == 1 && data[0] == NGX_COMETA_CHUNK_HEARTBEAT) {
         dev->state.heartbeat = ngx_time();
+        ngx_cometa_device_look(dev);
         return;
     }
 
@@ -261,6 +263,7 @@ ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data, size_t len)
     if (len && data[0] == NGX_COMETA_CHUNK_EVENT) {
         ngx_cometa_stats_add(dev->state.app, events, 1);
         ngx_cometa_device_handlers.event(dev, data + 1, len - 1);
+        ngx_cometa_device_look(dev);
         return;
     }
 
@@ -275,6 +278,20 @@ ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data, size_t len)
         ngx_log_error(NGX_LOG_INFO, dev->connection->log, 0,
                       "device sent %uz bytes that answer no call", len);
         ngx_cometa_stats_add(dev->state.app, errors, 1);
+    }
+}
+
+
+/*
+ * A worker that has taken the device over and died before it could say so has
+ * left this connection: no call would ever come to it again.
+ */
+
+static void
+ngx_cometa_device_look(ngx_cometa_device_t *dev)
+{
+    if (!ngx_cometa_registry_here(dev->state.record, dev->state.session)) {
+        ngx_cometa_device_close(dev, NGX_COMETA_TAKEN_OVER);
     }
 }
 

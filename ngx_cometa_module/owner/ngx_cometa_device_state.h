@@ -1,6 +1,6 @@
 
 /*
- * What a device is, at the worker that holds it: the part that could move to
+ * What a device is, at the worker that holds it: the part that moves to
  * another worker, and the part that is tied to this process.
  */
 

@@ -66,7 +66,9 @@ ngx_cometa_device_grow(void)
             return NGX_ERROR;
         }
 
-        if (n) {
+        /* there is one without chunks if there was no memory for the first */
+
+        if (ngx_cometa_devices) {
             ngx_memcpy(table, ngx_cometa_devices,
                        n * sizeof(ngx_cometa_device_t *));
             ngx_free(ngx_cometa_devices);

@@ -15,12 +15,10 @@
 
 
 /*
- * These two would go with ngx_cometa_device_state_t to another worker: no
- * pointer, nothing of this process, and no hole between the fields, so that
- * they can be written out as they are. Times are of clocks that all processes
- * share. Written out, a queue is its ngx_cometa_queue_state_t, and behind it,
- * for each call that waits, an ngx_cometa_pending_t and its message, in their
- * order.
+ * These two go with ngx_cometa_device_state_t to another worker: no pointer,
+ * nothing of this process, and no hole between the fields, so that they can be
+ * written out as they are. Times are of clocks that all processes share. The
+ * calls that wait do not go: they are sent back to their origins, and follow.
  */
 
 /* A call, from its arrival at the owner of the device to its reply. */

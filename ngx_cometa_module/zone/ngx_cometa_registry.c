@@ -208,6 +208,21 @@ ngx_cometa_registry_held(uint32_t record, uint64_t session)
 }
 
 
+ngx_uint_t
+ngx_cometa_registry_here(uint32_t record, uint64_t session)
+{
+    ngx_cometa_record_t  *rec;
+
+    rec = &ngx_cometa_zone.records[record];
+
+    return __atomic_load_n(&rec->session, __ATOMIC_RELAXED) == session
+           && __atomic_load_n(&rec->slot, __ATOMIC_RELAXED)
+              == ngx_cometa_zone.slot
+           && __atomic_load_n(&rec->epoch, __ATOMIC_RELAXED)
+              == ngx_cometa_zone.epoch;
+}
+
+
 /*
  * A record by its index, the link that names it, and its shard, which is
  * locked. NULL: it has another session by now. The record may have become

@@ -68,6 +68,12 @@ ngx_int_t ngx_cometa_registry_move(uint32_t record, uint64_t session,
 /* Whether this session of it is held by this worker. */
 ngx_uint_t ngx_cometa_registry_held(uint32_t record, uint64_t session);
 
+/*
+ * The same without the lock, for a device that this worker holds, or did until
+ * somebody took it over: nobody else changes its record.
+ */
+ngx_uint_t ngx_cometa_registry_here(uint32_t record, uint64_t session);
+
 /* NGX_DECLINED: not attached. */
 ngx_int_t ngx_cometa_registry_find(ngx_cometa_key_t *key,
     ngx_cometa_place_t *place);

@@ -625,12 +625,14 @@ stands(int i, int moved)
     if (moved) {
         return place.slot == other.slot && place.epoch == other.epoch
                && place.handle == (uint32_t) (DEVICES + i)
+               && !ngx_cometa_registry_here(records[i], sessions[i])
                && !ngx_cometa_registry_held(records[i], sessions[i]);
     }
 
     return place.slot == ngx_cometa_zone.slot
            && place.epoch == ngx_cometa_zone.epoch
            && place.handle == (uint32_t) i
+           && ngx_cometa_registry_here(records[i], sessions[i])
            && ngx_cometa_registry_held(records[i], sessions[i]);
 }
 

@@ -1,0 +1,344 @@
+/*
+ * The model: clients that are attached as devices, and the calls to them. What
+ * they say to the workers, what they get, and whether it is right.
+ */
+
+#ifndef DEVICES_MODEL_H
+#define DEVICES_MODEL_H
+
+
+#include "devices_stubs.h"
+
+
+#define DEVICES   3
+#define CLIENTS   24
+#define CALLS     96
+#define MESSAGE   10            /* "5", CR, LF, "M0061", CR, LF: on the wire */
+#define SEEN      6             /* bytes of it that say which it is */
+#define NOBODY    (-1)
+#define TIMEOUT   3000          /* ms, of silent devices */
+
+
+/* A client that is or was attached as a device, and what it knows. */
+
+typedef struct {
+    socket_t              socket;
+    int                   device;
+    int                   worker;       /* where it attached */
+    ngx_cometa_device_t  *opening;      /* before its connection is given */
+    int                   outstanding;  /* the call that it has not answered */
+    int                   writing;      /* a part of a message is to come */
+    size_t                stray;        /* end of the last stray in `in` */
+    int                   tainted;      /* a stray may count as a reply */
+    uint8_t               out[16];      /* what it gets, up to a message */
+    size_t                len;
+    int                   said;         /* that message is counted */
+    int                   last;         /* it got the last chunk */
+} client_t;
+
+typedef struct {
+    ngx_cometa_call_t    *call;
+    int                   open;
+    int                   origin;
+    int                   device;
+    int                   written;
+    int                   unseen;       /* it ended without being written */
+    int                   query;        /* for figures: nothing is written */
+    int                   client;       /* to whom it was written */
+    u_char                message[8];
+} model_t;
+
+
+static client_t               clients[CLIENTS];
+static int                    nclients;
+static model_t                calls[CALLS];
+static int                    ncalls;
+
+static u_char                 names[DEVICES][2] = { "a", "b", "c" };
+
+
+/* The name of a device; two of three share a row of interests. */
+
+static void
+key_of(int device, ngx_cometa_key_t *key)
+{
+    key->app.data = world_app.name;
+    key->app.len = 3;
+    key->device.data = names[device];
+    key->device.len = 1;
+    key->hash = 4 * device + device / 2;
+}
+
+
+/* What a client gets */
+
+static void
+client_message(client_t *client, descriptor_t *d, int n)
+{
+    ngx_queue_t           *q;
+    model_t               *m;
+    ngx_cometa_queue_t    *queue;
+    ngx_cometa_device_t   *dev;
+    ngx_cometa_waiting_t  *turn;
+
+    check(n >= 0 && n < ncalls);
+
+    m = &calls[n];
+
+    check(m->device == client->device);
+    check(m->written++ == 0);
+    check(!m->unseen && !m->query);
+
+    m->client = client - clients;
+
+    check(client->outstanding == NOBODY || client->tainted);
+    client->outstanding = n;
+
+    dev = d->c.data;
+    queue = dev->queue;
+
+    check((queue && queue->state.busy) || client->tainted);
+
+    /* what did not leave at once may be overtaken by who waits since */
+
+    if (dev->unsent || client->tainted) {
+        return;
+    }
+
+    for (q = ngx_queue_head(&queue->waiting);
+         q != ngx_queue_sentinel(&queue->waiting);
+         q = ngx_queue_next(q))
+    {
+        turn = ngx_queue_data(q, ngx_cometa_waiting_t, link);
+        check(turn->call.time >= queue->state.written.time);
+    }
+}
+
+
+/* Some or none of the bytes that the server wants to write. */
+
+static void
+world_received(descriptor_t *d, uint8_t *data, size_t len, int more)
+{
+    client_t  *client;
+
+    client = (client_t *) d->socket;
+    client->writing = more;
+
+    if (client->socket.read < client->stray) {
+        client->tainted = 1;
+    }
+
+    while (len--) {
+        check(!client->last && client->len < sizeof(client->out));
+        client->out[client->len++] = *data++;
+
+        if (client->len == 5 && client->out[0] == '0') {
+            check(memcmp(client->out, "0\r\n\r\n", 5) == 0);
+            client->last = 1;
+            continue;
+        }
+
+        if (client->len == SEEN + 2) {
+            check(memcmp(client->out, "5\r\nM", 4) == 0);
+            client_message(client, d, atoi((char *) client->out + 4));
+        }
+
+        if (client->len == MESSAGE) {
+            check(memcmp(client->out + MESSAGE - 2, "\r\n", 2) == 0);
+            client->len = 0;
+        }
+    }
+}
+
+
+/* What it says */
+
+static void
+client_say(client_t *client, const char *data, size_t len, int arrives)
+{
+    socket_t  *s;
+
+    s = &client->socket;
+
+    if (s->fin) {
+        return;
+    }
+
+    check(s->len + len <= CLIENT_IN);
+    memcpy(s->in + s->len, data, len);
+    s->len += len;
+
+    if (arrives) {
+        s->there = s->len;
+        world_edge(s);
+    }
+}
+
+
+static void
+client_reply(client_t *client, int arrives)
+{
+    int   n;
+    char  reply[16];
+
+    n = client->outstanding;
+
+    if (n == NOBODY) {
+        return;
+    }
+
+    client->outstanding = NOBODY;
+    sprintf(reply, "5\r\nR%04d\r\n", n);
+    client_say(client, reply, MESSAGE, arrives);
+}
+
+
+static void
+client_stray(client_t *client, int arrives)
+{
+    /* an answer that comes while the message is written still is an answer */
+
+    if (client->outstanding != NOBODY || client->writing) {
+        client->tainted = 1;
+    }
+
+    client_say(client, "1\r\nS\r\n", 6, arrives);
+    client->stray = client->socket.len;
+}
+
+
+static void
+client_flood(client_t *client, unsigned n)
+{
+    if (client->socket.len > CLIENT_IN / 2) {
+        return;
+    }
+
+    while (n--) {
+        client_say(client, (n & 1) ? "1\r\n\x06\r\n" : "2\r\n\x07" "e\r\n",
+                   (n & 1) ? 6 : 7, n == 0);
+    }
+}
+
+
+/* Calls */
+
+static int
+is_unseen(ngx_uint_t error)
+{
+    return error != NGX_COMETA_OK
+           && error != NGX_COMETA_DEVICE_DISCONNECTED
+           && error != NGX_COMETA_DEVICE_TAKEN_OVER
+           && error != NGX_COMETA_WORKER_LOST
+           && error != NGX_COMETA_DEVICE_TIMEOUT;
+}
+
+
+static int
+is_tainted(int device)
+{
+    int  i;
+
+    for (i = 0; i < nclients; i++) {
+        if (clients[i].device == device && clients[i].tainted) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static void
+model_end(ngx_cometa_call_t *call, ngx_uint_t error, u_char *data, size_t len)
+{
+    model_t  *m;
+
+    m = call->data;
+
+    check(m->open && m->call == call && &workers[m->origin] == self);
+    check(error < NGX_COMETA_ERRORS);
+
+    m->open = 0;
+
+    if (m->query) {
+        check(!m->written);
+        return;
+    }
+
+    if (is_unseen(error)) {
+        check(!m->written);
+        m->unseen = 1;
+    }
+
+    if (error != NGX_COMETA_OK) {
+        return;
+    }
+
+    if (!m->written) {
+        check(is_tainted(m->device));
+        return;
+    }
+
+    if (!clients[m->client].tainted) {
+        check(len == 5 && data[0] == 'R' && memcmp(data + 1, m->message + 1, 4)
+                                            == 0);
+    }
+}
+
+
+static void
+call_begin(unsigned how)
+{
+    model_t            *m;
+    ngx_cometa_call_t  *call;
+
+    if (ncalls == CALLS) {
+        return;
+    }
+
+    call = ngx_cometa_call_create();
+    if (call == NULL) {
+        return;
+    }
+
+    m = &calls[ncalls];
+
+    m->call = call;
+    m->open = 1;
+    m->origin = self - workers;
+    m->device = how % DEVICES;
+    sprintf((char *) m->message, "M%04d", ncalls++);
+
+    key_of(m->device, &call->key);
+
+    call->message.data = m->message;
+    call->message.len = 5;
+    call->timeout = (how & 16) ? 100 : 1000;
+    call->owe = (how & 32) ? 50 : 500;
+    call->wait = (how & 64) ? 200 : 0;
+    call->queue = (how & 128) ? 1 : 8;
+    call->query = m->query = (how / DEVICES % 16 == 15);
+    call->handler = model_end;
+    call->data = m;
+
+    ngx_cometa_call_begin(call);
+}
+
+
+static void
+call_cancel(unsigned n)
+{
+    model_t  *m;
+
+    m = &calls[ncalls ? n % ncalls : 0];
+
+    if (m->open && &workers[m->origin] == self) {
+        m->open = 0;
+        ngx_cometa_call_cancel(m->call);
+    }
+}
+
+
+#endif /* DEVICES_MODEL_H */
