@@ -40,7 +40,6 @@ typedef struct {
 
 
 static ngx_int_t ngx_cometa_ws_depart_group(ngx_cometa_ws_group_t *group);
-static void ngx_cometa_ws_depart_stay(ngx_cometa_ws_group_t *group);
 static ngx_int_t ngx_cometa_ws_depart_place(ngx_cometa_ws_group_t *group,
     uint32_t *slot, uint32_t *epoch);
 static void ngx_cometa_ws_depart_stay(ngx_cometa_ws_group_t *group);
@@ -156,27 +155,6 @@ ngx_cometa_ws_depart_group(ngx_cometa_ws_group_t *group)
     }
 
     return n;
-}
-
-
-/* They have no place to go to any more: those that were to move are read. */
-
-static void
-ngx_cometa_ws_depart_stay(ngx_cometa_ws_group_t *group)
-{
-    ngx_queue_t      *q;
-    ngx_cometa_ws_t  *s;
-
-    for (q = ngx_queue_head(&group->sockets);
-         q != ngx_queue_sentinel(&group->sockets);
-         q = ngx_queue_next(q))
-    {
-        s = ngx_queue_data(q, ngx_cometa_ws_t, link);
-
-        if (s->moving && s->io.connection) {
-            ngx_cometa_ws_read_on(s);
-        }
-    }
 }
 
 
