@@ -21,7 +21,22 @@
 #define NGX_COMETA_FDPASS_FREE   16   /* one of so many connections is free */
 
 
+/* A message of the kernel's, with room for one descriptor. */
+
+typedef struct {
+    struct msghdr       msg;
+    struct iovec        iov;
+
+    union {
+        struct cmsghdr  cm;
+        char            space[CMSG_SPACE(sizeof(int))];
+    } control;
+} ngx_cometa_envelope_t;
+
+
 static ngx_uint_t ngx_cometa_fdpass_is_newer(ngx_cometa_slot_t *s);
+static void ngx_cometa_fdpass_envelope(ngx_cometa_envelope_t *e,
+    u_char *data, size_t len);
 static ngx_int_t ngx_cometa_fdpass_send(ngx_cometa_slot_t *s, int fd,
     u_char *data, size_t len);
 static void ngx_cometa_fdpass_event(ngx_event_t *rev);
@@ -318,38 +333,40 @@ ngx_cometa_fdpass_left(ngx_connection_t *c)
 }
 
 
+/* A message with these bytes, and room for one descriptor. */
+
+static void
+ngx_cometa_fdpass_envelope(ngx_cometa_envelope_t *e, u_char *data, size_t len)
+{
+    ngx_memzero(e, sizeof(ngx_cometa_envelope_t));
+
+    e->iov.iov_base = data;
+    e->iov.iov_len = len;
+
+    e->msg.msg_iov = &e->iov;
+    e->msg.msg_iovlen = 1;
+    e->msg.msg_control = &e->control;
+    e->msg.msg_controllen = sizeof(e->control.space);
+}
+
+
 /* NGX_AGAIN: the door is full. */
 
 static ngx_int_t
 ngx_cometa_fdpass_send(ngx_cometa_slot_t *s, int fd, u_char *data, size_t len)
 {
-    struct iovec        iov;
-    struct msghdr       msg;
-    struct cmsghdr     *cmsg;
+    struct cmsghdr         *cmsg;
+    ngx_cometa_envelope_t   e;
 
-    union {
-        struct cmsghdr  cm;
-        char            space[CMSG_SPACE(sizeof(int))];
-    } control;
+    ngx_cometa_fdpass_envelope(&e, data, len);
 
-    iov.iov_base = data;
-    iov.iov_len = len;
-
-    ngx_memzero(&msg, sizeof(struct msghdr));
-    ngx_memzero(&control, sizeof(control));
-
-    msg.msg_iov = &iov;
-    msg.msg_iovlen = 1;
-    msg.msg_control = &control;
-    msg.msg_controllen = sizeof(control.space);
-
-    cmsg = &control.cm;
+    cmsg = &e.control.cm;
     cmsg->cmsg_level = SOL_SOCKET;
     cmsg->cmsg_type = SCM_RIGHTS;
     cmsg->cmsg_len = CMSG_LEN(sizeof(int));
     ngx_memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
 
-    return (sendmsg(s->door[1], &msg, MSG_NOSIGNAL) == -1) ? NGX_AGAIN
+    return (sendmsg(s->door[1], &e.msg, MSG_NOSIGNAL) == -1) ? NGX_AGAIN
                                                            : NGX_OK;
 }
 
@@ -381,34 +398,20 @@ ngx_cometa_fdpass_event(ngx_event_t *rev)
 static ngx_int_t
 ngx_cometa_fdpass_receive(int door)
 {
-    int              fd;
-    ssize_t          n;
-    struct iovec     iov;
-    struct msghdr    msg;
-    struct cmsghdr  *cmsg;
+    int                     fd;
+    ssize_t                 n;
+    struct cmsghdr         *cmsg;
+    ngx_cometa_envelope_t   e;
 
-    union {
-        struct cmsghdr  cm;
-        char            space[CMSG_SPACE(sizeof(int))];
-    } control;
+    ngx_cometa_fdpass_envelope(&e, ngx_cometa_parcel, NGX_COMETA_PARCEL_MAX);
 
-    iov.iov_base = ngx_cometa_parcel;
-    iov.iov_len = NGX_COMETA_PARCEL_MAX;
-
-    ngx_memzero(&msg, sizeof(struct msghdr));
-
-    msg.msg_iov = &iov;
-    msg.msg_iovlen = 1;
-    msg.msg_control = &control;
-    msg.msg_controllen = sizeof(control.space);
-
-    n = recvmsg(door, &msg, MSG_CMSG_CLOEXEC);
+    n = recvmsg(door, &e.msg, MSG_CMSG_CLOEXEC);
 
     if (n <= 0) {
         return NGX_AGAIN;
     }
 
-    cmsg = CMSG_FIRSTHDR(&msg);
+    cmsg = CMSG_FIRSTHDR(&e.msg);
 
     if (cmsg == NULL
         || cmsg->cmsg_level != SOL_SOCKET
