@@ -27,6 +27,9 @@
 #include "ngx_cometa_webhook_queue.h"
 
 
+#define NGX_COMETA_WEBHOOK_ANSWER  (256 * 1024)  /* bytes, then it is cut off */
+
+
 /* nginx takes the data of a log for its log context: that comes first. */
 
 typedef struct {
@@ -378,7 +381,9 @@ ngx_cometa_webhook_discard(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
         }
     }
 
-    return NULL;
+    /* the status is known: an answer without end must not hold the lane */
+
+    return (c->sent > NGX_COMETA_WEBHOOK_ANSWER) ? NGX_CHAIN_ERROR : NULL;
 }
 
 
