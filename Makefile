@@ -96,6 +96,8 @@ help:
 	@echo 'make run        nginx and a demo device on port $(PORT); Ctrl-C ends it'
 	@echo 'make test       the test suite; some of it: T="t/attach.t ..."'
 	@echo 'make unit       unit tests of the files that need no nginx'
+	@echo 'make fault      allocations and system calls fail, one after another;'
+	@echo '                with SANITIZE=1, NGINX_SRC=DIR as well'
 	@echo 'make fuzz       fuzzing, FUZZ_TIME=$(FUZZ_TIME) seconds in all'
 	@echo 'make test-nginx-tests LIB=DIR   with the library of nginx-tests'
 	@echo 'make asan       the test suite under AddressSanitizer and UBSan'
@@ -231,6 +233,19 @@ test: build deps-test $(unpacked)
 test-disturbed: build deps-test $(unpacked)
 	@$(tools)/disturb $(MAKE) --no-print-directory test
 
+# Takes about ten minutes.  The library is preloaded into nginx, so that it needs
+# no build of its own.
+
+fault: T = $(wildcard t/fault/*.t)
+fault: build build/fault/fault.so
+	@TEST_NGINX_FAULT=$(here)/build/fault/fault.so \
+	    $(MAKE) --no-print-directory test T='$(T)'
+
+build/fault/fault.so: t/fault/fault.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -g -O1 -Wall -Wextra -Werror -fPIC -shared $< \
+	    -ldl -lgcc_s -o $@
+
 # A program a file, from t/unit/NAME.c and all the files that need no nginx.
 
 pure  := $(wildcard ngx_cometa_module/codec/*.c)
@@ -300,7 +315,7 @@ asan:
 # reason.
 
 styled   := $(sources) $(wildcard bench/*/*.[ch] t/unit/*.[ch] t/fuzz/*.c \
-                                  tools/*.h)
+                                  t/fault/*.c tools/*.h)
 analyzed := $(filter-out %.h,$(sources))
 checks   := check-tools check-layers check-style check-cppcheck \
             $(analyzed:%=analyze/%)
@@ -369,5 +384,5 @@ clean:
 
 .PHONY: help build compile deps deps-build deps-suite deps-unit deps-test \
         deps-run deps-fuzz deps-bench deps-check deps-coverage nginx-src run \
-        test test-disturbed test-nginx-tests unit fuzz asan coverage count check check-tools \
+        test test-disturbed test-nginx-tests unit fault fuzz asan coverage count check check-tools \
         check-layers check-style check-cppcheck bench chaos clean
