@@ -384,5 +384,6 @@ clean:
 
 .PHONY: help build compile deps deps-build deps-suite deps-unit deps-test \
         deps-run deps-fuzz deps-bench deps-check deps-coverage nginx-src run \
-        test test-disturbed test-nginx-tests unit fault fuzz asan coverage count check check-tools \
+        test test-disturbed test-nginx-tests unit fault fuzz asan coverage \
+        count check check-tools \
         check-layers check-style check-cppcheck bench chaos clean

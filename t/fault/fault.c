@@ -4,8 +4,9 @@
  * in its workers. The test says which one in a file that all processes map: see
  * t/lib/Test/Nginx/Cometa/Fault.pm, which knows the layout.
  *
- * A worker counts when it waits for events, which it has done once before to see
- * what epoll can do: if its start fails, nginx gives it up, and has no other.
+ * A worker counts when it waits for events, which it has done once before to
+ * see what epoll can do: if its start fails, nginx gives it up, and has no
+ * other.
  */
 
 #define _GNU_SOURCE
