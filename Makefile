@@ -97,6 +97,8 @@ help:
 	@echo 'make run        nginx and a demo device on port $(PORT); Ctrl-C ends it'
 	@echo 'make test       the test suite; some of it: T="t/attach.t ..."'
 	@echo 'make unit       unit tests of the files that need no nginx'
+	@echo 'make fault      allocations and system calls fail, one after another;'
+	@echo '                with SANITIZE=1, NGINX_SRC=DIR as well'
 	@echo 'make fuzz       fuzzing, FUZZ_TIME=$(FUZZ_TIME) seconds in all'
 	@echo 'make fuzz-long  the same for DURATION=$(DURATION) seconds'
 	@echo 'make test-nginx-tests LIB=DIR   with the library of nginx-tests'
@@ -233,6 +235,19 @@ test: build deps-test $(unpacked)
 test-disturbed: build deps-test $(unpacked)
 	@$(tools)/disturb $(MAKE) --no-print-directory test
 
+# Takes about ten minutes.  The library is preloaded into nginx, so that it needs
+# no build of its own.
+
+fault: T = $(wildcard t/fault/*.t)
+fault: build build/fault/fault.so
+	@TEST_NGINX_FAULT=$(here)/build/fault/fault.so \
+	    $(MAKE) --no-print-directory test T='$(T)'
+
+build/fault/fault.so: t/fault/fault.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -g -O1 -Wall -Wextra -Werror -fPIC -shared $< \
+	    -ldl -lgcc_s -o $@
+
 # A program a file, from t/unit/NAME.c and all the files that need no nginx.
 
 pure  := $(wildcard ngx_cometa_module/codec/*.c)
@@ -312,7 +327,7 @@ asan:
 # reason.
 
 styled   := $(sources) $(wildcard bench/*/*.[ch] t/unit/*.[ch] t/fuzz/*.[ch] \
-                                  tools/*.h)
+                                  t/fault/*.c tools/*.h)
 analyzed := $(filter-out %.h,$(sources))
 checks   := check-tools check-layers check-style check-cppcheck \
             $(analyzed:%=analyze/%)
@@ -381,5 +396,6 @@ clean:
 
 .PHONY: help build compile deps deps-build deps-suite deps-unit deps-test \
         deps-run deps-fuzz deps-bench deps-check deps-coverage nginx-src run \
-        test test-disturbed test-nginx-tests unit fuzz fuzz-long asan coverage count check check-tools \
+        test test-disturbed test-nginx-tests unit fault fuzz fuzz-long asan \
+        coverage count check check-tools \
         check-layers check-style check-cppcheck bench chaos clean

@@ -22,7 +22,7 @@ use Time::HiRes qw/ sleep time /;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(42);
+my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(44);
 
 # nginx with "-s", beside the one that runs.
 
@@ -129,6 +129,12 @@ quits('4 workers', workers => 4);
     start(workers => 1, main => 'master_process off;');
     @devices = devices(5);
     $pid = master($t);
+
+    # after a reload nginx itself accepts nothing more, but lets nobody go
+    $t->reload();
+    ok(wait_log($t, qr/\[notice\].*: reconfiguring/), 'no master: a reload');
+    is(scalar(grep { $_->gone() } @devices), 0, 'no master: devices stay');
+
     signal('stop');
     ok(wait_for(sub { ended($pid) }), 'no master: stop');
     unlike(ends(@devices), qr/open/, 'no master: devices are closed');

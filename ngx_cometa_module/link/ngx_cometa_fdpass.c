@@ -18,6 +18,7 @@
 #define NGX_COMETA_FDPASS_BATCH  32   /* parcels in one turn */
 #define NGX_COMETA_FDPASS_UNDERWAY  64  /* from this worker to another one */
 #define NGX_COMETA_FDPASS_CROWD  1000 /* ms, between looks at `crowded` */
+#define NGX_COMETA_FDPASS_AGAIN  1000 /* ms, when the door could not be read */
 #define NGX_COMETA_FDPASS_FREE   16   /* one of so many connections is free */
 
 
@@ -40,6 +41,7 @@ static void ngx_cometa_fdpass_envelope(ngx_cometa_envelope_t *e,
 static ngx_int_t ngx_cometa_fdpass_send(ngx_cometa_slot_t *s, int fd,
     u_char *data, size_t len);
 static void ngx_cometa_fdpass_event(ngx_event_t *rev);
+static void ngx_cometa_fdpass_retry(ngx_event_t *ev);
 static ngx_int_t ngx_cometa_fdpass_receive(int door);
 static void ngx_cometa_fdpass_take(int fd, u_char *data, size_t len);
 static void ngx_cometa_fdpass_none(u_char *data, size_t len, char *limit);
@@ -53,6 +55,7 @@ static ngx_connection_t        *ngx_cometa_door;
 static ngx_cometa_fdpass_pt   ngx_cometa_fdpass_handler;
 static u_char                  *ngx_cometa_parcel;
 static ngx_event_t              ngx_cometa_crowd;
+static ngx_event_t              ngx_cometa_fdpass_again;
 static char                    *ngx_cometa_fdpass_limit;    /* the last one */
 
 static ngx_cometa_throttle_t    ngx_cometa_fdpass_throttle = {
@@ -84,6 +87,11 @@ ngx_cometa_fdpass_open(ngx_cycle_t *cycle, ngx_cometa_fdpass_pt handler)
     ngx_cometa_crowd.data = ngx_cometa_door;
     ngx_cometa_crowd.log = cycle->log;
     ngx_cometa_crowd.cancelable = 1;
+
+    ngx_cometa_fdpass_again.handler = ngx_cometa_fdpass_retry;
+    ngx_cometa_fdpass_again.data = ngx_cometa_door;
+    ngx_cometa_fdpass_again.log = cycle->log;
+    ngx_cometa_fdpass_again.cancelable = 1;
 
     return NGX_OK;
 }
@@ -390,10 +398,28 @@ ngx_cometa_fdpass_event(ngx_event_t *rev)
     if (rc == NGX_OK) {
         ngx_post_event(rev, &ngx_posted_next_events);
     }
+
+    if (rc == NGX_ERROR && !ngx_cometa_fdpass_again.timer_set) {
+        ngx_add_timer(&ngx_cometa_fdpass_again, NGX_COMETA_FDPASS_AGAIN);
+    }
 }
 
 
-/* NGX_AGAIN: there is no parcel. */
+/*
+ * What lies in the door is announced once. If the kernel could not give it out,
+ * its sender waits for an answer.
+ */
+
+static void
+ngx_cometa_fdpass_retry(ngx_event_t *ev)
+{
+    if (ngx_cometa_door) {
+        ngx_cometa_fdpass_event(ngx_cometa_door->read);
+    }
+}
+
+
+/* NGX_AGAIN: there is no parcel. NGX_ERROR: there may be one. */
 
 static ngx_int_t
 ngx_cometa_fdpass_receive(int door)
@@ -406,6 +432,13 @@ ngx_cometa_fdpass_receive(int door)
     ngx_cometa_fdpass_envelope(&e, ngx_cometa_parcel, NGX_COMETA_PARCEL_MAX);
 
     n = recvmsg(door, &e.msg, MSG_CMSG_CLOEXEC);
+
+    if (n == -1 && ngx_errno != NGX_EAGAIN) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, ngx_errno,
+                      "connections that other workers pass to this one wait, "
+                      "recvmsg() failed");
+        return NGX_ERROR;
+    }
 
     if (n <= 0) {
         return NGX_AGAIN;

@@ -415,6 +415,8 @@ ngx_cometa_mailbox_flush(uint32_t slot)
 /*
  * nginx starts no new process for a worker that dies while it leaves, so no
  * claim finds its slot. No other path would tell the workers that wait for it.
+ * And a sender that has announced to wake this process may stand still, or may
+ * have failed: then nobody else wakes it.
  */
 
 static void
@@ -422,6 +424,12 @@ ngx_cometa_mailbox_look(ngx_event_t *ev)
 {
     uint32_t            i;
     ngx_cometa_slot_t  *slot;
+
+    slot = &ngx_cometa_zone.slots[ngx_cometa_zone.slot];
+
+    if (!cometa_ring_empty(&slot->ring)) {
+        ngx_post_event(&ngx_cometa_mailbox_next, &ngx_posted_next_events);
+    }
 
     for (i = 0; i < ngx_cometa_zone.head->slots; i++) {
         slot = &ngx_cometa_zone.slots[i];
