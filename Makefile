@@ -114,6 +114,7 @@ help:
 	@echo 'make soak DURATION=600   a mixed load for so many seconds: does it leak?'
 	@echo 'make bench-stats         what counting costs'
 	@echo 'make bench-list          what calls feel of a list of 1,000,000 ids'
+	@echo 'make bench-storm         all devices drop and attach again at once'
 	@echo 'make bench-seed          the eleven cases of 2015; one: CASE=3.4'
 	@echo 'make bench-million       a call at 1,000,000 devices beside 1,000'
 	@echo 'make bench-limit         devices, until something gives'
