@@ -114,9 +114,11 @@ help:
 	@echo 'make bench-memory        memory of an idle device'
 	@echo 'make bench-reload        reloads under load: nobody may notice'
 	@echo 'make bench-relay         CPU time of a call beside proxy_pass'
-	@echo 'make chaos               misbehaving devices, workers are killed'
+	@echo 'make chaos               misbehaving devices, reloads, killed workers'
+	@echo 'make soak DURATION=600   a mixed load for so many seconds: does it leak?'
 	@echo 'make bench-stats         what counting costs'
 	@echo 'make bench-list          what calls feel of a list of 1,000,000 ids'
+	@echo 'make bench-storm         all devices drop and attach again at once'
 	@echo 'make bench-seed          the eleven cases of 2015; one: CASE=3.4'
 	@echo 'make bench-million       a call at 1,000,000 devices beside 1,000'
 	@echo 'make bench-limit         devices, until something gives'
@@ -388,8 +390,8 @@ bench: bench-correctness bench-websocket bench-webhook bench-memory \
 bench-%: build deps-bench build/node/installed
 	@$(bench_env) bench/run/$*.sh
 
-chaos: build deps-bench
-	@$(bench_env) bench/run/chaos.sh
+chaos soak: build deps-bench
+	@$(bench_env) bench/run/$@.sh
 
 clean:
 	rm -rf build
@@ -397,5 +399,5 @@ clean:
 .PHONY: help build compile deps deps-build deps-suite deps-unit deps-test \
         deps-run deps-fuzz deps-bench deps-check deps-coverage nginx-src run \
         test test-disturbed test-nginx-tests unit fault fuzz fuzz-long asan \
-        coverage count check check-tools \
-        check-layers check-style check-cppcheck bench chaos clean
+        coverage count check check-tools check-layers check-style \
+        check-cppcheck bench chaos soak clean

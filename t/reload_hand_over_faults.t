@@ -284,7 +284,9 @@ SKIP: {
         until (moves() > $before + 10 || time() > $end) {
             my $id = 'f' . (1 + $n++ % DEVICES);
             my $old = $devices{$id};
-            $devices{$id} = device(device => $id);
+
+            # an old worker that begins to leave may refuse it
+            $devices{$id} = attach_again($id);
             $old->closed();
         }
     }

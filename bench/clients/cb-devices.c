@@ -41,6 +41,8 @@ static const char  usage[] =
     "  --event_rate R        events per second, 0 for no limit (0)\n"
     "  --eventful P          probability that a device pushes such an event\n"
     "                        before it answers a message, numbered on\n"
+    "  --resume              TLS sessions are resumed\n"
+    "                        (on SIGUSR2 all devices drop and attach again)\n"
     "  --processes N         processes (as many as descriptors ask for)\n"
     "  --attach_log FILE     how many are attached after how many seconds, as\n"
     "                        CSV: a line a second while the number changes\n"
@@ -70,7 +72,8 @@ static uint32_t                 processes;
 static cometa_net_t             net;
 static cometa_device_counts_t  *shared;     /* one a process */
 static pid_t                   *children;
-static volatile sig_atomic_t    stop, push;
+static int                      resume;
+static volatile sig_atomic_t    stop, push, storm;
 
 
 static void
@@ -101,6 +104,7 @@ static const cometa_option_t  options[] = {
     { "events", .u32 = &conf.events, .min = 1, .max = 1e9 },
     { "event_rate", .real = &conf.event_rate, .max = 1e9 },
     { "eventful", .real = &conf.eventful, .max = 1 },
+    { "resume", .flag = &resume },
     { "processes", .u32 = &processes, .min = 1, .max = MAX_PROCESSES },
     { "attach_log", .text = &attach_log },
     { "quiet", .flag = &quiet },
@@ -159,6 +163,11 @@ on_signal(int signo)
         return;
     }
 
+    if (signo == SIGUSR2) {
+        storm = 1;
+        return;
+    }
+
     stop = 1;
 }
 
@@ -182,13 +191,15 @@ run_child(unsigned i, const sigset_t *mask)
     sa.sa_handler = on_signal;
     sigaction(SIGTERM, &sa, NULL);
     sigaction(SIGUSR1, &sa, NULL);
+    sigaction(SIGUSR2, &sa, NULL);
     signal(SIGINT, SIG_IGN);            /* the parent says when */
     signal(SIGPIPE, SIG_IGN);
     sigprocmask(SIG_UNBLOCK, mask, NULL);
 
     cometa_random_init();
     cometa_net_start(&net);
-    cometa_devices_run(&conf, &net, &shared[i], &stop, &push);
+    cometa_devices_run(&conf, &net, &shared[i], &stop, &push,
+                       &storm);
 
     exit(0);
 }
@@ -282,7 +293,7 @@ watch_children(const sigset_t *mask, cometa_device_counts_t *c)
             cometa_die("one of the processes died");
         }
 
-        if (signo == SIGUSR1) {
+        if (signo == SIGUSR1 || signo == SIGUSR2) {
             tell_children(signo);
             continue;
         }
@@ -348,10 +359,15 @@ main(int argc, char **argv)
     choose_processes();
     cometa_net_init(&net, target.name, target.port, target.tls);
 
+    if (resume) {
+        cometa_net_resume(&net);
+    }
+
     sigemptyset(&mask);
     sigaddset(&mask, SIGINT);
     sigaddset(&mask, SIGTERM);
     sigaddset(&mask, SIGUSR1);
+    sigaddset(&mask, SIGUSR2);
     sigaddset(&mask, SIGCHLD);
     sigprocmask(SIG_BLOCK, &mask, NULL);
 

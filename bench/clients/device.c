@@ -451,6 +451,7 @@ on_greeting(device_t *d, const char *p, size_t n)
     under_way--;
     counts->attached++;
     counts->attaches++;
+    counts->resumed += d->stream.ssl && SSL_session_reused(d->stream.ssl);
     d->state = ATTACHED;
     d->tries = 0;
 
@@ -732,6 +733,32 @@ make_devices(uint32_t n)
 }
 
 
+/* without jitter, as far as "concurrency" lets them */
+
+static void
+drop_all(device_t *devices)
+{
+    uint32_t  i;
+
+    counts->storms++;
+
+    for (i = 0; i < conf->devices; i++) {
+        if (devices[i].state == ATTACHED) {
+            counts->attached--;
+            cometa_stream_close(&devices[i].stream);
+            forget(&devices[i]);
+        }
+    }
+
+    for (i = 0; i < conf->devices; i++) {
+        if (devices[i].state == CLOSED) {
+            cometa_wheel_unset(&devices[i].timer);
+            begin(&devices[i]);
+        }
+    }
+}
+
+
 /* idle, and all there for the first time */
 
 static void
@@ -751,7 +778,7 @@ note_memory(uint64_t before)
 void
 cometa_devices_run(const cometa_devices_conf_t *cf, cometa_net_t *nt,
     cometa_device_counts_t *cn, volatile sig_atomic_t *stop,
-    volatile sig_atomic_t *push)
+    volatile sig_atomic_t *push, volatile sig_atomic_t *storm)
 {
     int                  i, n;
     uint32_t             all, started;
@@ -791,6 +818,11 @@ cometa_devices_run(const cometa_devices_conf_t *cf, cometa_net_t *nt,
 
         if (*push) {
             push_events(devices);
+        }
+
+        if (*storm) {
+            *storm = 0;
+            drop_all(devices);
         }
     }
 

@@ -47,7 +47,7 @@ typedef struct {
     X(attached) X(attaches) X(failed) X(dropped) X(heartbeats) X(messages)    \
     X(bytes_down) X(bytes_up) X(late) X(twice) X(silent) X(quit)              \
     X(elsewhere) X(events) X(wrong_worker) X(overruns) X(repeated)             \
-    X(malformed) X(memory)
+    X(malformed) X(resumed) X(storms) X(memory)
 
 typedef struct {
 #define X(name)  uint64_t  name;
@@ -56,11 +56,12 @@ typedef struct {
 } cometa_device_counts_t;
 
 /*
- * returns when *stop is set, pushes the events once *push is; "counts" may be
+ * returns when *stop is set, pushes the events once *push is; all devices drop
+ * and attach again at once when *storm is, which is cleared. "counts" may be
  * read by others meanwhile
  */
 void cometa_devices_run(const cometa_devices_conf_t *conf, cometa_net_t *net,
     cometa_device_counts_t *counts, volatile sig_atomic_t *stop,
-    volatile sig_atomic_t *push);
+    volatile sig_atomic_t *push, volatile sig_atomic_t *storm);
 
 #endif

@@ -82,6 +82,33 @@ cometa_net_init(cometa_net_t *net, const char *name, const char *port, int tls)
 }
 
 
+/* the newest one is resumed by all: tickets may be used more than once */
+
+static int
+on_session(SSL *ssl, SSL_SESSION *session)
+{
+    cometa_net_t  *net = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+    SSL_SESSION_free(net->session);
+    net->session = session;
+
+    return 1;
+}
+
+
+void
+cometa_net_resume(cometa_net_t *net)
+{
+    if (net->tls) {
+        SSL_CTX_set_app_data(net->tls, net);
+        SSL_CTX_set_session_cache_mode(net->tls,
+                                       SSL_SESS_CACHE_CLIENT
+                                       |SSL_SESS_CACHE_NO_INTERNAL);
+        SSL_CTX_sess_set_new_cb(net->tls, on_session);
+    }
+}
+
+
 void
 cometa_net_start(cometa_net_t *net)
 {
@@ -211,6 +238,10 @@ cometa_stream_open(cometa_net_t *net, cometa_stream_t *s, void *owner)
 
         if (s->ssl == NULL || SSL_set_fd(s->ssl, s->fd) != 1) {
             return -1;
+        }
+
+        if (net->session) {
+            SSL_set_session(s->ssl, net->session);
         }
 
         SSL_set_connect_state(s->ssl);
@@ -448,6 +479,9 @@ void
 cometa_stream_close(cometa_stream_t *s)
 {
     if (s->ssl) {
+        /* OpenSSL resumes no session of a connection that was cut off */
+
+        SSL_set_shutdown(s->ssl, SSL_SENT_SHUTDOWN|SSL_RECEIVED_SHUTDOWN);
         SSL_free(s->ssl);
     }
 

@@ -22,6 +22,7 @@ typedef struct {
     int                      epoll;
     const char              *name;
     SSL_CTX                 *tls;       /* NULL: plain */
+    SSL_SESSION             *session;   /* to be resumed, or NULL */
     socklen_t                addr_len;
     uint32_t                 source;    /* own address in 127/8, or 0 */
     uint16_t                 port;      /* the next source port to try */
@@ -48,6 +49,7 @@ typedef struct {
  */
 void cometa_net_init(cometa_net_t *net, const char *name, const char *port,
     int tls);
+void cometa_net_resume(cometa_net_t *net);  /* TLS sessions from now on */
 void cometa_net_start(cometa_net_t *net);   /* once per process */
 
 /* descriptors this process may use: as the system says, and as ports allow */
