@@ -49,7 +49,7 @@ static const char  usage[] =
     "  --outstanding K       calls outstanding on each (1)\n"
     "  --events N            the device of each pushes events 1 to N, as\n"
     "                        cb-devices does: all have to come, in order\n"
-    "  --any_events          events as cb-devices --eventful sends them: their\n"
+    "  --any_events          events as cb-devices --eventful sends them:\n"
     "                        numbers have to grow, any may be missing\n"
     "  --deadline S          sent with each call as \"Prefer: wait=S\"\n"
     "  --wait S              sent as \"Cometa-Wait: S\": wait for the device\n"

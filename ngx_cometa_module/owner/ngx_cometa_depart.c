@@ -346,15 +346,15 @@ ngx_cometa_depart_pack(ngx_cometa_device_t *dev,
         p = ngx_cpymem(p, dev->card->info, parcel->info);
     }
 
-    if (parcel->unread) {
+    if (unread && parcel->unread) {
         p = ngx_cpymem(p, unread->data, parcel->unread);
     }
 
-    if (parcel->rest) {
+    if (unread && parcel->rest) {
         p = ngx_cpymem(p, unread->rest, parcel->rest);
     }
 
-    if (parcel->unsent) {
+    if (unsent && parcel->unsent) {
         p = ngx_cpymem(p, unsent->data + unsent->pos, parcel->unsent);
     }
 

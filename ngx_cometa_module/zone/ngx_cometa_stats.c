@@ -371,7 +371,7 @@ ngx_cometa_stats_gauges(uint32_t app, ngx_cometa_gauges_t *sum)
 }
 
 
-/* The slot may be another process's by now: what that one has is not touched. */
+/* If the slot is another process's by now, what that one has stays as it is. */
 
 ngx_int_t
 ngx_cometa_stats_taken(uint32_t app, uint32_t slot, uint32_t epoch, int n)
