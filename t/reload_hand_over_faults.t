@@ -286,7 +286,7 @@ SKIP: {
             my $old = $devices{$id};
 
             # an old worker that begins to leave may refuse it
-            $devices{$id} = attach_again($id);
+            $devices{$id} = Test::Nginx::Cometa::Workers::attach_again($id);
             $old->closed();
         }
     }

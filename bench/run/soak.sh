@@ -117,11 +117,11 @@ settled() {
 # disturb SECONDS: reloads and kills for so long
 
 disturb() {
-    local end=$((SECONDS + $1)) i=0
+    local end=$((SECONDS + $1)) i
 
     while [ "$SECONDS" -lt "$end" ]; do
         sleep 1
-        i=$((i + 1))
+        i=$((SECONDS - begun))
 
         if [ "$RELOAD_EVERY" != 0 ] && [ $((i % RELOAD_EVERY)) = 0 ]; then
             kill -HUP "$master"
