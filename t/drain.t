@@ -52,7 +52,9 @@ sub configure {
 
     $t->write_file_expand('nginx.conf', websocket_conf(
         workers => 1, shutdown => '60s', %o,
-        http => "cometa_drain $drain;" . ($o{http} || '')
+        # it may take minutes until all of them are attached
+        http => "cometa_heartbeat 600s; cometa_drain $drain;"
+            . ($o{http} || '')
     ));
 }
 
