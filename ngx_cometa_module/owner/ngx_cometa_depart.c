@@ -96,6 +96,8 @@ ngx_cometa_depart_step(void)
     }
 
     n = 0;
+    slot = 0;
+    epoch = 0;
 
     for (looked = 0; looked < NGX_COMETA_DEPART_LOOK; looked++) {
 

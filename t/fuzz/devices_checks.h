@@ -35,7 +35,10 @@ queue_is_right(ngx_cometa_device_t *dev)
     }
 
     check(queue->device == dev && n == queue->state.waiting);
-    check(!(queue->state.held && queue->state.busy));
+
+    /* a written call that is held has come with its device, and has a time */
+
+    check(!(queue->state.held && queue->state.busy) || queue->state.owed);
 
     if (ngx_cometa_device_writable(dev)) {
         check(queue->state.busy || queue->state.held);

@@ -452,6 +452,25 @@ ngx_cometa_stats(uint32_t app)
 }
 
 
+/* As in ngx_cometa_stats.c; here nobody else is between two steps of it. */
+
+ngx_int_t
+ngx_cometa_stats_taken(uint32_t app, uint32_t slot, uint32_t epoch, int n)
+{
+    check(app == 0);
+
+    if (world_slots[slot].epoch != epoch
+        || (n < 0 && world_gauges[slot].taken == 0))
+    {
+        return NGX_DECLINED;
+    }
+
+    world_gauges[slot].taken += n;
+
+    return NGX_OK;
+}
+
+
 void
 ngx_cometa_stats_latency(uint32_t app, uint64_t us)
 {
