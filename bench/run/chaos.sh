@@ -159,21 +159,6 @@ workers_there() {
 }
 
 
-# sum NAME FILE...: a figure of several reports
-
-sum() {
-    local name=$1 file n sum=0
-    shift
-
-    for file in "$@"; do
-        n=$(field "$name" "$file")
-        sum=$((sum + ${n:-0}))
-    done
-
-    echo "$sum"
-}
-
-
 # happened NAME FILE...: what is to be tested did happen; none: what must not
 
 happened() {

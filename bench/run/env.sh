@@ -291,6 +291,21 @@ field() {
 }
 
 
+# sum NAME FILE...: a figure of several reports
+
+sum() {
+    local name=$1 file n sum=0
+    shift
+
+    for file in "$@"; do
+        n=$(field "$name" "$file")
+        sum=$((sum + ${n:-0}))
+    done
+
+    echo "$sum"
+}
+
+
 # until_said WORD FILE PID: the program PID has printed a line that begins so
 
 until_said() {

@@ -74,19 +74,6 @@ descriptors() {
     echo "$sum"
 }
 
-# sum NAME FILE...: a figure of several reports
-
-sum() {
-    local name=$1 file n sum=0
-    shift
-
-    for file in "$@"; do
-        n=$(field "$name" "$file")
-        sum=$((sum + ${n:-0}))
-    done
-
-    echo "$sum"
-}
 
 # errors FILE...: how many calls ended with which error
 
