@@ -8,10 +8,13 @@
 #
 #   DEVICES WEBSOCKETS RELOADS EVERY    50000 2000 20 10 (s)
 #   RATE      calls a second in all (5000)
-#   WORKERS   (6: a process holds 20,000 descriptors)
+#   WORKERS   (6, or as many as have room: a process holds 20,000 descriptors)
+#   HEARTBEAT s, of the devices (60)
 #   P99       ms, the limit in the second of a reload (50)
 #   CSV       a file for one line for each reload
 
+. "$(dirname "$0")/machine.sh"
+own_network "$@"
 . "$(dirname "$0")/env.sh"
 
 DEVICES=${DEVICES:-50000}
@@ -19,7 +22,7 @@ WEBSOCKETS=${WEBSOCKETS:-2000}
 RELOADS=${RELOADS:-20}
 EVERY=${EVERY:-10}
 RATE=${RATE:-5000}
-WORKERS=${WORKERS:-6}
+HEARTBEAT=${HEARTBEAT:-60}
 P99=${P99:-50}
 
 PROBE=$((RATE / 5))         # calls a second of the load that measures
@@ -132,10 +135,15 @@ reload() {
 }
 
 
-nginx_conf "$WORKERS" 19500 "$DEVICES"
+size_for "$DEVICES"
+WORKERS=${WORKERS:-$((workers > 6 ? workers : 6))}
+
+raise_limits "$DEVICES"
+nginx_conf "$WORKERS" "$connections" "$DEVICES"
 nginx_start
 
-devices "$dir/devices" --app_id app --devices "$DEVICES" --quiet
+devices "$dir/devices" --app_id app --devices "$DEVICES" --quiet \
+    --heartbeat "$HEARTBEAT"
 
 duration=$((RELOADS * EVERY + 5))
 ws_pid=

@@ -42,6 +42,8 @@
 #define NGX_COMETA_DRAIN_LOOK   100     /* ms, between looks for successors */
 #define NGX_COMETA_DRAIN_EVENTS 5000    /* ms, for events of the webhook */
 
+#define NGX_COMETA_HAND_OVER_TIME  3000 /* ms, for all that a worker has */
+#define NGX_COMETA_HAND_OVER_STEP  10   /* ms, between two steps, at most */
 #define NGX_COMETA_HAND_OVER_WAIT  2    /* ms, for doors and answers */
 #define NGX_COMETA_HAND_OVER_LOOK  50   /* ms, for what could not move, ... */
 #define NGX_COMETA_HAND_OVER_MOST  500  /* ... longer each time, up to this */
@@ -58,6 +60,7 @@ static ngx_int_t ngx_cometa_arrived(ngx_connection_t *c, u_char *data,
     size_t len);
 static void ngx_cometa_hand_over(void);
 static void ngx_cometa_drain(ngx_event_t *ev);
+static ngx_msec_t ngx_cometa_hand_over_pause(void);
 static void ngx_cometa_drain_events(void);
 static ngx_uint_t ngx_cometa_drained(void);
 
@@ -323,8 +326,9 @@ ngx_cometa_drain(ngx_event_t *ev)
 
 
 /*
- * As fast as the new workers take them. What is left when nothing more moves
- * is looked at again and again: it may be able to move later.
+ * At a pace that leaves room for calls, and faster the more there is. What is
+ * left when nothing more moves is looked at again and again: it may be able to
+ * move later.
  */
 
 static void
@@ -345,7 +349,7 @@ ngx_cometa_hand_over(void)
     sockets = ngx_cometa_ws_depart_step();
 
     if (devices == NGX_OK || sockets == NGX_OK) {
-        ngx_cometa_drain_look(0);
+        ngx_cometa_drain_look(ngx_cometa_hand_over_pause());
         return;
     }
 
@@ -365,6 +369,29 @@ ngx_cometa_hand_over(void)
     ngx_cometa_drain_look(wait);
 
     wait = ngx_min(2 * wait, NGX_COMETA_HAND_OVER_MOST);
+}
+
+
+/*
+ * Between two steps. All workers, the old ones and the new ones, share the
+ * cores: if each went on at once, calls would wait for all of them.
+ */
+
+static ngx_msec_t
+ngx_cometa_hand_over_pause(void)
+{
+    static ngx_msec_t  pause = NGX_CONF_UNSET_MSEC;
+
+    ngx_uint_t         n;
+
+    if (pause == NGX_CONF_UNSET_MSEC) {
+        n = ngx_cometa_device_count() + ngx_cometa_ws_count() + 1;
+
+        pause = ngx_min(NGX_COMETA_HAND_OVER_TIME * NGX_COMETA_DEPART_BATCH / n,
+                        NGX_COMETA_HAND_OVER_STEP);
+    }
+
+    return pause;
 }
 
 

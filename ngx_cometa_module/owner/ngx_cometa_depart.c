@@ -27,8 +27,7 @@
 
 
 #define NGX_COMETA_OFFERS        256    /* under way at a time */
-#define NGX_COMETA_DEPART_BATCH  32     /* offers of one step, ... */
-#define NGX_COMETA_DEPART_SHARE  8      /* ... and to one worker in a row */
+#define NGX_COMETA_DEPART_SHARE  8      /* to one worker in a row */
 #define NGX_COMETA_DEPART_WORKERS  1000 /* ms, for all new workers to come */
 #define NGX_COMETA_DEPART_LOOK   4096   /* devices that a step looks at */
 #define NGX_COMETA_DEPART_SPARE  5000   /* ms, for outstanding calls */

@@ -23,6 +23,9 @@
 #include "ngx_cometa_mail.h"
 
 
+#define NGX_COMETA_DEPART_BATCH  32     /* offers of one step, at most */
+
+
 /* At the start of a worker. */
 ngx_int_t ngx_cometa_depart_start(ngx_cycle_t *cycle);
 
