@@ -38,7 +38,11 @@ ngx_cometa_reader_due(ngx_connection_t *c)
         return 0;
     }
 
-    return !c->read->posted;
+    if (c->read->posted) {
+        return 0;
+    }
+
+    return !c->read->pending_eof || !ngx_cometa_turn_end(c->read);
 }
 
 
@@ -72,6 +76,7 @@ ngx_cometa_reader_turn(ngx_connection_t *c, const ngx_cometa_reader_t *reader,
         }
 
         if (n == 0 || n == NGX_ERROR) {
+            ngx_cometa_work += NGX_COMETA_WORK_CLOSE;
             c->error = (n == NGX_ERROR);
             rc = NGX_ERROR;
             break;

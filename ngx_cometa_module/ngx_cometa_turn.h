@@ -9,6 +9,10 @@
  * Queued connections share a bounded part of each turn of the event loop, one
  * after the other. However many there are, they delay connections with little
  * traffic by no more than that.
+ *
+ * Connections that their peers have closed stand in a line of their own, with a
+ * smaller part: if very many devices drop at once, calls to the others do not
+ * wait until the last of those is closed here.
  */
 
 #ifndef _NGX_COMETA_TURN_H_INCLUDED_
@@ -28,6 +32,7 @@
 #define NGX_COMETA_WORK_CALL      40
 #define NGX_COMETA_WORK_LETTER    10
 #define NGX_COMETA_WORK_WRITE     80
+#define NGX_COMETA_WORK_CLOSE     150   /* of a connection */
 
 /* For bytes that are read or copied. */
 #define ngx_cometa_work_bytes(n)  ((n) / 256)
@@ -36,6 +41,7 @@
 
 #define NGX_COMETA_WORK_ONE       2500  /* for one connection */
 #define NGX_COMETA_WORK_ALL       10000 /* for all queued ones; for letters */
+#define NGX_COMETA_WORK_ENDS      3000  /* for all that have ended */
 
 
 extern ngx_uint_t  ngx_cometa_work;
@@ -67,6 +73,12 @@ ngx_cometa_turn_over(void)
  * set, and the handler must do nothing when epoll calls it.
  */
 void ngx_cometa_turn_again(ngx_event_t *ev);
+
+/*
+ * The same for a connection that the peer has closed. 0 if this is its turn
+ * already.
+ */
+ngx_uint_t ngx_cometa_turn_end(ngx_event_t *ev);
 
 
 #endif /* _NGX_COMETA_TURN_H_INCLUDED_ */

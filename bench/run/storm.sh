@@ -151,6 +151,7 @@ storms() {
 }
 
 
+set_to kernel.sched_autogroup_enabled 0
 nginx_conf "$WORKERS" 19000 $((DEVICES + TLS_DEVICES + STAY)) "
     ssl_session_cache shared:TLS:10m;"
 nginx_start

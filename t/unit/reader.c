@@ -29,7 +29,7 @@ static size_t      taken;
 static size_t      kept;        /* of the turn before */
 static size_t      cost;        /* of a byte */
 static ngx_int_t   last;        /* what the reader returns at the end */
-static int         handled, overdue;
+static int         handled, overdue, ends, its_turn;
 
 
 void *
@@ -58,6 +58,14 @@ void
 ngx_cometa_drain_overdue(void)
 {
     overdue++;
+}
+
+
+ngx_uint_t
+ngx_cometa_turn_end(ngx_event_t *ev)
+{
+    ends++;
+    return !its_turn;
 }
 
 
@@ -199,6 +207,12 @@ main(void)
     rev.posted = 1;
     ok(!ngx_cometa_reader_due(&c), "unless it stands in line for one");
     rev.posted = 0;
+    rev.pending_eof = 1;
+    ok(!ngx_cometa_reader_due(&c) && ends == 1,
+       "the end of a connection waits in line");
+    its_turn = 1;
+    ok(ngx_cometa_reader_due(&c), "until it is its turn");
+    rev.pending_eof = 0;
     c.close = 1;
     ok(!ngx_cometa_reader_due(&c) && overdue == 1 && !c.close,
        "or nginx wants to close what is idle");
