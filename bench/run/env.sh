@@ -10,6 +10,7 @@
 #   PORT      the first of three ports on 127.0.0.1 (free ones are found)
 #   ZONE      size of the shared memory zone (1m and 128 bytes a device)
 #   PATIENCE  seconds until all connections have to be there (600)
+#   SHUTDOWN  worker_shutdown_timeout (5s)
 #   KEEP      1: leave the temporary directory
 
 set -euo pipefail
@@ -112,7 +113,7 @@ nginx_conf() {
     cat > "$dir/nginx.conf" <<END
 $load_module
 worker_processes $workers;
-worker_shutdown_timeout 5s;
+worker_shutdown_timeout ${SHUTDOWN:-5s};
 daemon off;
 pid $dir/nginx.pid;
 error_log $dir/error.log ${LOG:-warn};

@@ -10,6 +10,7 @@
 #   RATE      calls a second in all (5000)
 #   WORKERS   (6, or as many as have room: a process holds 20,000 descriptors)
 #   HEARTBEAT s, of the devices (60)
+#   LEAVE     s that old workers may take (10)
 #   P99       ms, the limit in the second of a reload (50)
 #   CSV       a file for one line for each reload
 
@@ -26,7 +27,8 @@ HEARTBEAT=${HEARTBEAT:-60}
 P99=${P99:-50}
 
 PROBE=$((RATE / 5))         # calls a second of the load that measures
-LEAVE=10                    # s that old workers may take
+LEAVE=${LEAVE:-10}
+SHUTDOWN=${SHUTDOWN:-120s}
 
 status=0
 worst=0
