@@ -294,7 +294,7 @@ fuzz: deps-fuzz $(fuzzers:%=build/fuzz/fuzz_%)
 	        build/fuzz/$$name.log; \
 	done
 
-build/fuzz/%: t/fuzz/%.c $(pure) $(pure:.c=.h)
+build/fuzz/%: t/fuzz/%.c $(pure) $(wildcard $(pure:.c=.h))
 	@mkdir -p $(@D)
 	clang -std=gnu11 -g -O1 -Wall -Wextra -Werror -Ingx_cometa_module/codec \
 	    -Ingx_cometa_module/tls -fsanitize=fuzzer,address,undefined \
