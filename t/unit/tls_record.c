@@ -60,6 +60,8 @@ static const sample_t  samples_13[] = {
 
     { "nothing inside",   { R("") }, REFUSED },
     { "only zeroes",      { R("\0\0\0\0\0\0") }, REFUSED },
+    { "seven zeroes: their length is a type", { R("\0\0\0\0\0\0\0") },
+                          REFUSED },
     { "type unknown",     { R("a\x18") }, REFUSED },
     { "type ChangeCipherSpec", { R("\1\x14") }, REFUSED },
     { "outer handshake",  { T(22, UPDATE "\x16") }, REFUSED },
