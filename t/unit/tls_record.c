@@ -173,6 +173,7 @@ static void test_samples(const suite_t *suite, const sample_t *s, size_t n);
 static void test_sample(const suite_t *suite, const sample_t *s);
 static void test_update_flag(void);
 static void test_client(void);
+static void test_long_hello(void);
 
 
 static uint8_t  record[ROOM], copy[ROOM], plain[ROOM];
@@ -200,6 +201,7 @@ main(void)
 
     test_update_flag();
     test_client();
+    test_long_hello();
 
     cometa_tls_end();
 
@@ -412,4 +414,32 @@ test_client(void)
     n = cometa_tls_seal_alert(&pair.reader, alert = UNEXPECTED, copy);
     rc = read_one(&pair.writer, copy, n, plain, &len, &alert);
     ok(rc == ALERT && alert == UNEXPECTED, "other alerts are fatal");
+}
+
+
+/* TLS 1.2: a ClientHello of 600 bytes, 7 a record; refused at its very end. */
+
+static void
+test_long_hello(void)
+{
+    int      good;
+    size_t   n, i, size, len;
+    uint8_t  alert, hello[604] = { 1, 0, 600 >> 8, 600 & 0xff };
+    pair_t   pair;
+
+    pair_start(&pair, &suites[5], 0);
+    good = 1;
+
+    for (i = 0; i < sizeof(hello); i += size) {
+        size = (sizeof(hello) - i < 7) ? sizeof(hello) - i : 7;
+        n = craft(&pair.writer, 22, hello + i, size, record);
+        good &= (read_one(&pair.reader, record, n, plain, &len, &alert)
+                 == NOTHING
+                 && alert == (i + size < sizeof(hello) ? 0 : 100));
+    }
+
+    n = craft(&pair.writer, 23, (const uint8_t *) "a", 1, record);
+    good &= (read_one(&pair.reader, record, n, plain, &len, &alert) == DATA);
+
+    ok(good, "a long ClientHello");
 }
