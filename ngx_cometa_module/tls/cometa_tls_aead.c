@@ -17,6 +17,8 @@
 #include "cometa_tls_aead.h"
 
 
+#if (COMETA_TLS_HAVE)
+
 #define CIPHERS  3
 #define PIECE    512        /* a multiple of the block */
 
@@ -273,3 +275,67 @@ cometa_tls_aead_forget(unsigned cipher)
         (void) EVP_CipherInit_ex(c->ctx[seal], NULL, NULL, zero, zero, seal);
     }
 }
+
+
+#else
+
+int
+cometa_tls_aead_start(void)
+{
+    return -1;
+}
+
+
+void
+cometa_tls_aead_end(void)
+{
+}
+
+
+size_t
+cometa_tls_aead_key(unsigned cipher)
+{
+    (void) cipher;
+
+    return 0;
+}
+
+
+int
+cometa_tls_aead_seal(unsigned cipher, const cometa_tls_aead_t *a, uint8_t *p,
+    size_t len)
+{
+    (void) cipher;
+    (void) a;
+    (void) p;
+    (void) len;
+
+    return -1;
+}
+
+
+int
+cometa_tls_aead_open(unsigned cipher, const cometa_tls_aead_t *a, uint8_t *p,
+    size_t len)
+{
+    return cometa_tls_aead_seal(cipher, a, p, len);
+}
+
+
+int
+cometa_tls_aead_verify(unsigned cipher, const cometa_tls_aead_t *a,
+    const uint8_t *p, size_t len)
+{
+    (void) p;
+
+    return cometa_tls_aead_seal(cipher, a, NULL, len);
+}
+
+
+void
+cometa_tls_aead_forget(unsigned cipher)
+{
+    (void) cipher;
+}
+
+#endif

@@ -15,6 +15,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <openssl/opensslv.h>
+
+
+/*
+ * Only OpenSSL from 3.0 on has all that this needs. Built with another library
+ * the functions are there and fail, so that nothing can be set up.
+ */
+
+#ifndef COMETA_TLS_HAVE
+#define COMETA_TLS_HAVE  (OPENSSL_VERSION_NUMBER >= 0x30000000L)
+#endif
+
 
 #define COMETA_TLS_KEY_MAX      32
 #define COMETA_TLS_IV           12
@@ -39,7 +51,10 @@ typedef struct {
 } cometa_tls_aead_t;
 
 
-/* 0, or -1 without memory. A cipher that OpenSSL does not have is left out. */
+/*
+ * 0, or -1 without memory or OpenSSL. A cipher that OpenSSL does not have is
+ * left out.
+ */
 int cometa_tls_aead_start(void);
 void cometa_tls_aead_end(void);
 

@@ -6,13 +6,17 @@
 
 #include <string.h>
 
+#include "cometa_tls_aead.h"
+#include "cometa_tls_keys.h"
+
+
+#if (COMETA_TLS_HAVE)
+
 #include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
-
-#include "cometa_tls_keys.h"
 
 
 #define PREFIX     "tls13 "
@@ -147,3 +151,45 @@ cometa_tls_keys_hash(unsigned hash)
 {
     return (hash == 32) ? "SHA256" : (hash == 48) ? "SHA384" : NULL;
 }
+
+
+#else
+
+void
+cometa_tls_keys_start(void)
+{
+}
+
+
+void
+cometa_tls_keys_end(void)
+{
+}
+
+
+int
+cometa_tls_keys_expand(unsigned hash, const uint8_t *secret, const char *label,
+    uint8_t *out, size_t len)
+{
+    (void) hash;
+    (void) secret;
+    (void) label;
+    (void) out;
+    (void) len;
+
+    return -1;
+}
+
+
+int
+cometa_tls_keys_prf(unsigned hash, const uint8_t *secret, size_t secret_len,
+    const uint8_t *seed, size_t seed_len, uint8_t *out, size_t len)
+{
+    (void) secret_len;
+    (void) seed;
+    (void) seed_len;
+
+    return cometa_tls_keys_expand(hash, secret, NULL, out, len);
+}
+
+#endif

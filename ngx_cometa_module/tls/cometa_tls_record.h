@@ -118,8 +118,9 @@ enum {
 
 
 /*
- * At the start of a process, and at its end. 0, or -1 without memory. A cipher
- * that OpenSSL does not have is found out when keys are set for it.
+ * At the start of a process, and at its end. 0, or -1 without memory, or if
+ * COMETA_TLS_HAVE is 0. A cipher that OpenSSL does not have is found out when
+ * keys are set for it.
  */
 int cometa_tls_start(void);
 void cometa_tls_end(void);
