@@ -270,7 +270,7 @@ test_heads(const suite_t *suite)
 static void
 test_short(const suite_t *suite)
 {
-    int       rc, good;
+    int       rc, good, proved;
     uint8_t   len, least, bytes[64] = { COMETA_TLS_DATA, 3, 3, 0, 0 };
     pair_t    pair;
 
@@ -284,6 +284,10 @@ test_short(const suite_t *suite)
         rc = read_one(&pair.reader, bytes, COMETA_TLS_HEAD + len, plain, &got,
                       &alert);
         good &= (rc == ERROR && alert == COMETA_TLS_BAD_RECORD_MAC);
+
+        proved = cometa_tls_prove(&pair.writer, &pair.writer.write, 0, bytes,
+                                  COMETA_TLS_HEAD + len);
+        good &= (proved == -1);
     }
 
     ok(good, "too short for a tag");
@@ -532,8 +536,7 @@ test_nonce(void)
 static void
 test_unknown(void)
 {
-    pair_t   pair;
-
+    pair_t                pair;
     static const uint8_t  secret[COMETA_TLS_SECRET_MAX];
 
     pair_start(&pair, &suites[0], 0);

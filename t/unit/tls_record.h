@@ -56,6 +56,11 @@ pair_end_start(cometa_tls_t *t, const suite_t *suite, int client)
     t->hash = suite->hash;
     t->client = client;
 
+    /* a new key begins with 0 */
+
+    t->read.seq = 99;
+    t->write.seq = 99;
+
     memset(master, 0x4d, sizeof(master));
     memset(random, 0x52, sizeof(random));
     memset(secret[0], 0x43, 48);

@@ -7,6 +7,7 @@
 
 #define _GNU_SOURCE
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include <openssl/crypto.h>
@@ -17,6 +18,8 @@
 #define BLOCKS   16384
 #define NEEDLES  8
 #define NEEDLE   16                     /* bytes that are looked for */
+#define STACK    (1 << 20)
+#define FAR      (1 << 15)
 
 
 typedef struct {
@@ -32,11 +35,18 @@ static int is_in(const uint8_t *p, size_t size);
 static int is_anywhere(void);
 static void look_for(const uint8_t *needle);
 static void test_suite(const suite_t *suite);
+static void test_stack(const suite_t *suite);
+static void *on_stack(void *data);
+static void far_down(cometa_tls_t *t);
+static void set_keys(cometa_tls_t *t);
 
 
 static block_t   blocks[BLOCKS];
 static uint8_t   needles[NEEDLES][NEEDLE];
 static unsigned  count, leaks;
+static uint8_t   stack[STACK] __attribute__((aligned(4096)));
+static pair_t    ours;
+static int       left;
 
 
 int
@@ -50,6 +60,7 @@ main(void)
 
     for (i = 0; i < SUITES; i++) {
         test_suite(&suites[i]);
+        test_stack(&suites[i]);
     }
 
     cometa_tls_end();
@@ -211,4 +222,81 @@ test_suite(const suite_t *suite)
     ok(!is_anywhere() && !is_in((uint8_t *) &pair, sizeof(pair)),
        "%s: nothing is left", suite->name);
     ok(leaks == 0, "%s: nothing was freed", suite->name);
+}
+
+
+/*
+ * Keys are set, or changed, far down on a stack of their own; what lies there
+ * then has been left by it.
+ */
+
+static void
+test_stack(const suite_t *suite)
+{
+    pthread_t       thread;
+    pthread_attr_t  attr;
+
+    memset(stack, 0, STACK);
+    pair_end_start(&ours.reader, suite, 0);
+    set_keys(&ours.reader);
+
+    count = 0;
+    look_for(ours.reader.read.key);
+
+    if (suite->version == COMETA_TLS_1_3) {
+        look_for(ours.reader.read.secret);
+    }
+
+    pair_end_start(&ours.reader, suite, 0);
+
+    pthread_attr_init(&attr);
+    pthread_attr_setstack(&attr, stack, STACK);
+
+    if (pthread_create(&thread, &attr, on_stack, &ours.reader) != 0) {
+        abort();
+    }
+
+    pthread_join(thread, NULL);
+    pthread_attr_destroy(&attr);
+
+    ok(is_in((uint8_t *) &ours, sizeof(ours)) && !left,
+       "%s: nothing is left on the stack", suite->name);
+}
+
+
+static void *
+on_stack(void *data)
+{
+    uint8_t  here;
+
+    far_down(data);
+    left = is_in(stack, &here - stack - FAR / 2);
+
+    return NULL;
+}
+
+
+__attribute__((noinline))
+static void
+far_down(cometa_tls_t *t)
+{
+    volatile uint8_t  far[FAR];
+
+    far[0] = 0;
+    set_keys(t);
+    far[FAR - 1] = far[0];
+}
+
+
+static void
+set_keys(cometa_tls_t *t)
+{
+    static const uint8_t  master[COMETA_TLS_MASTER] = { 1 };
+    static const uint8_t  random[COMETA_TLS_RANDOM] = { 2 };
+
+    if (t->version == COMETA_TLS_1_3) {
+        cometa_tls_next(t, &t->read);
+    } else {
+        cometa_tls_set_master(t, master, random, random);
+    }
 }
