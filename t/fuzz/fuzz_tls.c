@@ -28,7 +28,7 @@
 #define quiet  __attribute__((no_sanitize("coverage", "address", "undefined")))
 
 #define WIRE     65536
-#define RECORD   (COMETA_TLS_PLAIN_MAX + 512)
+#define RECORD   18000              /* crafted ones are the longest */
 #define SUITES   6
 #define UPDATES  6                  /* of a program: each takes 50 us */
 #define STEPS    64                 /* of a program: more would be slow */
@@ -68,7 +68,9 @@ typedef struct {
 static void write_program(wire_t *w, input_t *in);
 static void write_one(wire_t *w, input_t *in, uint8_t op);
 static void write_data(wire_t *w, size_t len, uint8_t value);
+static void write_padded(wire_t *w, size_t len, size_t zeroes);
 static void write_crafted(wire_t *w, input_t *in, uint8_t type, int next);
+static void seal_inner(wire_t *w, uint8_t type, size_t n);
 static void write_raw(wire_t *w, input_t *in, size_t n);
 static void read_wire(const wire_t *w, cometa_tls_t *t, story_t *s,
     uint32_t pieces);
@@ -87,6 +89,7 @@ static size_t size_of(uint8_t byte);
 static cometa_tls_t  ends[SUITES][2];
 static wire_t        wire;
 static uint8_t       bytes[WIRE];
+static uint8_t       inner[2 * COMETA_TLS_PLAIN_MAX];
 
 
 int
@@ -228,6 +231,11 @@ write_one(wire_t *w, input_t *in, uint8_t op)
         break;
 
     case INNER:
+        if (op & 0x10 && w->writer.version == COMETA_TLS_1_3) {
+            write_padded(w, take(in), op >> 5);
+            break;
+        }
+
         write_crafted(w, in, COMETA_TLS_DATA, op >> 3 & 1);
         break;
 
@@ -287,6 +295,22 @@ write_data(wire_t *w, size_t len, uint8_t value)
 }
 
 
+/* An honest record of TLS 1.3 with zeroes behind its type. */
+
+static void
+write_padded(wire_t *w, size_t len, size_t zeroes)
+{
+    memset(inner, COMETA_TLS_ALERT, len);
+    inner[len] = COMETA_TLS_DATA;
+    memset(inner + len + 1, 0, zeroes);
+
+    seal_inner(w, COMETA_TLS_DATA, len + 1 + zeroes);
+
+    w->row = len ? 0 : w->row;
+    tell(&w->sent, inner, len);
+}
+
+
 /*
  * Any inner plain text of the right length, of which the input has the begin or
  * all; `next` goes over to the next key, as it is right behind an update.
@@ -295,37 +319,53 @@ write_data(wire_t *w, size_t len, uint8_t value)
 static void
 write_crafted(wire_t *w, input_t *in, uint8_t type, int next)
 {
-    size_t             skip, n, len, left;
-    uint8_t           *out;
-    cometa_tls_t      *t;
-    cometa_tls_aead_t  a;
+    size_t         n, left;
+    cometa_tls_t  *t;
 
     w->honest = 0;
     t = &w->writer;
-    out = w->bytes + w->len;
 
     n = size_of(take(in));
-    skip = COMETA_TLS_HEAD + cometa_tls_explicit(t);
-    len = skip - COMETA_TLS_HEAD + n + COMETA_TLS_TAG;
     left = in->end - in->p;
     left = (left < n) ? left : n;
 
-    memset(out, 3, skip);
-    out[0] = type;
-    out[3] = (uint8_t) (len >> 8);
-    out[4] = (uint8_t) len;
-    memset(out + skip, 0, n);
-    memcpy(out + skip, in->p, left);
+    memset(inner, 0, n);
+    memcpy(inner, in->p, left);
     in->p += left;
 
-    cometa_tls_bind(t, &t->write, t->write.seq++, out, n, &a);
-    check(cometa_tls_aead_seal(t->cipher, &a, out + skip, n) == 0);
-    w->len += COMETA_TLS_HEAD + len;
+    seal_inner(w, type, n);
 
     if (next && t->version == COMETA_TLS_1_3) {
         w->updates++;
         check(cometa_tls_next(t, &t->write) == 0);
     }
+}
+
+
+/* What stands in `inner`. */
+
+static void
+seal_inner(wire_t *w, uint8_t type, size_t n)
+{
+    size_t             skip, len;
+    uint8_t           *out;
+    cometa_tls_t      *t;
+    cometa_tls_aead_t  a;
+
+    t = &w->writer;
+    out = w->bytes + w->len;
+    skip = COMETA_TLS_HEAD + cometa_tls_explicit(t);
+    len = skip - COMETA_TLS_HEAD + n + COMETA_TLS_TAG;
+
+    memset(out, 3, skip);
+    out[0] = type;
+    out[3] = (uint8_t) (len >> 8);
+    out[4] = (uint8_t) len;
+    memcpy(out + skip, inner, n);
+
+    cometa_tls_bind(t, &t->write, t->write.seq++, out, n, &a);
+    check(cometa_tls_aead_seal(t->cipher, &a, out + skip, n) == 0);
+    w->len += COMETA_TLS_HEAD + len;
 }
 
 
