@@ -189,7 +189,7 @@ cometa_tls_keys_prf(unsigned hash, const uint8_t *secret, size_t secret_len,
     (void) seed;
     (void) seed_len;
 
-    return cometa_tls_keys_expand(hash, secret, NULL, out, len);
+    return cometa_tls_keys_expand(hash, secret, "", out, len);
 }
 
 #endif
