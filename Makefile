@@ -252,7 +252,8 @@ build/fault/fault.so: t/fault/fault.c
 
 # A program a file, from t/unit/NAME.c and all the files that need no nginx.
 
-pure  := $(wildcard ngx_cometa_module/codec/*.c)
+pure  := $(wildcard ngx_cometa_module/codec/*.c \
+                    ngx_cometa_module/tls/cometa_*.c)
 units := $(patsubst t/unit/%.c,build/unit-$(cc)/%,$(wildcard t/unit/*.c))
 
 unit: deps-unit build $(units)
@@ -267,7 +268,7 @@ build/unit-$(cc)/%: t/unit/%.c $(wildcard t/unit/*.h) $(sources) | build
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -g -O1 -Wall -Wextra -Werror $(folders:%=-I%) \
 	    $(headers) $(unit_opt) $< $(pure) \
-	    -lpthread -lcrypto -lm -o $@
+	    -lpthread -lssl -lcrypto -lm -o $@
 
 unit_opt = -DNGX_COMETA_DEBUG -fsanitize=address,undefined \
            -fno-sanitize-recover=undefined
@@ -293,11 +294,12 @@ fuzz: deps-fuzz $(fuzzers:%=build/fuzz/fuzz_%)
 	        build/fuzz/$$name.log; \
 	done
 
-build/fuzz/%: t/fuzz/%.c $(pure) $(pure:.c=.h)
+build/fuzz/%: t/fuzz/%.c $(pure) $(wildcard $(pure:.c=.h))
 	@mkdir -p $(@D)
 	clang -std=gnu11 -g -O1 -Wall -Wextra -Werror -Ingx_cometa_module/codec \
-	    -fsanitize=fuzzer,address,undefined \
-	    -fno-sanitize-recover=undefined $(fuzz_opt) $< $(pure) -o $@
+	    -Ingx_cometa_module/tls -fsanitize=fuzzer,address,undefined \
+	    -fno-sanitize-recover=undefined $(fuzz_opt) $< $(pure) \
+	    -lcrypto -o $@
 
 # This one has files of the module in it. A letter to the same worker is passed
 # on as the union of all letters, but has only the bytes of its own.

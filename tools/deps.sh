@@ -11,9 +11,10 @@ set -eu
 packages() {
     case $1 in
     build) echo gcc libc6-dev libssl-dev libpcre2-dev zlib1g-dev ;;
-    clang|fuzz) echo clang libclang-rt-dev libc6-dev ;;
+    clang) echo clang libclang-rt-dev libc6-dev ;;
+    fuzz)  echo clang libclang-rt-dev libc6-dev libssl-dev ;;
     suite) echo dpkg-dev patchelf ;;
-    unit)  echo gcc libc6-dev perl ;;
+    unit)  echo gcc libc6-dev libssl-dev perl ;;
     test)  echo perl libio-socket-ssl-perl libprotocol-websocket-perl \
                 openssl curl chromium $(node_packages) ;;
     run)   echo perl curl $(node_packages) ;;
