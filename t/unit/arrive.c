@@ -359,6 +359,18 @@ test_malformed(void)
     arrive(&bad, data, len, 0);
     ok(closed == 1 && answers == 0 && nothing_left(),
        "two lengths that overflow together: the same");
+
+    /* all of it is there */
+
+    bad = parcel;
+    bad.info = NGX_COMETA_INFO_MAX + 1;
+    bad.unread = 0;
+    bad.rest = 0;
+    bad.unsent = 0;
+    arrive(&bad, ngx_cometa_parcel_buffer,
+           sizeof(bad) + NGX_COMETA_INFO_MAX + 1, 0);
+    ok(closed == 1 && answers == 0 && nothing_left(),
+       "an info that is too long: the same");
 }
 
 

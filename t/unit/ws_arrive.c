@@ -252,6 +252,8 @@ test_malformed(void)
     u_char                  *data;
     ngx_cometa_ws_parcel_t   parcel, bad;
 
+    static u_char  large[1024];
+
     static const struct { size_t at, size; }  fields[] = {
         { offsetof(ngx_cometa_ws_parcel_t, address), 2 },
         { offsetof(ngx_cometa_ws_parcel_t, app), 2 },
@@ -303,6 +305,27 @@ test_malformed(void)
     arrive(&bad, data, len, 0);
     ok(closed == 1 && answers == 0 && nothing_left(),
        "two lengths that overflow together: the same");
+
+    /* all of it is there */
+
+    right = 0;
+
+    for (i = 0; i < 3; i++) {
+        bad = parcel;
+        bad.message = 0;
+        bad.control = 0;
+        bad.rest = 0;
+        bad.output = 0;
+
+        n = (i == 0) ? sizeof(struct sockaddr_in6) + 1 : NGX_COMETA_ID_MAX + 1;
+        *(uint16_t *) ((u_char *) &bad + fields[i].at) = n;
+
+        n = sizeof(bad) + bad.address + bad.app + bad.device;
+        arrive(&bad, memset(large, 'x', n), n, 0);
+        right += (closed == 1 && answers == 0 && nothing_left());
+    }
+
+    ok(right == 3, "an address or an id that is too long: the same");
 
     bad = parcel;
     bad.location++;
