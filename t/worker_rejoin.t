@@ -32,7 +32,7 @@ use constant { SLOTS => 24, CONNECTIONS => 16 };
 # says that there is nothing else.
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl rewrite map/)->todo_alerts()
-    ->plan(12);
+    ->plan(13);
 
 certificate($t, 'localhost');
 
@@ -74,6 +74,11 @@ $first->detach();
 is($first->closed(), 'last', 'a device leaves, and its worker');
 ok(wait_log($t, qr/has a slot of cometa_zone but could not start/),
     'it gets the slot and gives it back');
+
+# There is no other one, so it has been given back indeed if it is got again
+
+ok(wait_for(sub { log_count($t, qr/but could not start/) > 1 }, 20),
+    'and gets it again');
 
 # Now it can start
 

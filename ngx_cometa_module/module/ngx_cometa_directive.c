@@ -284,7 +284,7 @@ ngx_cometa_zone_ready(ngx_shm_zone_t *shm_zone, void *data)
     }
 
     if (data) {
-        return NGX_OK;
+        return ngx_cometa_annex_keep(data, cycle->pool);
     }
 
     return ngx_cometa_annex_make(shm_zone->data, cycle->pool,

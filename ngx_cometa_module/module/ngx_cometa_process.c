@@ -28,6 +28,7 @@
 #include "ngx_cometa_ws_depart.h"
 #include "ngx_cometa_ws_event.h"
 #include "ngx_cometa_ws_group.h"
+#include "ngx_cometa_ws_offer.h"
 #include "ngx_cometa_fdpass.h"
 #include "ngx_cometa_interest.h"
 #include "ngx_cometa_mail.h"
@@ -213,7 +214,7 @@ ngx_cometa_handlers(void)
     to->written = ngx_cometa_call_written;
     to->event = ngx_cometa_ws_event;
     to->follow = ngx_cometa_call_follow;
-    to->ws_arrived = ngx_cometa_ws_depart_arrived;
+    to->ws_arrived = ngx_cometa_ws_offer_arrived;
     to->ws_tail = ngx_cometa_ws_arrive_tail;
     to->online = ngx_cometa_online;
 }
@@ -238,7 +239,7 @@ ngx_cometa_deaths(void)
     ngx_cometa_depart_deaths();
     ngx_cometa_queue_deaths();
     ngx_cometa_call_deaths();
-    ngx_cometa_ws_depart_deaths();
+    ngx_cometa_ws_offer_deaths();
     ngx_cometa_ws_arrive_deaths();
 }
 

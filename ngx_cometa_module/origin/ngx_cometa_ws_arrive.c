@@ -2,7 +2,9 @@
 /*
  * WebSockets that arrive. State of this process: those whose tail has not come
  * yet. They are among the sockets of their device already, but have no
- * connection, so that what they hear is kept.
+ * connection, so that what they hear is kept. One whose tail is not waited for
+ * any more is kept in mind until it comes or its old worker ends: another parcel
+ * with the same connection may be on its way, and is not to be taken in.
  */
 
 #include "ngx_cometa_ws_arrive.h"
@@ -21,16 +23,18 @@
 
 
 #define NGX_COMETA_ARRIVALS  1024
-#define NGX_COMETA_WS_TAIL   5000       /* ms that it is waited for */
+#define NGX_COMETA_WS_TAIL   15000      /* ms that it is waited for */
 
 
 typedef struct {
-    ngx_cometa_ws_t     *socket;        /* NULL: nothing arrives here */
+    ngx_uint_t           used;
+    ngx_cometa_ws_t     *socket;        /* NULL: it is open */
     ngx_connection_t    *connection;
     ngx_cometa_bytes_t  *head;          /* output of before its own */
     uint64_t             serial;
     uint32_t             slot;          /* of its old worker */
     uint32_t             epoch;
+    uint32_t             app;
     ngx_event_t          timer;
     ngx_sockaddr_t       addr;
 } ngx_cometa_arrival_t;
@@ -39,9 +43,13 @@ typedef struct {
 static ngx_int_t ngx_cometa_ws_arrive_read(ngx_cometa_ws_parcel_t *parcel,
     u_char *data, size_t len);
 static ngx_uint_t ngx_cometa_ws_arrive_take(ngx_connection_t *c,
-    ngx_cometa_ws_parcel_t *parcel, u_char *data, uint32_t *index);
+    ngx_cometa_ws_parcel_t *parcel, u_char *data,
+    ngx_cometa_arrival_t **arrival);
 static ngx_cometa_ws_conf_t *ngx_cometa_ws_arrive_location(uint64_t id);
 static ngx_cometa_arrival_t *ngx_cometa_ws_arrival_get(void);
+static ngx_cometa_arrival_t *ngx_cometa_ws_arrival_find(
+    ngx_cometa_ws_parcel_t *parcel);
+static void ngx_cometa_ws_arrival_free(ngx_cometa_arrival_t *a);
 static ngx_cometa_ws_t *ngx_cometa_ws_arrive_socket(
     ngx_cometa_ws_conf_t *conf, ngx_cometa_ws_parcel_t *parcel, u_char *p,
     ngx_cometa_bytes_t **head);
@@ -70,6 +78,7 @@ ngx_cometa_ws_arrive_start(ngx_cometa_ws_conf_t **confs, ngx_uint_t n)
 ngx_int_t
 ngx_cometa_ws_arrive(ngx_connection_t *c, u_char *data, size_t len)
 {
+    ngx_cometa_arrival_t       *a;
     ngx_cometa_ws_parcel_t      parcel;
     ngx_cometa_mail_arrived_t   answer;
 
@@ -91,14 +100,26 @@ ngx_cometa_ws_arrive(ngx_connection_t *c, u_char *data, size_t len)
     answer.slot = ngx_cometa_zone.slot;
     answer.epoch = ngx_cometa_zone.epoch;
 
-    data += sizeof(ngx_cometa_ws_parcel_t);
-    answer.rc = ngx_cometa_ws_arrive_take(c, &parcel, data, &answer.handle);
+    a = parcel.again ? ngx_cometa_ws_arrival_find(&parcel) : NULL;
 
-    if (answer.rc == NGX_COMETA_ARRIVED) {
-        answer.head.app = ngx_cometa_arrivals[answer.handle].socket->group
-                          ->app;
+    if (a) {
+        answer.rc = NGX_COMETA_ARRIVED;
 
-    } else if (c) {
+    } else {
+        data += sizeof(ngx_cometa_ws_parcel_t);
+        answer.rc = ngx_cometa_ws_arrive_take(c, &parcel, data, &a);
+
+        if (a) {
+            c = NULL;
+        }
+    }
+
+    if (a) {
+        answer.handle = a - ngx_cometa_arrivals;
+        answer.head.app = a->app;
+    }
+
+    if (c) {
         ngx_cometa_fdpass_left(c);
     }
 
@@ -140,13 +161,21 @@ ngx_cometa_ws_arrive_read(ngx_cometa_ws_parcel_t *parcel, u_char *data,
 
 static ngx_uint_t
 ngx_cometa_ws_arrive_take(ngx_connection_t *c, ngx_cometa_ws_parcel_t *parcel,
-    u_char *data, uint32_t *index)
+    u_char *data, ngx_cometa_arrival_t **arrival)
 {
     ngx_cometa_bytes_t    *head;
     ngx_cometa_arrival_t  *a;
     ngx_cometa_ws_conf_t  *conf;
 
     if (c == NULL || ngx_exiting) {
+        return NGX_COMETA_ARRIVE_LATER;
+    }
+
+    /* it may have been taken before, and have opened when its sender ended */
+
+    if (parcel->again
+        && !ngx_cometa_slot_alive(parcel->from_slot, parcel->from_epoch))
+    {
         return NGX_COMETA_ARRIVE_LATER;
     }
 
@@ -171,6 +200,8 @@ ngx_cometa_ws_arrive_take(ngx_connection_t *c, ngx_cometa_ws_parcel_t *parcel,
 
     ngx_cometa_arrivals_n++;
 
+    a->used = 1;
+    a->app = a->socket->group->app;
     a->connection = c;
     a->head = head;
     a->serial = parcel->serial;
@@ -196,7 +227,7 @@ ngx_cometa_ws_arrive_take(ngx_connection_t *c, ngx_cometa_ws_parcel_t *parcel,
         a->socket->debug = 1;
     }
 
-    *index = a - ngx_cometa_arrivals;
+    *arrival = a;
 
     return NGX_COMETA_ARRIVED;
 }
@@ -245,12 +276,44 @@ ngx_cometa_ws_arrival_get(void)
     for (i = 0; i < NGX_COMETA_ARRIVALS; i++) {
         next = (next + 1) % NGX_COMETA_ARRIVALS;
 
-        if (ngx_cometa_arrivals[next].socket == NULL) {
+        if (!ngx_cometa_arrivals[next].used) {
             return &ngx_cometa_arrivals[next];
         }
     }
 
     return NULL;
+}
+
+
+/* The one that an earlier parcel of this offer has brought. */
+
+static ngx_cometa_arrival_t *
+ngx_cometa_ws_arrival_find(ngx_cometa_ws_parcel_t *parcel)
+{
+    ngx_uint_t             i;
+    ngx_cometa_arrival_t  *a;
+
+    for (i = 0; i < NGX_COMETA_ARRIVALS && ngx_cometa_arrivals_n; i++) {
+        a = &ngx_cometa_arrivals[i];
+
+        if (a->used
+            && a->serial == parcel->serial
+            && a->slot == parcel->from_slot
+            && a->epoch == parcel->from_epoch)
+        {
+            return a;
+        }
+    }
+
+    return NULL;
+}
+
+
+static void
+ngx_cometa_ws_arrival_free(ngx_cometa_arrival_t *a)
+{
+    a->used = 0;
+    ngx_cometa_arrivals_n--;
 }
 
 
@@ -320,21 +383,25 @@ ngx_cometa_ws_arrive_tail(ngx_cometa_mail_ws_tail_t *mail, u_char *data,
 
     a = &ngx_cometa_arrivals[mail->index];
 
-    if (a->socket == NULL || a->serial != mail->head.session) {
+    if (!a->used || a->serial != mail->head.session) {
         return;
     }
 
-    if (len && ngx_cometa_bytes_add(&a->head, data, len) != NGX_OK) {
+    if (len && a->socket && ngx_cometa_bytes_add(&a->head, data, len) != NGX_OK) {
         a->connection->error = 1;
     }
 
     if (mail->end) {
         ngx_cometa_ws_arrive_open(a);
+        ngx_cometa_ws_arrival_free(a);
     }
 }
 
 
-/* What came before its own output is written before it. */
+/*
+ * What came before its own output is written before it. One that is open
+ * already is left alone.
+ */
 
 static void
 ngx_cometa_ws_arrive_open(ngx_cometa_arrival_t *a)
@@ -346,8 +413,11 @@ ngx_cometa_ws_arrive_open(ngx_cometa_arrival_t *a)
     s = a->socket;
     c = a->connection;
 
+    if (s == NULL) {
+        return;
+    }
+
     a->socket = NULL;
-    ngx_cometa_arrivals_n--;
 
     if (a->timer.timer_set) {
         ngx_del_timer(&a->timer);
@@ -388,8 +458,9 @@ ngx_cometa_ws_arrive_deaths(void)
     for (i = 0; i < NGX_COMETA_ARRIVALS && ngx_cometa_arrivals_n; i++) {
         a = &ngx_cometa_arrivals[i];
 
-        if (a->socket && !ngx_cometa_slot_alive(a->slot, a->epoch)) {
+        if (a->used && !ngx_cometa_slot_alive(a->slot, a->epoch)) {
             ngx_cometa_ws_arrive_open(a);
+            ngx_cometa_ws_arrival_free(a);
         }
     }
 }

@@ -1,42 +1,24 @@
 
 /*
- * WebSockets that depart. State of this process: the offers that are under
- * way, and how far the walk over the groups has come.
+ * WebSockets that depart: which, when and where to. State of this process: how
+ * far the walk over the groups has come.
  */
 
 #include "ngx_cometa_ws_depart.h"
 #include "ngx_cometa.h"
-#include "ngx_cometa_bytes.h"
-#include "ngx_cometa_debug.h"
 #include "ngx_cometa_ws.h"
-#include "ngx_cometa_ws_batch.h"
 #include "ngx_cometa_ws_group.h"
-#include "ngx_cometa_ws_parcel.h"
+#include "ngx_cometa_ws_offer.h"
 #include "ngx_cometa_ws_read.h"
-#include "ngx_cometa_ws_time.h"
 #include "ngx_cometa_fdpass.h"
-#include "ngx_cometa_mail.h"
 #include "ngx_cometa_registry.h"
-#include "ngx_cometa_slot.h"
 #include "ngx_cometa_zone.h"
 
 
-#define NGX_COMETA_WS_OFFERS        64      /* under way at a time */
 #define NGX_COMETA_WS_DEPART_BATCH  32      /* offers of one step */
 #define NGX_COMETA_WS_DEPART_LOOK   256     /* chains that a step looks at */
 #define NGX_COMETA_WS_DEPART_WAIT   1000    /* ms that calls may take, ... */
 #define NGX_COMETA_WS_DEPART_PAUSE  5000    /* ... before it is read again */
-#define NGX_COMETA_WS_DEPART_PIECE  16384   /* bytes of a WS_TAIL */
-
-
-typedef struct {
-    uint64_t           serial;      /* 0: no offer */
-    ngx_cometa_ws_t   *socket;
-    ngx_connection_t  *connection;
-    uint32_t           slot;        /* of whom it was offered to */
-    uint32_t           epoch;
-    uint32_t           output;      /* bytes that went in the parcel */
-} ngx_cometa_ws_offer_t;
 
 
 static ngx_int_t ngx_cometa_ws_depart_group(ngx_cometa_ws_group_t *group);
@@ -44,18 +26,8 @@ static ngx_int_t ngx_cometa_ws_depart_place(ngx_cometa_ws_group_t *group,
     uint32_t *slot, uint32_t *epoch);
 static void ngx_cometa_ws_depart_stay(ngx_cometa_ws_group_t *group);
 static ngx_uint_t ngx_cometa_ws_depart_can(ngx_cometa_ws_t *s);
-static ngx_int_t ngx_cometa_ws_depart_offer(ngx_cometa_ws_t *s, uint32_t slot,
-    uint32_t epoch);
-static ngx_cometa_ws_offer_t *ngx_cometa_ws_offer_get(void);
-static void ngx_cometa_ws_offer_end(ngx_cometa_ws_offer_t *offer);
-static void ngx_cometa_ws_depart_tail(ngx_cometa_ws_offer_t *offer,
-    ngx_cometa_mail_arrived_t *mail);
-static void ngx_cometa_ws_depart_back(ngx_cometa_ws_offer_t *offer);
 
 
-static ngx_cometa_ws_offer_t   ngx_cometa_ws_offers[NGX_COMETA_WS_OFFERS];
-static ngx_uint_t              ngx_cometa_ws_offers_n;
-static ngx_uint_t              ngx_cometa_ws_gone;      /* any location */
 static ngx_uint_t              ngx_cometa_ws_paused;    /* seen in this round */
 static ngx_uint_t              ngx_cometa_ws_told;      /* chains to halt */
 
@@ -141,11 +113,15 @@ ngx_cometa_ws_depart_group(ngx_cometa_ws_group_t *group)
             continue;
         }
 
-        if (ngx_cometa_ws_offers_n == NGX_COMETA_WS_OFFERS) {
-            return NGX_AGAIN;
-        }
+        rc = ngx_cometa_ws_offer(s, slot, epoch);
 
-        rc = ngx_cometa_ws_depart_offer(s, slot, epoch);
+        if (rc == NGX_DECLINED) {
+
+            /* perhaps its message is complete when it was read on */
+
+            s->moving_since = ngx_current_msec + NGX_COMETA_WS_DEPART_WAIT;
+            ngx_cometa_ws_read_on(s);
+        }
 
         if (rc == NGX_AGAIN) {
             return NGX_AGAIN;
@@ -264,219 +240,6 @@ ngx_cometa_ws_depart_can(ngx_cometa_ws_t *s)
 }
 
 
-/* NGX_DECLINED: it stays for now, others may go. */
-
-static ngx_int_t
-ngx_cometa_ws_depart_offer(ngx_cometa_ws_t *s, uint32_t slot, uint32_t epoch)
-{
-    size_t                   len;
-    u_char                  *data;
-    ngx_int_t                rc;
-    ngx_connection_t        *c;
-    ngx_cometa_ws_offer_t   *offer;
-    ngx_cometa_ws_parcel_t   parcel;
-
-    static uint64_t  serial;
-
-    c = s->io.connection;
-    offer = ngx_cometa_ws_offer_get();
-
-    ngx_memzero(&parcel, sizeof(ngx_cometa_ws_parcel_t));
-
-    parcel.kind = NGX_COMETA_PARCEL_WS;
-    parcel.epoch = epoch;
-    parcel.from_slot = ngx_cometa_zone.slot;
-    parcel.from_epoch = ngx_cometa_zone.epoch;
-    parcel.serial = ++serial;
-    parcel.index = offer - ngx_cometa_ws_offers;
-    parcel.debug = s->debug;
-    parcel.location = s->conf->id;
-
-    data = ngx_cometa_ws_parcel_pack(s, &parcel, &len);
-
-    rc = data ? ngx_cometa_fdpass_offer(slot, epoch, c, data, len)
-              : NGX_DECLINED;
-
-    if (rc == NGX_DECLINED) {
-
-        /* perhaps its message is complete when it was read on */
-
-        s->moving_since = ngx_current_msec + NGX_COMETA_WS_DEPART_WAIT;
-        ngx_cometa_ws_read_on(s);
-    }
-
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    ngx_cometa_ws_log(s);
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, c->log, 0,
-                   "cometa ws is offered to slot %uD, %uz bytes", slot, len);
-
-    offer->serial = serial;
-    offer->socket = s;
-    offer->connection = c;
-    offer->slot = slot;
-    offer->epoch = epoch;
-    offer->output = parcel.output;
-
-    ngx_cometa_ws_offers_n++;
-
-    /* as if it were not open yet: what it hears is kept */
-
-    ngx_cometa_ws_time_leave(&s->conf->times, &s->time);
-    ngx_cometa_ws_batch_leave(&s->batch);
-    s->io.connection = NULL;
-
-    return NGX_OK;
-}
-
-
-static ngx_cometa_ws_offer_t *
-ngx_cometa_ws_offer_get(void)
-{
-    ngx_uint_t  i;
-
-    /* there is one: whoever asks has seen that not all are under way */
-
-    for (i = 0; ngx_cometa_ws_offers[i].serial; i++) {
-        /* void */
-    }
-
-    return &ngx_cometa_ws_offers[i];
-}
-
-
-void
-ngx_cometa_ws_depart_arrived(ngx_cometa_mail_arrived_t *mail)
-{
-    ngx_cometa_ws_t        *s;
-    ngx_cometa_ws_offer_t  *offer;
-
-    if (mail->index >= NGX_COMETA_WS_OFFERS) {
-        return;
-    }
-
-    offer = &ngx_cometa_ws_offers[mail->index];
-
-    if (offer->serial == 0 || offer->serial != mail->head.session) {
-        return;
-    }
-
-    if (mail->rc == NGX_COMETA_ARRIVED) {
-        ngx_cometa_ws_depart_tail(offer, mail);
-        return;
-    }
-
-    s = offer->socket;
-
-    if (mail->rc == NGX_COMETA_ARRIVE_NEVER) {
-        s->conf->gone = 1;
-        ngx_cometa_ws_gone = 1;
-    }
-
-    ngx_cometa_ws_depart_back(offer);
-}
-
-
-/* What the device has said since the offer goes after the WebSocket. */
-
-static void
-ngx_cometa_ws_depart_tail(ngx_cometa_ws_offer_t *offer,
-    ngx_cometa_mail_arrived_t *arrived)
-{
-    size_t                      n, left;
-    u_char                     *p;
-    ngx_cometa_ws_t            *s;
-    ngx_connection_t           *c;
-    ngx_cometa_mail_ws_tail_t   tail;
-
-    s = offer->socket;
-    c = offer->connection;
-
-    ngx_memzero(&tail, sizeof(ngx_cometa_mail_ws_tail_t));
-
-    tail.head.app = s->group->app;
-    tail.head.session = offer->serial;
-    tail.index = arrived->handle;
-
-    left = ngx_cometa_bytes_left(s->io.output) - offer->output;
-    p = left ? s->io.output->data + s->io.output->len - left : NULL;
-
-    do {
-        n = ngx_min(left, NGX_COMETA_WS_DEPART_PIECE);
-        left -= n;
-
-        tail.end = (left == 0);
-
-        ngx_cometa_mail_ws_tail(arrived->slot, arrived->epoch, &tail, p, n);
-
-        p += n;
-
-    } while (left);
-
-    ngx_cometa_ws_offer_end(offer);
-
-    c->log = ngx_cycle->log;
-    ngx_cometa_fdpass_left(c);
-
-    ngx_cometa_ws_discard(s);
-}
-
-
-static void
-ngx_cometa_ws_offer_end(ngx_cometa_ws_offer_t *offer)
-{
-    ngx_cometa_expect(ngx_cometa_ws_offers_n > 0);
-
-    offer->serial = 0;
-    ngx_cometa_ws_offers_n--;
-}
-
-
-/* It goes on here. */
-
-static void
-ngx_cometa_ws_depart_back(ngx_cometa_ws_offer_t *offer)
-{
-    ngx_cometa_ws_t   *s;
-    ngx_connection_t  *c;
-
-    s = offer->socket;
-    c = offer->connection;
-
-    ngx_cometa_ws_offer_end(offer);
-
-    s->moving_since = ngx_current_msec + NGX_COMETA_WS_DEPART_WAIT;
-
-    ngx_cometa_ws_connect_again(s, c);
-    ngx_cometa_ws_read_on(s);
-    ngx_cometa_ws_settle(s);
-}
-
-
-void
-ngx_cometa_ws_depart_deaths(void)
-{
-    ngx_uint_t              i;
-    ngx_cometa_ws_offer_t  *offer;
-
-    for (i = 0; i < NGX_COMETA_WS_OFFERS && ngx_cometa_ws_offers_n; i++) {
-        offer = &ngx_cometa_ws_offers[i];
-
-        if (offer->serial == 0
-            || ngx_cometa_slot_alive(offer->slot, offer->epoch))
-        {
-            continue;
-        }
-
-        /* it reads and writes nothing before it has our tail */
-
-        ngx_cometa_ws_depart_back(offer);
-    }
-}
-
-
 /* A round over all chains, unless nobody has been told to move since. */
 
 void
@@ -514,7 +277,7 @@ ngx_cometa_ws_depart_release(ngx_uint_t max)
     ngx_cometa_ws_t        *s;
     ngx_cometa_ws_group_t  *group, *after;
 
-    if (!ngx_cometa_ws_gone) {
+    if (!ngx_cometa_ws_offer_gone()) {
         return;
     }
 

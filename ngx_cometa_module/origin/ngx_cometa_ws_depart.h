@@ -24,14 +24,11 @@
 #define _NGX_COMETA_WS_DEPART_H_INCLUDED_
 
 
-#include "ngx_cometa_mail.h"
+#include "ngx_cometa_zone.h"
 
 
 /* As ngx_cometa_depart_step() of devices. */
 ngx_int_t ngx_cometa_ws_depart_step(void);
-
-/* The handler of WS_ARRIVED. */
-void ngx_cometa_ws_depart_arrived(ngx_cometa_mail_arrived_t *mail);
 
 /*
  * There is nobody to move to any more: those that wait for it go on here, a
@@ -43,9 +40,6 @@ void ngx_cometa_ws_depart_halt(void);
  * Closes up to n whose location the new configuration does not have.
  */
 void ngx_cometa_ws_depart_release(ngx_uint_t n);
-
-/* Workers have died: what was offered to them goes on here. */
-void ngx_cometa_ws_depart_deaths(void);
 
 
 #endif /* _NGX_COMETA_WS_DEPART_H_INCLUDED_ */

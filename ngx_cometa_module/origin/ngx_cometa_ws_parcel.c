@@ -12,15 +12,14 @@
 
 
 static u_char *ngx_cometa_ws_parcel_copy(u_char *p,
-    ngx_cometa_bytes_t *bytes);
+    ngx_cometa_bytes_t *bytes, size_t len);
 
 
 u_char *
-ngx_cometa_ws_parcel_pack(ngx_cometa_ws_t *s, ngx_cometa_ws_parcel_t *parcel,
-    size_t *len)
+ngx_cometa_ws_parcel_pack(ngx_cometa_ws_t *s, ngx_connection_t *c,
+    ngx_cometa_ws_parcel_t *parcel, size_t *len)
 {
     u_char                 *p;
-    ngx_connection_t       *c;
     ngx_cometa_ws_group_t  *group;
 
     static u_char  *data;
@@ -32,7 +31,6 @@ ngx_cometa_ws_parcel_pack(ngx_cometa_ws_t *s, ngx_cometa_ws_parcel_t *parcel,
         }
     }
 
-    c = s->io.connection;
     group = s->group;
 
     parcel->address = c->socklen;
@@ -41,7 +39,6 @@ ngx_cometa_ws_parcel_pack(ngx_cometa_ws_t *s, ngx_cometa_ws_parcel_t *parcel,
     parcel->message = ngx_cometa_bytes_left(s->io.message);
     parcel->control = ngx_cometa_bytes_left(s->io.control);
     parcel->rest = ngx_cometa_bytes_left(s->io.rest);
-    parcel->output = ngx_cometa_bytes_left(s->io.output);
     parcel->codec = s->io.codec;
 
     *len = sizeof(ngx_cometa_ws_parcel_t) + parcel->address + parcel->app
@@ -56,21 +53,17 @@ ngx_cometa_ws_parcel_pack(ngx_cometa_ws_t *s, ngx_cometa_ws_parcel_t *parcel,
     p = ngx_cpymem(p, c->sockaddr, parcel->address);
     p = ngx_cpymem(p, group->key.app.data, parcel->app);
     p = ngx_cpymem(p, group->key.device.data, parcel->device);
-    p = ngx_cometa_ws_parcel_copy(p, s->io.message);
-    p = ngx_cometa_ws_parcel_copy(p, s->io.control);
-    p = ngx_cometa_ws_parcel_copy(p, s->io.rest);
-    (void) ngx_cometa_ws_parcel_copy(p, s->io.output);
+    p = ngx_cometa_ws_parcel_copy(p, s->io.message, parcel->message);
+    p = ngx_cometa_ws_parcel_copy(p, s->io.control, parcel->control);
+    p = ngx_cometa_ws_parcel_copy(p, s->io.rest, parcel->rest);
+    (void) ngx_cometa_ws_parcel_copy(p, s->io.output, parcel->output);
 
     return data;
 }
 
 
 static u_char *
-ngx_cometa_ws_parcel_copy(u_char *p, ngx_cometa_bytes_t *bytes)
+ngx_cometa_ws_parcel_copy(u_char *p, ngx_cometa_bytes_t *bytes, size_t len)
 {
-    if (bytes == NULL) {
-        return p;
-    }
-
-    return ngx_cpymem(p, bytes->data + bytes->pos, bytes->len - bytes->pos);
+    return len ? ngx_cpymem(p, bytes->data + bytes->pos, len) : p;
 }

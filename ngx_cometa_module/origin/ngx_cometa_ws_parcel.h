@@ -28,10 +28,11 @@ typedef struct {
 
     uint32_t     from_slot;
     uint32_t     from_epoch;
-    uint64_t     serial;        /* of the offer, and its index */
-    uint32_t     index;
+    uint64_t     serial;        /* of the offer */
+    uint32_t     index;         /* of the parcel, which an answer names */
 
-    uint32_t     debug;         /* by debug_connection */
+    uint16_t     debug;         /* by debug_connection */
+    uint16_t     again;         /* the offer had a parcel before */
     uint64_t     location;      /* id of its configuration */
 
     uint16_t     address;       /* bytes of each part */
@@ -48,10 +49,11 @@ typedef struct {
 
 
 /*
- * Sets lengths and codec of the parcel, and returns all that goes, `*len`
- * bytes, valid until the next one is packed. NULL: too many, or no memory.
+ * Sets lengths and codec of the parcel, but that of the output, of which so many
+ * bytes go. c is the connection. Returns all that goes, `*len` bytes, valid
+ * until the next one is packed. NULL: too many, or no memory.
  */
-u_char *ngx_cometa_ws_parcel_pack(ngx_cometa_ws_t *s,
+u_char *ngx_cometa_ws_parcel_pack(ngx_cometa_ws_t *s, ngx_connection_t *c,
     ngx_cometa_ws_parcel_t *parcel, size_t *len);
 
 

@@ -34,10 +34,16 @@
 #define NGX_COMETA_DEPART_EVENTS 5000   /* ms that a webhook is waited for */
 
 
-/* One that was offered. It may have been closed meanwhile. */
+/*
+ * One that was offered. It may have been closed meanwhile. An answer names the
+ * parcel by `index`, which no two have in common; modulo NGX_COMETA_OFFERS it
+ * is the place of the offer.
+ */
 
 typedef struct {
     uint64_t              session;      /* 0: no offer */
+    ngx_msec_t            since;        /* when its last parcel was sent */
+    uint32_t              index;        /* of its last parcel */
     uint32_t              handle;
     uint32_t              slot;         /* of whom it was offered to */
     uint32_t              epoch;
@@ -50,10 +56,12 @@ static ngx_uint_t ngx_cometa_depart_can(ngx_cometa_device_t *dev);
 static ngx_uint_t ngx_cometa_depart_waits(ngx_cometa_device_t *dev);
 static ngx_int_t ngx_cometa_depart_offer(ngx_cometa_device_t *dev,
     uint32_t slot, uint32_t epoch);
-static size_t ngx_cometa_depart_pack(ngx_cometa_device_t *dev,
-    ngx_cometa_device_parcel_t *parcel);
+static ngx_int_t ngx_cometa_depart_send(ngx_cometa_device_t *dev,
+    ngx_cometa_offer_t *offer);
 static ngx_cometa_device_t *ngx_cometa_offer_device(ngx_cometa_offer_t *offer);
 static void ngx_cometa_offer_end(ngx_cometa_offer_t *offer);
+static void ngx_cometa_depart_look(ngx_cometa_device_t *dev);
+static void ngx_cometa_depart_timer(ngx_event_t *ev);
 static ngx_int_t ngx_cometa_depart_uncount(ngx_cometa_device_t *dev);
 static void ngx_cometa_depart_left(ngx_cometa_device_t *dev);
 
@@ -61,7 +69,7 @@ static void ngx_cometa_depart_left(ngx_cometa_device_t *dev);
 static ngx_cometa_offer_t  *ngx_cometa_offers;
 static uint32_t            *ngx_cometa_offered;     /* by slot, under way */
 static ngx_uint_t           ngx_cometa_offers_n;
-static u_char              *ngx_cometa_depart_parcel;
+static ngx_event_t          ngx_cometa_depart_silence;
 
 
 ngx_int_t
@@ -71,6 +79,11 @@ ngx_cometa_depart_start(ngx_cycle_t *cycle)
                                                  * sizeof(ngx_cometa_offer_t));
     ngx_cometa_offered = ngx_pcalloc(cycle->pool, ngx_cometa_zone.head->slots
                                                   * sizeof(uint32_t));
+
+    ngx_cometa_depart_silence.handler = ngx_cometa_depart_timer;
+    ngx_cometa_depart_silence.data = &ngx_cometa_depart_silence;
+    ngx_cometa_depart_silence.log = cycle->log;
+    ngx_cometa_depart_silence.cancelable = 1;
 
     return (ngx_cometa_offers && ngx_cometa_offered) ? NGX_OK : NGX_ERROR;
 }
@@ -216,31 +229,15 @@ static ngx_int_t
 ngx_cometa_depart_offer(ngx_cometa_device_t *dev, uint32_t slot,
     uint32_t epoch)
 {
-    size_t                       len;
-    ngx_int_t                    rc;
-    ngx_cometa_offer_t          *offer;
-    ngx_cometa_device_parcel_t   parcel;
+    ngx_int_t            rc;
+    ngx_cometa_offer_t  *offer;
 
     offer = ngx_cometa_offer_get();
 
-    ngx_memzero(&parcel, sizeof(ngx_cometa_device_parcel_t));
+    offer->slot = slot;
+    offer->epoch = epoch;
 
-    parcel.kind = NGX_COMETA_PARCEL_DEVICE;
-    parcel.epoch = epoch;
-    parcel.from_slot = ngx_cometa_zone.slot;
-    parcel.from_epoch = ngx_cometa_zone.epoch;
-    parcel.handle = dev->handle;
-    parcel.index = offer - ngx_cometa_offers;
-    parcel.location = dev->conf->id;
-    parcel.state = dev->state;
-
-    ngx_cometa_queue_pause(dev, &parcel.queue);
-
-    len = ngx_cometa_depart_pack(dev, &parcel);
-
-    rc = len ? ngx_cometa_fdpass_offer(slot, epoch, dev->connection,
-                                       ngx_cometa_depart_parcel, len)
-             : NGX_DECLINED;
+    rc = ngx_cometa_depart_send(dev, offer);
 
     if (rc != NGX_OK) {
         ngx_cometa_queue_resume(dev);
@@ -249,10 +246,13 @@ ngx_cometa_depart_offer(ngx_cometa_device_t *dev, uint32_t slot,
 
     offer->session = dev->state.session;
     offer->handle = dev->handle;
-    offer->slot = slot;
-    offer->epoch = epoch;
 
-    ngx_cometa_offers_n++;
+    if (ngx_cometa_offers_n++ == 0
+        && !ngx_cometa_depart_silence.timer_set)
+    {
+        ngx_add_timer(&ngx_cometa_depart_silence, NGX_COMETA_DEPART_SILENCE);
+    }
+
     ngx_cometa_offered[slot]++;
 
     dev->away = 1;
@@ -269,11 +269,53 @@ ngx_cometa_depart_offer(ngx_cometa_device_t *dev, uint32_t slot,
     }
 
     ngx_cometa_device_log(dev);
-    ngx_log_debug2(NGX_LOG_DEBUG_HTTP, dev->connection->log, 0,
-                   "cometa device is offered to slot %uD, %uz bytes",
-                   slot, len);
+    ngx_log_debug1(NGX_LOG_DEBUG_HTTP, dev->connection->log, 0,
+                   "cometa device is offered to slot %uD", slot);
 
     return NGX_OK;
+}
+
+
+/* A parcel for the addressee of an offer, the first one or one more. */
+
+static ngx_int_t
+ngx_cometa_depart_send(ngx_cometa_device_t *dev, ngx_cometa_offer_t *offer)
+{
+    static uint32_t              n;
+
+    size_t                       len;
+    u_char                      *data;
+    ngx_int_t                    rc;
+    ngx_cometa_device_parcel_t   parcel;
+
+    ngx_memzero(&parcel, sizeof(ngx_cometa_device_parcel_t));
+
+    parcel.kind = NGX_COMETA_PARCEL_DEVICE;
+    parcel.epoch = offer->epoch;
+    parcel.from_slot = ngx_cometa_zone.slot;
+    parcel.from_epoch = ngx_cometa_zone.epoch;
+    parcel.handle = dev->handle;
+    parcel.index = n * NGX_COMETA_OFFERS + (offer - ngx_cometa_offers);
+    parcel.location = dev->conf->id;
+    parcel.state = dev->state;
+
+    ngx_cometa_queue_pause(dev, &parcel.queue);
+
+    data = ngx_cometa_parcel_pack(dev, &parcel, &len);
+    if (data == NULL) {
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_cometa_fdpass_offer(offer->slot, offer->epoch, dev->connection,
+                                 data, len);
+
+    if (rc == NGX_OK) {
+        n++;
+        offer->index = parcel.index;
+        offer->since = ngx_current_msec;
+    }
+
+    return rc;
 }
 
 
@@ -292,70 +334,6 @@ ngx_cometa_offer_get(void)
 }
 
 
-/* Returns how many bytes it has; 0: too many, or no memory. */
-
-static size_t
-ngx_cometa_depart_pack(ngx_cometa_device_t *dev,
-    ngx_cometa_device_parcel_t *parcel)
-{
-    u_char               *p;
-    ngx_cometa_unread_t  *unread;
-    ngx_cometa_unsent_t  *unsent;
-
-    if (ngx_cometa_depart_parcel == NULL) {
-        ngx_cometa_depart_parcel = ngx_alloc(NGX_COMETA_PARCEL_MAX,
-                                             ngx_cycle->log);
-        if (ngx_cometa_depart_parcel == NULL) {
-            return 0;
-        }
-    }
-
-    unread = dev->unread;
-    unsent = dev->unsent;
-
-    parcel->info = dev->card ? dev->card->len : 0;
-
-    if (unread) {
-        parcel->begun = unread->begun;
-        parcel->since = unread->since;
-        parcel->unread = unread->len;
-        parcel->rest = unread->rest ? unread->rest_len : 0;
-    }
-
-    if (unsent) {
-        parcel->unsent = unsent->len - unsent->pos;
-    }
-
-    if (sizeof(ngx_cometa_device_parcel_t) + parcel->info
-        + (size_t) parcel->unread + parcel->rest + parcel->unsent
-        > NGX_COMETA_PARCEL_MAX)
-    {
-        return 0;
-    }
-
-    p = ngx_cpymem(ngx_cometa_depart_parcel, parcel,
-                   sizeof(ngx_cometa_device_parcel_t));
-
-    if (parcel->info) {
-        p = ngx_cpymem(p, dev->card->info, parcel->info);
-    }
-
-    if (unread && unread->len) {
-        p = ngx_cpymem(p, unread->data, parcel->unread);
-    }
-
-    if (unread && unread->rest) {
-        p = ngx_cpymem(p, unread->rest, parcel->rest);
-    }
-
-    if (unsent) {
-        p = ngx_cpymem(p, unsent->data + unsent->pos, parcel->unsent);
-    }
-
-    return p - ngx_cometa_depart_parcel;
-}
-
-
 void
 ngx_cometa_depart_arrived(ngx_cometa_mail_arrived_t *mail)
 {
@@ -363,15 +341,13 @@ ngx_cometa_depart_arrived(ngx_cometa_mail_arrived_t *mail)
     ngx_cometa_offer_t   *offer;
     ngx_cometa_device_t  *dev;
 
-    if (mail->index >= NGX_COMETA_OFFERS) {
-        return;
-    }
+    offer = &ngx_cometa_offers[mail->index % NGX_COMETA_OFFERS];
 
-    offer = &ngx_cometa_offers[mail->index];
+    /* what was said to an earlier parcel is not the last word */
 
     if (offer->session == 0
         || offer->session != mail->head.session
-        || offer->handle != mail->head.handle)
+        || offer->index != mail->index)
     {
         return;
     }
@@ -401,8 +377,9 @@ ngx_cometa_depart_arrived(ngx_cometa_mail_arrived_t *mail)
         dev->conf->gone = 1;
     }
 
-    ngx_cometa_queue_resume(dev);
-    ngx_cometa_device_continue(dev);
+    /* to an earlier parcel the answer was perhaps another one, and was lost */
+
+    ngx_cometa_depart_look(dev);
 }
 
 
@@ -472,28 +449,95 @@ ngx_cometa_depart_deaths(void)
         dev = ngx_cometa_offer_device(offer);
         ngx_cometa_offer_end(offer);
 
-        if (dev == NULL) {
-            continue;
+        if (dev) {
+            ngx_cometa_depart_look(dev);
         }
+    }
+}
 
-        /* nothing was read or written there before the record was */
 
-        if (ngx_cometa_registry_held(dev->state.record, dev->state.session)) {
-            ngx_cometa_queue_resume(dev);
-            ngx_cometa_device_continue(dev);
-            continue;
-        }
+/* No parcel of it is on its way any more: the record says whose it is. */
 
-        /* not taken: it has attached anew elsewhere, and we are to hear it */
+static void
+ngx_cometa_depart_look(ngx_cometa_device_t *dev)
+{
+    ngx_int_t           rc;
+    ngx_cometa_place_t  to;
 
-        if (ngx_cometa_depart_uncount(dev) != NGX_OK) {
-            ngx_cometa_queue_resume(dev);
-            ngx_cometa_device_close(dev, NGX_COMETA_TAKEN_OVER);
-            continue;
-        }
+    rc = ngx_cometa_registry_where(dev->state.record, dev->state.session, &to);
 
+    /* nothing was read or written there before the record was */
+
+    if (rc == NGX_OK && to.slot == ngx_cometa_zone.slot
+        && to.epoch == ngx_cometa_zone.epoch)
+    {
+        ngx_cometa_queue_resume(dev);
+        ngx_cometa_device_continue(dev);
+        return;
+    }
+
+    /* not taken: it has attached anew elsewhere, and we are to hear it */
+
+    if (ngx_cometa_depart_uncount(dev) != NGX_OK) {
+        ngx_cometa_queue_resume(dev);
+        ngx_cometa_device_close(dev, NGX_COMETA_TAKEN_OVER);
+        return;
+    }
+
+    if (rc == NGX_OK && ngx_cometa_slot_alive(to.slot, to.epoch)) {
+        ngx_cometa_queue_left(dev, &to);
+
+    } else {
         ngx_cometa_queue_closed(dev, NGX_COMETA_DISCONNECTED);
-        ngx_cometa_depart_left(dev);
+    }
+
+    ngx_cometa_depart_left(dev);
+}
+
+
+/*
+ * Offers without an answer. If the record is another worker's, the device has
+ * left, and the letter was lost. If it is ours still, the parcel lies unread, or
+ * was refused: only its reader knows. So it is not taken back but offered once
+ * more through the same door, where one parcel is read after the other: the
+ * answer to the last one is the last word on all of them. However many lie
+ * there, one is taken at most, for the record leaves us once.
+ */
+
+static void
+ngx_cometa_depart_timer(ngx_event_t *ev)
+{
+    ngx_uint_t            i;
+    ngx_cometa_offer_t   *offer;
+    ngx_cometa_device_t  *dev;
+
+    for (i = 0; i < NGX_COMETA_OFFERS && ngx_cometa_offers_n; i++) {
+        offer = &ngx_cometa_offers[i];
+
+        if (offer->session == 0
+            || ngx_current_msec - offer->since < NGX_COMETA_DEPART_SILENCE)
+        {
+            continue;
+        }
+
+        dev = ngx_cometa_offer_device(offer);
+
+        if (dev && ngx_cometa_registry_held(dev->state.record,
+                                            dev->state.session))
+        {
+            (void) ngx_cometa_depart_send(dev, offer);
+            continue;
+        }
+
+        ngx_cometa_offer_end(offer);
+
+        if (dev) {
+            ngx_cometa_depart_look(dev);
+        }
+    }
+
+    if (ngx_cometa_offers_n) {
+        ngx_add_timer(ev, NGX_COMETA_DEPART_SILENCE);
     }
 }
 

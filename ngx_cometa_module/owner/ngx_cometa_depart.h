@@ -25,6 +25,12 @@
 
 #define NGX_COMETA_DEPART_BATCH  32     /* offers of one step, at most */
 
+/*
+ * ms that an offer waits for its answer, which may be lost, until the registry
+ * is asked; at most twice as many, for one timer serves all.
+ */
+#define NGX_COMETA_DEPART_SILENCE  5000
+
 
 /* At the start of a worker. */
 ngx_int_t ngx_cometa_depart_start(ngx_cycle_t *cycle);

@@ -43,4 +43,12 @@ typedef struct {
 } ngx_cometa_device_parcel_t;
 
 
+/*
+ * Sets the lengths of the parcel, and returns all that goes, `*len` bytes,
+ * valid until the next one is packed. NULL: too many, or no memory.
+ */
+u_char *ngx_cometa_parcel_pack(ngx_cometa_device_t *dev,
+    ngx_cometa_device_parcel_t *parcel, size_t *len);
+
+
 #endif /* _NGX_COMETA_PARCEL_H_INCLUDED_ */

@@ -26,7 +26,7 @@ ngx_cometa_queue_pause(ngx_cometa_device_t *dev,
     if (queue->timer.timer_set) {
         ngx_del_timer(&queue->timer);
 
-    } else {
+    } else if (!dev->away) {
         queue->state.due = 0;
     }
 

@@ -16,7 +16,8 @@
 
 /*
  * At the old worker. pause: nothing happens to the queue by time any more,
- * until resume; its state is copied. left: the device has arrived at `to`.
+ * until resume; its state is copied, once more each time. left: the device has
+ * arrived at `to`.
  */
 void ngx_cometa_queue_pause(ngx_cometa_device_t *dev,
     ngx_cometa_queue_state_t *state);

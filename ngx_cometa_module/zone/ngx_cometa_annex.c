@@ -1,7 +1,9 @@
 
 /*
  * Annexes: state of the master, which keeps a list of them, to find one again
- * after a reload and to free it with its zone; workers inherit it.
+ * after a reload; workers inherit it. Each configuration that has the zone holds
+ * its annex, and the last one that goes frees it: after a reload to a module of
+ * another file nothing of this one is called any more but that.
  */
 
 #include "ngx_cometa_annex.h"
@@ -19,7 +21,7 @@ struct ngx_cometa_annex_s {
     ngx_cometa_head_t   *head;
     u_char              *rings;         /* and the gauges behind them */
     size_t               size;          /* of both */
-    ngx_uint_t           committed;     /* its configuration is in force */
+    ngx_uint_t           holders;       /* configurations that have it */
     ngx_uint_t           n;
     int                  fd[1];         /* eventfds and doors */
 };
@@ -28,8 +30,10 @@ struct ngx_cometa_annex_s {
 static void ngx_cometa_annex_limit(rlim_t n);
 static ngx_int_t ngx_cometa_annex_descriptors(ngx_cometa_annex_t *annex,
     ngx_cometa_slot_t *slot);
-static void ngx_cometa_annex_free(ngx_cometa_annex_t **link);
-static void ngx_cometa_annex_abort(void *data);
+static ngx_int_t ngx_cometa_annex_hold(ngx_cometa_annex_t *annex,
+    ngx_pool_t *pool);
+static void ngx_cometa_annex_drop(void *data);
+static void ngx_cometa_annex_free(ngx_cometa_annex_t *annex);
 static void ngx_cometa_annex_left(ngx_cometa_annex_t *annex, ngx_log_t *log);
 static void ngx_cometa_annex_count(ngx_cometa_annex_t *annex,
     uint64_t *devices, uint64_t *websockets);
@@ -45,7 +49,6 @@ ngx_cometa_annex_make(ngx_cometa_head_t *head, ngx_pool_t *pool,
 {
     ngx_uint_t           i;
     ngx_cometa_zone_t    view;
-    ngx_pool_cleanup_t  *cln;
     ngx_cometa_annex_t  *annex;
 
     /* with "master_process off" this process uses the old zone */
@@ -62,15 +65,6 @@ ngx_cometa_annex_make(ngx_cometa_head_t *head, ngx_pool_t *pool,
     }
 
     ngx_cometa_zone_view(head, &view);
-
-    /* the pool is destroyed if the configuration fails after this */
-
-    cln = ngx_pool_cleanup_add(pool, 0);
-    if (cln == NULL) {
-        return NGX_ERROR;
-    }
-
-    cln->handler = ngx_cometa_annex_abort;
 
     annex = ngx_alloc(sizeof(ngx_cometa_annex_t)
                       + head->slots * 3 * sizeof(int), log);
@@ -92,10 +86,17 @@ ngx_cometa_annex_make(ngx_cometa_head_t *head, ngx_pool_t *pool,
     ngx_cometa_annex_limit(head->slots * 3);
 
     annex->head = head;
-    annex->committed = 0;
+    annex->holders = 0;
     annex->n = 0;
     annex->next = ngx_cometa_annexes;
     ngx_cometa_annexes = annex;
+
+    /* from here on the pool frees it, also if the configuration fails */
+
+    if (ngx_cometa_annex_hold(annex, pool) != NGX_OK) {
+        ngx_cometa_annex_free(annex);
+        return NGX_ERROR;
+    }
 
     for (i = 0; i < head->slots; i++) {
         if (ngx_cometa_annex_descriptors(annex, &view.slots[i]) != NGX_OK) {
@@ -103,7 +104,6 @@ ngx_cometa_annex_make(ngx_cometa_head_t *head, ngx_pool_t *pool,
                           "socketpair() failed, %ui descriptors are needed, "
                           "raise the limit of open files",
                           (ngx_uint_t) head->slots * 3);
-            ngx_cometa_annex_free(&ngx_cometa_annexes);
             return NGX_ERROR;
         }
     }
@@ -163,13 +163,66 @@ ngx_cometa_annex_descriptors(ngx_cometa_annex_t *annex,
 }
 
 
-static void
-ngx_cometa_annex_free(ngx_cometa_annex_t **link)
+ngx_int_t
+ngx_cometa_annex_keep(ngx_cometa_head_t *head, ngx_pool_t *pool)
 {
-    ngx_uint_t           i;
     ngx_cometa_annex_t  *annex;
 
-    annex = *link;
+    for (annex = ngx_cometa_annexes; annex; annex = annex->next) {
+        if (annex->head == head) {
+            return ngx_cometa_annex_hold(annex, pool);
+        }
+    }
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+ngx_cometa_annex_hold(ngx_cometa_annex_t *annex, ngx_pool_t *pool)
+{
+    ngx_pool_cleanup_t  *cln;
+
+    cln = ngx_pool_cleanup_add(pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_cometa_annex_drop;
+    cln->data = annex;
+
+    annex->holders++;
+
+    return NGX_OK;
+}
+
+
+/*
+ * The pool of a configuration is destroyed: it has failed, another one is in
+ * force, or the process ends. The zone may be unmapped by now.
+ */
+
+static void
+ngx_cometa_annex_drop(void *data)
+{
+    ngx_cometa_annex_t  *annex = data;
+
+    if (--annex->holders == 0) {
+        ngx_cometa_annex_free(annex);
+    }
+}
+
+
+static void
+ngx_cometa_annex_free(ngx_cometa_annex_t *annex)
+{
+    ngx_uint_t            i;
+    ngx_cometa_annex_t  **link;
+
+    for (link = &ngx_cometa_annexes; *link != annex; link = &(*link)->next) {
+        /* void */
+    }
+
     *link = annex->next;
 
     for (i = 0; i < annex->n; i++) {
@@ -182,41 +235,15 @@ ngx_cometa_annex_free(ngx_cometa_annex_t **link)
 }
 
 
-/*
- * The pool of a configuration is destroyed. If the configuration has failed
- * after its zone was made, nothing else frees the annex.
- */
-
-static void
-ngx_cometa_annex_abort(void *data)
-{
-    ngx_cometa_annex_t  **link;
-
-    for (link = &ngx_cometa_annexes; *link; /* void */) {
-        if (!(*link)->committed) {
-            ngx_cometa_annex_free(link);
-            continue;
-        }
-
-        link = &(*link)->next;
-    }
-}
-
-
 void
 ngx_cometa_annex_commit(ngx_cometa_head_t *head, ngx_log_t *log)
 {
-    ngx_cometa_annex_t  **link;
+    ngx_cometa_annex_t  *annex;
 
-    for (link = &ngx_cometa_annexes; *link; /* void */) {
-        if ((*link)->head != head) {
-            ngx_cometa_annex_left(*link, log);
-            ngx_cometa_annex_free(link);
-            continue;
+    for (annex = ngx_cometa_annexes; annex; annex = annex->next) {
+        if (annex->head != head) {
+            ngx_cometa_annex_left(annex, log);
         }
-
-        (*link)->committed = 1;
-        link = &(*link)->next;
     }
 }
 
@@ -287,9 +314,7 @@ ngx_cometa_annex_refuse(ngx_log_t *log)
     websockets = 0;
 
     for (annex = ngx_cometa_annexes; annex; annex = annex->next) {
-        if (annex->committed) {
-            ngx_cometa_annex_count(annex, &devices, &websockets);
-        }
+        ngx_cometa_annex_count(annex, &devices, &websockets);
     }
 
     if (devices + websockets == 0) {

@@ -189,22 +189,34 @@ ngx_cometa_registry_move(uint32_t record, uint64_t session, uint32_t slot,
 }
 
 
-ngx_uint_t
-ngx_cometa_registry_held(uint32_t record, uint64_t session)
+ngx_int_t
+ngx_cometa_registry_where(uint32_t record, uint64_t session,
+    ngx_cometa_place_t *place)
 {
     uint32_t             *link;
-    ngx_uint_t            held;
     ngx_cometa_shard_t   *shard;
     ngx_cometa_record_t  *rec;
 
     rec = ngx_cometa_registry_lock(record, session, &shard, &link);
 
-    held = rec && rec->slot == ngx_cometa_zone.slot
-           && rec->epoch == ngx_cometa_zone.epoch;
+    if (rec) {
+        ngx_cometa_record_place(rec, place);
+    }
 
     ngx_cometa_unlock(&shard->lock);
 
-    return held;
+    return rec ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_uint_t
+ngx_cometa_registry_held(uint32_t record, uint64_t session)
+{
+    ngx_cometa_place_t  place;
+
+    return ngx_cometa_registry_where(record, session, &place) == NGX_OK
+           && place.slot == ngx_cometa_zone.slot
+           && place.epoch == ngx_cometa_zone.epoch;
 }
 
 

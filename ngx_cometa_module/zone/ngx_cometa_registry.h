@@ -65,6 +65,10 @@ void ngx_cometa_registry_detach(uint32_t record, uint64_t session);
 ngx_int_t ngx_cometa_registry_move(uint32_t record, uint64_t session,
     uint32_t slot, uint32_t epoch, uint32_t handle);
 
+/* Where this session of it is; NGX_DECLINED: nowhere. */
+ngx_int_t ngx_cometa_registry_where(uint32_t record, uint64_t session,
+    ngx_cometa_place_t *place);
+
 /* Whether this session of it is held by this worker. */
 ngx_uint_t ngx_cometa_registry_held(uint32_t record, uint64_t session);
 

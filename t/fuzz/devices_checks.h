@@ -160,7 +160,7 @@ worker_left_nothing(void)
     check(ngx_cometa_backlog_size() == 0);
     check(!ngx_cometa_call_held_any());
 
-    n = self->pool + (ngx_cometa_depart_parcel != NULL);
+    n = self->pool + (ngx_cometa_parcel_buffer != NULL);
 
     n += ngx_cometa_devices_chunks + (ngx_cometa_devices != NULL);
     n += ngx_cometa_calls_chunks + (ngx_cometa_calls != NULL);

@@ -68,6 +68,23 @@ world_edge(socket_t *s)
 }
 
 
+/* Who reads is the only one who would be told that there is more. */
+
+static void
+world_reads(socket_t *s)
+{
+    size_t         i, j;
+    descriptor_t  *d;
+
+    for (i = 0; i < WORLD_SLOTS; i++) {
+        for (j = 0; workers[i].alive && j < workers[i].ndescriptors; j++) {
+            d = workers[i].descriptors[j];
+            check(d->socket != s || !d->rev.active || &workers[i] == self);
+        }
+    }
+}
+
+
 static ssize_t
 world_recv(ngx_connection_t *c, u_char *data, size_t size)
 {
@@ -77,6 +94,7 @@ world_recv(ngx_connection_t *c, u_char *data, size_t size)
     world_mortal();
 
     s = world_of(c)->socket;
+    world_reads(s);
     n = ngx_min(size, s->there - s->read);
 
     if (n == 0) {
@@ -278,6 +296,20 @@ ngx_uint_t
 ngx_cometa_fdpass_complete(void)
 {
     return 1;
+}
+
+
+/* An answer to an offer, which may be lost. */
+
+static void
+world_mail_arrived(uint32_t slot, uint32_t epoch, uint32_t type,
+    ngx_cometa_mail_arrived_t *mail)
+{
+    if (world_no_answer && --world_no_answer == 0) {
+        return;
+    }
+
+    ngx_cometa_mail_arrived(slot, epoch, type, mail);
 }
 
 

@@ -218,6 +218,7 @@ worker_start(unsigned locations)
 
     world_death = 0;
     world_no_memory = 0;
+    world_no_answer = 0;
 
     for (i = 0; i < WORLD_SLOTS; i++) {
         (void) ngx_cometa_slot_alive(i, world_slots[i].epoch);

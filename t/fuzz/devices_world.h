@@ -68,6 +68,18 @@ static int world_shutdown(int fd, int how);
 #undef NGX_COMETA_WORK_ONE
 #define NGX_COMETA_WORK_ONE  12
 
+/* and offers that are soon looked at again */
+
+#include "ngx_cometa_depart.h"
+
+#undef NGX_COMETA_DEPART_SILENCE
+#define NGX_COMETA_DEPART_SILENCE  20
+
+/* an answer to an offer may be lost */
+
+static void world_mail_arrived(uint32_t slot, uint32_t epoch, uint32_t type,
+    ngx_cometa_mail_arrived_t *mail);
+
 /*
  * What begins here is a worker's own. Each is set up anew for each worker, so
  * none may have a value that the linker puts elsewhere.
@@ -102,8 +114,15 @@ ngx_uint_t         ngx_exiting;
 #include "ngx_cometa_queue_move.c"
 #include "ngx_cometa_owner.c"
 #include "ngx_cometa_notify.c"
+#include "ngx_cometa_parcel.c"
 #include "ngx_cometa_depart.c"
+
+#define ngx_cometa_mail_arrived  world_mail_arrived
+
 #include "ngx_cometa_arrive.c"
+
+#undef ngx_cometa_mail_arrived
+
 #include "ngx_cometa_call_table.c"
 #include "ngx_cometa_call_end.c"
 #include "ngx_cometa_call_owner.c"
@@ -201,6 +220,7 @@ static uint8_t               *world_fresh;      /* the sections at first */
 static uint32_t               world_generation;
 static unsigned               world_death;      /* after so many stubs */
 static unsigned               world_no_memory;  /* the same */
+static unsigned               world_no_answer;  /* to offers, the same */
 static jmp_buf                world_dies;
 
 static ngx_cometa_head_t      world_head;

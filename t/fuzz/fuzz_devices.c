@@ -14,6 +14,8 @@
  *   - one message at a time is with a device, and of those that wait the one
  *     that came first to the server is written first;
  *   - no call waits in front of a device that could be written to;
+ *   - a device is read by one worker at a time, also if the answer to an offer is
+ *     lost;
  *   - the gauges are those of the model, and the registry has one place for
  *     each device, where it is;
  *   - in the end nothing is left: no device, call, record, descriptor, memory.
@@ -249,6 +251,7 @@ world_op(unsigned op, unsigned how)
 
     case 5:
         world_no_memory = how % 16;
+        world_no_answer = how / 16 % 4;
         break;
 
     case 6:
@@ -284,6 +287,7 @@ world_settle(void)
 
     world_death = 0;
     world_no_memory = 0;
+    world_no_answer = 0;
 
     for (i = 0; i < nclients; i++) {
         client_op(&clients[i], 7, 0);
