@@ -9,7 +9,6 @@
 #   DEVICES WEBSOCKETS RELOADS EVERY    50000 2000 20 10 (s)
 #   RATE      calls a second in all (5000)
 #   WORKERS   (6, or as many as have room: a process holds 20,000 descriptors)
-#   HEARTBEAT s, of the devices (60)
 #   LEAVE     s that old workers may take (10)
 #   P99       ms, the limit in the second of a reload (50)
 #   CSV       a file for one line for each reload
@@ -23,7 +22,6 @@ WEBSOCKETS=${WEBSOCKETS:-2000}
 RELOADS=${RELOADS:-20}
 EVERY=${EVERY:-10}
 RATE=${RATE:-5000}
-HEARTBEAT=${HEARTBEAT:-60}
 P99=${P99:-50}
 
 PROBE=$((RATE / 5))         # calls a second of the load that measures
@@ -144,8 +142,7 @@ raise_limits "$DEVICES"
 nginx_conf "$WORKERS" "$connections" "$DEVICES"
 nginx_start
 
-devices "$dir/devices" --app_id app --devices "$DEVICES" --quiet \
-    --heartbeat "$HEARTBEAT"
+devices "$dir/devices" --app_id app --devices "$DEVICES" --quiet
 
 duration=$((RELOADS * EVERY + 5))
 ws_pid=
