@@ -446,6 +446,7 @@ ngx_cometa_ws_depart_back(ngx_cometa_ws_offer_t *offer)
     c = offer->connection;
 
     ngx_cometa_ws_offer_end(offer);
+    ngx_cometa_fdpass_back(c);
 
     s->moving_since = ngx_current_msec + NGX_COMETA_WS_DEPART_WAIT;
 
