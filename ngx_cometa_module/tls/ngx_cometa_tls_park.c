@@ -24,6 +24,8 @@
 
 #if (NGX_COMETA_TLS)
 
+#include <malloc.h>
+
 
 #define NGX_COMETA_TLS_PARKED  (-1)     /* there is no reason against it */
 
@@ -41,6 +43,9 @@ static ngx_int_t ngx_cometa_tls_keys_12(SSL *ssl, ngx_cometa_tls_watch_t *w,
 static ngx_int_t ngx_cometa_tls_prove_all(ngx_cometa_tls_watch_t *w,
     cometa_tls_t *t);
 static void ngx_cometa_tls_drop(ngx_connection_t *c);
+static void ngx_cometa_tls_scrub(SSL *ssl, ngx_cometa_tls_watch_t *w);
+static void ngx_cometa_tls_scrub_bytes(u_char *p, size_t size,
+    const u_char *secret, size_t len);
 static void ngx_cometa_tls_report(ngx_cometa_throttle_t *throttle,
     ngx_log_t *log);
 
@@ -439,6 +444,9 @@ ngx_cometa_tls_drop(ngx_connection_t *c)
     recv_chain = c->recv_chain;
     send_chain = c->send_chain;
 
+    ngx_cometa_tls_scrub(c->ssl->connection,
+                         ngx_cometa_tls_watch(c->ssl->connection));
+
     c->ssl->no_wait_shutdown = 1;
     c->ssl->no_send_shutdown = 1;
 
@@ -450,6 +458,55 @@ ngx_cometa_tls_drop(ngx_connection_t *c)
     c->send = send;
     c->recv_chain = recv_chain;
     c->send_chain = send_chain;
+}
+
+
+/*
+ * OpenSSL does not wipe the secrets that its object holds before it frees it,
+ * and has no function for that. They are known here, so they are looked for in
+ * the memory of the object, and overwritten: nothing that follows needs them.
+ * If OpenSSL has another allocator than malloc() this is left out.
+ */
+
+static void
+ngx_cometa_tls_scrub(SSL *ssl, ngx_cometa_tls_watch_t *w)
+{
+    size_t             size;
+    CRYPTO_free_fn     free_fn;
+    CRYPTO_malloc_fn   malloc_fn;
+    CRYPTO_realloc_fn  realloc_fn;
+
+    CRYPTO_get_mem_functions(&malloc_fn, &realloc_fn, &free_fn);
+
+    if (malloc_fn != CRYPTO_malloc || w == NULL) {
+        return;
+    }
+
+    size = malloc_usable_size(ssl);
+
+    ngx_cometa_tls_scrub_bytes((u_char *) ssl, size, w->client, w->client_len);
+    ngx_cometa_tls_scrub_bytes((u_char *) ssl, size, w->server, w->server_len);
+}
+
+
+static void
+ngx_cometa_tls_scrub_bytes(u_char *p, size_t size, const u_char *secret,
+    size_t len)
+{
+    u_char  *end;
+
+    if (len == 0) {
+        return;
+    }
+
+    end = p + size;
+
+    for (p = memmem(p, size, secret, len);
+         p;
+         p = memmem(p, end - p, secret, len))
+    {
+        OPENSSL_cleanse(p, len);
+    }
 }
 
 
