@@ -234,6 +234,8 @@ ngx_cometa_tls_open(ngx_cometa_tls_state_t *s, ngx_cometa_tls_rest_t *rest,
 
     p = buf;
     end = buf + size;
+    rc = COMETA_TLS_READ_AGAIN;
+    alert = 0;
 
     do {
         if (p > buf

@@ -8,11 +8,11 @@
 #define _NGX_COMETA_TLS_IO_H_INCLUDED_
 
 
-#include "cometa_tls_record.h"
-
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_event.h>
+
+#include "cometa_tls_record.h"
 
 
 /*

@@ -9,10 +9,10 @@
 #define _NGX_COMETA_TLS_PROOF_H_INCLUDED_
 
 
-#include "cometa_tls_record.h"
-
 #include <ngx_config.h>
 #include <ngx_core.h>
+
+#include "cometa_tls_record.h"
 
 
 #define NGX_COMETA_TLS_KEPT   4096      /* bytes of a record, at most */
