@@ -33,7 +33,7 @@ test_sendmsg(int fd, const struct msghdr *msg, int flags)
 
 #define _NGX_COMETA_COMPAT_H_INCLUDED_
 
-#include "fdpass_tls.h"
+#include "fdpass_stubs.h"
 #include "ngx_cometa_envelope.c"
 #include "ngx_cometa_fdpass.c"
 
@@ -61,13 +61,6 @@ void *
 ngx_palloc(ngx_pool_t *pool, size_t size)
 {
     return ngx_pcalloc(pool, size);
-}
-
-
-void
-ngx_cometa_throttle(ngx_cometa_throttle_t *throttle, ngx_log_t *log)
-{
-    throttle->n++;
 }
 
 
@@ -503,11 +496,7 @@ test_dies(void)
 static ngx_int_t
 send_descriptor(ngx_cometa_slot_t *own, u_char *data, size_t len)
 {
-    ngx_event_t       read, write;
-    ngx_connection_t  c;
-
-    connection(&c, &read, &write);
-    c.fd = 1;
+    ngx_connection_t  c = { .fd = 1 };
 
     return ngx_cometa_envelope_send(own->door[1], &c, data, len);
 }

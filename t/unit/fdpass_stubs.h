@@ -1,12 +1,14 @@
 
 /*
- * Instead of the files that know of parked connections: none is.
+ * Instead of the files that know of parked connections: none is. A line that is
+ * throttled is only counted.
  */
 
-#ifndef FDPASS_TLS_H
-#define FDPASS_TLS_H
+#ifndef FDPASS_STUBS_H
+#define FDPASS_STUBS_H
 
 
+#include "ngx_cometa_throttle.h"
 #include "ngx_cometa_tls_pack.h"
 #include "ngx_cometa_tls_state.h"
 
@@ -46,4 +48,11 @@ ngx_cometa_tls_unpack(ngx_connection_t *c, u_char *p, size_t len)
 }
 
 
-#endif /* FDPASS_TLS_H */
+void
+ngx_cometa_throttle(ngx_cometa_throttle_t *throttle, ngx_log_t *log)
+{
+    throttle->n++;
+}
+
+
+#endif /* FDPASS_STUBS_H */
