@@ -375,6 +375,7 @@ ngx_cometa_ws_depart_arrived(ngx_cometa_mail_arrived_t *mail)
         ngx_cometa_ws_gone = 1;
     }
 
+    ngx_cometa_fdpass_back(offer->connection);
     ngx_cometa_ws_depart_back(offer);
 }
 
@@ -446,7 +447,6 @@ ngx_cometa_ws_depart_back(ngx_cometa_ws_offer_t *offer)
     c = offer->connection;
 
     ngx_cometa_ws_offer_end(offer);
-    ngx_cometa_fdpass_back(c);
 
     s->moving_since = ngx_current_msec + NGX_COMETA_WS_DEPART_WAIT;
 
@@ -471,7 +471,11 @@ ngx_cometa_ws_depart_deaths(void)
             continue;
         }
 
-        /* it reads and writes nothing before it has our tail */
+        /*
+         * It reads and writes nothing before it has our tail, or has waited
+         * long for it. A parked connection ends: what is not known for sure is
+         * no ground to seal records on.
+         */
 
         ngx_cometa_ws_depart_back(offer);
     }

@@ -89,6 +89,10 @@ ngx_cometa_tls_enter(ngx_connection_t *c, const cometa_tls_t *tls,
         return NGX_ERROR;
     }
 
+    /* what nginx knew of the socket it knew with OpenSSL's buffer before it */
+
+    c->read->available = -1;
+
     c->recv = ngx_cometa_tls_recv;
     c->send = ngx_cometa_tls_send;
     c->recv_chain = ngx_cometa_tls_recv_chain;
