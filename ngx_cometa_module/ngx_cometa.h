@@ -55,6 +55,24 @@ typedef enum {
 } ngx_cometa_error_e;
 
 
+/*
+ * Why a connection over TLS was not parked. ngx_cometa_tls_reasons[] has the
+ * words, in this order.
+ */
+
+typedef enum {
+    NGX_COMETA_TLS_PROTOCOL = 0,        /* neither TLS 1.2 nor 1.3 */
+    NGX_COMETA_TLS_CIPHER,              /* not one of the three AEADs */
+    NGX_COMETA_TLS_EXTENSION,           /* one that changes records is in use */
+    NGX_COMETA_TLS_REKEYED,             /* KeyUpdate, or renegotiation */
+    NGX_COMETA_TLS_CALLBACK,            /* its secrets were not seen */
+    NGX_COMETA_TLS_PENDING,             /* something was under way: later */
+    NGX_COMETA_TLS_PROOF,               /* keys or numbers were not proved */
+    NGX_COMETA_TLS_MEMORY,              /* no memory for its state */
+    NGX_COMETA_TLS_REASONS
+} ngx_cometa_tls_reason_e;
+
+
 /* Why a device left. ngx_cometa_reasons[] has the words, in this order. */
 
 typedef enum {

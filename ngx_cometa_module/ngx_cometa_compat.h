@@ -13,6 +13,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 
+#include "ngx_cometa_parked.h"
+
 
 #if (NGX_SSL)
 
@@ -57,6 +59,10 @@ ngx_cometa_connection_close(ngx_connection_t *c, ngx_uint_t quiet)
         ngx_cometa_ssl_close(c, quiet);
     }
 #endif
+
+    if (ngx_cometa_parked.close) {
+        ngx_cometa_parked.close(c, quiet);
+    }
 
     if (c->pool) {
         ngx_http_close_connection(c);
@@ -114,6 +120,19 @@ ngx_cometa_connection_recv(ngx_connection_t *c, u_char *data, size_t size)
 }
 
 
+/* Nothing of the connection is in its pool any more. */
+
+static ngx_inline void
+ngx_cometa_connection_bare(ngx_connection_t *c)
+{
+    ngx_str_null(&c->addr_text);
+    c->local_sockaddr = NULL;
+    c->local_socklen = 0;
+    c->buffer = NULL;
+    c->proxy_protocol = NULL;
+}
+
+
 /*
  * Makes a connection whose request was freed independent of its pool. `data` is
  * its new owner. `addr` is room for the address of the client, NULL if the
@@ -147,11 +166,7 @@ ngx_cometa_connection_detach(ngx_connection_t *c, void *data, u_char *addr,
     c->destroyed = 0;
 
     if (c->pool == NULL) {
-        ngx_str_null(&c->addr_text);
-        c->local_sockaddr = NULL;
-        c->local_socklen = 0;
-        c->buffer = NULL;
-        c->proxy_protocol = NULL;
+        ngx_cometa_connection_bare(c);
         return len;
     }
 

@@ -7,6 +7,7 @@
 #include "ngx_cometa_compat.h"
 #include "ngx_cometa_debug.h"
 #include "ngx_cometa_drain.h"
+#include "ngx_cometa_parked.h"
 #include "ngx_cometa_turn.h"
 
 
@@ -95,5 +96,15 @@ ngx_cometa_reader_turn(ngx_connection_t *c, const ngx_cometa_reader_t *reader,
         return NGX_ERROR;
     }
 
-    return (more || rc == NGX_AGAIN) ? NGX_AGAIN : NGX_OK;
+    if (more || rc == NGX_AGAIN) {
+        return NGX_AGAIN;
+    }
+
+#if (NGX_SSL)
+    if (c->ssl && ngx_cometa_parked.idle) {
+        ngx_cometa_parked.idle(c);
+    }
+#endif
+
+    return NGX_OK;
 }

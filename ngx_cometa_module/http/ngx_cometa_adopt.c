@@ -6,11 +6,13 @@
  */
 
 #include "ngx_cometa_adopt.h"
+#include "ngx_cometa.h"
 #include "ngx_cometa_compat.h"
 #include "ngx_cometa_debug.h"
 #include "ngx_cometa_ctx.h"
 #include "ngx_cometa_loc.h"
 #include "ngx_cometa_fdpass.h"
+#include "ngx_cometa_tls_park.h"
 
 
 static void ngx_cometa_adopt_flush(ngx_http_request_t *r);
@@ -162,16 +164,26 @@ ngx_cometa_adopt_stop(ngx_event_t *ev)
 static void
 ngx_cometa_adopt_hand(ngx_http_request_t *r, ngx_str_t *rest)
 {
+    u_char                 name[NGX_COMETA_ID_MAX];
+    ngx_str_t              app;
     socklen_t              socklen;
+    ngx_flag_t             park;
     ngx_pool_t            *pool;
     ngx_sockaddr_t         addr;
     ngx_connection_t      *c;
     ngx_cometa_ctx_t      *ctx;
     ngx_cometa_adopt_pt    handler;
     ngx_cometa_adoptee_t   adoptee;
+    ngx_cometa_loc_conf_t *lcf;
 
     c = r->connection;
     ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    park = lcf->tls_park;
+    app.data = name;
+    app.len = ctx->key.app.len;
+    ngx_memcpy(name, ctx->key.app.data, app.len);
 
     handler = ctx->adopt;
     adoptee = ctx->adoptee;
@@ -193,10 +205,14 @@ ngx_cometa_adopt_hand(ngx_http_request_t *r, ngx_str_t *rest)
     pool = NULL;
 
 #if (NGX_HTTP_SSL)
+    if (c->ssl && park) {
+        ngx_cometa_tls_park(c, &app);
+    }
+
     if (c->ssl == NULL)
 #endif
     {
-        /* the new owner keeps all that a plain connection needs */
+        /* the new owner keeps all that a plain or parked one needs */
         pool = c->pool;
         c->pool = NULL;
     }

@@ -34,6 +34,8 @@ typedef struct {
     ngx_array_t                devices;         /* of pointers to them */
     ngx_array_t                ws;              /* ngx_cometa_ws_conf_t * */
     ngx_array_t                webhooks;        /* of pointers to them */
+    ngx_array_t                parking;         /* servers, by their
+                                                   ngx_http_conf_ctx_t * */
     uint32_t                   generation;      /* of the configuration */
 } ngx_cometa_main_conf_t;
 
@@ -64,6 +66,7 @@ typedef struct {
     ngx_msec_t                 websocket_key_timeout;
     ngx_msec_t                 websocket_timeout;
     ngx_flag_t                 websocket_move;
+    ngx_flag_t                 tls_park;
     ngx_cometa_webhook_conf_t *webhook;         /* NULL: not set */
 
     ngx_cometa_device_conf_t  *devices;         /* if attach stands here */

@@ -64,6 +64,8 @@ static u_char *ngx_cometa_stats_json_field(u_char *p,
 
 #define ngx_cometa_figure(f)   offsetof(ngx_cometa_app_figures_t, f), 0
 #define ngx_cometa_latency(f)  offsetof(ngx_cometa_app_figures_t, f), 1
+#define ngx_cometa_unparked(reason)                                           \
+    ngx_cometa_figure(counters.tls_unparked[NGX_COMETA_TLS_ ## reason])
 
 
 /* In the order of the answer. */
@@ -98,7 +100,17 @@ static ngx_cometa_json_field_t  ngx_cometa_json_fields[] = {
     { "webhook_retries", ngx_cometa_figure(counters.webhook_retries) },
     { "webhook_dropped", ngx_cometa_figure(counters.webhook_dropped) },
     { "webhook_queued", ngx_cometa_figure(gauges.webhook_queued) },
-    { "keys_dropped", ngx_cometa_figure(keys_dropped) }
+    { "keys_dropped", ngx_cometa_figure(keys_dropped) },
+    { "tls_parked", ngx_cometa_figure(gauges.tls_parked) },
+    { "tls_parked_total", ngx_cometa_figure(counters.tls_parked) },
+    { "tls_unparked_protocol", ngx_cometa_unparked(PROTOCOL) },
+    { "tls_unparked_cipher", ngx_cometa_unparked(CIPHER) },
+    { "tls_unparked_extension", ngx_cometa_unparked(EXTENSION) },
+    { "tls_unparked_rekeyed", ngx_cometa_unparked(REKEYED) },
+    { "tls_unparked_callback", ngx_cometa_unparked(CALLBACK) },
+    { "tls_unparked_pending", ngx_cometa_unparked(PENDING) },
+    { "tls_unparked_proof", ngx_cometa_unparked(PROOF) },
+    { "tls_unparked_memory", ngx_cometa_unparked(MEMORY) }
 };
 
 #define NGX_COMETA_JSON_FIELDS                                                \
@@ -106,8 +118,8 @@ static ngx_cometa_json_field_t  ngx_cometa_json_fields[] = {
 
 /* Bytes of the whole answer without the name of the application. */
 
-#define NGX_COMETA_JSON_FIELD  (sizeof("\"webhook_retries\":\"\",.000")       \
-                                + NGX_INT64_LEN)
+#define NGX_COMETA_JSON_FIELD                                                 \
+    (sizeof("\"tls_unparked_extension\":\"\",.000") + NGX_INT64_LEN)
 #define NGX_COMETA_JSON_SIZE                                                  \
     (sizeof("{\"app_id\":\"\",\"app_name\":\"\",\"stats\":{}}")               \
      + NGX_COMETA_ID_MAX + NGX_COMETA_JSON_FIELDS * NGX_COMETA_JSON_FIELD)

@@ -119,6 +119,12 @@ static ngx_cometa_metric_t  ngx_cometa_metrics[] = {
       ngx_cometa_field(webhook_failed) },
     { "cometa_webhook_events_total", "counter", NULL, "outcome=\"dropped\"",
       ngx_cometa_field(webhook_dropped) },
+    { "cometa_tls_parked", "gauge",
+      "Connections over TLS without an SSL object.", NULL,
+      ngx_cometa_gauge(tls_parked) },
+    { "cometa_tls_parked_total", "counter",
+      "Connections over TLS that were parked.", NULL,
+      ngx_cometa_field(tls_parked) },
     { NULL, NULL, NULL, NULL, 0 }
 };
 
@@ -229,6 +235,18 @@ ngx_cometa_stats_prometheus_arrays(ngx_cometa_text_t *t,
                                 "reason=\"%V\"} %uL\n", &sums[i].name,
                                 &ngx_cometa_reasons[k],
                                 sums[i].counters.detached[k]);
+        }
+    }
+
+    ngx_cometa_text_head(t, "cometa_tls_unparked_total", "counter",
+                         "Connections over TLS not parked, by reason.");
+
+    for (i = 0; i < n; i++) {
+        for (k = 0; k < NGX_COMETA_TLS_REASONS; k++) {
+            ngx_cometa_text_add(t, "cometa_tls_unparked_total{application="
+                                "\"%V\",reason=\"%V\"} %uL\n", &sums[i].name,
+                                &ngx_cometa_tls_reasons[k],
+                                sums[i].counters.tls_unparked[k]);
         }
     }
 

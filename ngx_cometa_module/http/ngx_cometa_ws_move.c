@@ -69,8 +69,8 @@ ngx_cometa_ws_move_wanted(ngx_http_request_t *r, ngx_cometa_place_t *place)
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
 
 #if (NGX_HTTP_SSL)
-    /* the state of TLS cannot leave this process */
-    if (r->connection->ssl) {
+    /* an SSL object cannot leave this process, a parked connection can */
+    if (r->connection->ssl && !lcf->tls_park) {
         return 0;
     }
 #endif
@@ -169,7 +169,15 @@ ngx_cometa_ws_move_adopted(ngx_connection_t *c,
 
     move = adoptee->move;
 
-    c->send_chain = ngx_send_chain;
+    if (c->send_chain == ngx_cometa_ws_move_chain) {
+        c->send_chain = ngx_send_chain;
+    }
+
+#if (NGX_HTTP_SSL)
+    if (c->ssl) {
+        c->send_chain = ngx_ssl_send_chain;
+    }
+#endif
 
     /* the other worker does not know whether it is TCP */
 
@@ -220,6 +228,12 @@ ngx_cometa_ws_move_send(ngx_cometa_ws_move_t *move, ngx_connection_t *c,
     parcel.answer = answer->len;
     parcel.rest = rest->len;
     parcel.debug = (c->log->log_level & NGX_LOG_DEBUG_CONNECTION) != 0;
+
+#if (NGX_HTTP_SSL)
+    if (c->ssl) {
+        return NGX_DECLINED;
+    }
+#endif
 
     p = ngx_cpymem(data, &parcel, sizeof(ngx_cometa_parcel_t));
     p = ngx_cpymem(p, c->sockaddr, parcel.address);

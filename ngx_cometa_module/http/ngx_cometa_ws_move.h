@@ -1,9 +1,9 @@
 
 /*
  * If another worker holds the device of a WebSocket that opens, and its
- * connection is plain, the WebSocket moves there, so that its calls stay on one
- * worker. The client gets the 101 from there, and cannot miss an event of a
- * WebSocket that was not open before.
+ * connection is plain or parked, the WebSocket moves there, so that its calls
+ * stay on one worker. The client gets the 101 from there, and cannot miss an
+ * event of a WebSocket that was not open before.
  */
 
 #ifndef _NGX_COMETA_WS_MOVE_H_INCLUDED_

@@ -10,9 +10,10 @@
 #include "ngx_cometa_compat.h"
 #include "ngx_cometa_throttle.h"
 #include "ngx_cometa_channel.h"
+#include "ngx_cometa_envelope.h"
+#include "ngx_cometa_tls_pack.h"
+#include "ngx_cometa_tls_state.h"
 #include "ngx_cometa_zone.h"
-
-#include <sys/socket.h>
 
 
 #define NGX_COMETA_FDPASS_BATCH  32   /* parcels in one turn */
@@ -22,28 +23,13 @@
 #define NGX_COMETA_FDPASS_FREE   16   /* one of so many connections is free */
 
 
-/* A message of the kernel's, with room for one descriptor. */
-
-typedef struct {
-    struct msghdr       msg;
-    struct iovec        iov;
-
-    union {
-        struct cmsghdr  cm;
-        char            space[CMSG_SPACE(sizeof(int))];
-    } control;
-} ngx_cometa_envelope_t;
-
-
 static ngx_uint_t ngx_cometa_fdpass_is_newer(ngx_cometa_slot_t *s);
-static void ngx_cometa_fdpass_envelope(ngx_cometa_envelope_t *e,
-    u_char *data, size_t len);
-static ngx_int_t ngx_cometa_fdpass_send(ngx_cometa_slot_t *s, int fd,
-    u_char *data, size_t len);
 static void ngx_cometa_fdpass_event(ngx_event_t *rev);
 static void ngx_cometa_fdpass_retry(ngx_event_t *ev);
 static ngx_int_t ngx_cometa_fdpass_receive(int door);
-static void ngx_cometa_fdpass_take(int fd, u_char *data, size_t len);
+static void ngx_cometa_fdpass_take(ngx_cometa_envelope_t *e);
+static ngx_connection_t *ngx_cometa_fdpass_connection(int fd, u_char *data,
+    size_t len);
 static void ngx_cometa_fdpass_none(u_char *data, size_t len, char *limit);
 static void ngx_cometa_fdpass_report(ngx_cometa_throttle_t *throttle,
     ngx_log_t *log);
@@ -53,7 +39,6 @@ static void ngx_cometa_fdpass_timer(ngx_event_t *ev);
 
 static ngx_connection_t        *ngx_cometa_door;
 static ngx_cometa_fdpass_pt   ngx_cometa_fdpass_handler;
-static u_char                  *ngx_cometa_parcel;
 static ngx_event_t              ngx_cometa_crowd;
 static ngx_event_t              ngx_cometa_fdpass_again;
 static char                    *ngx_cometa_fdpass_limit;    /* the last one */
@@ -72,8 +57,7 @@ ngx_cometa_fdpass_open(ngx_cycle_t *cycle, ngx_cometa_fdpass_pt handler)
 
     ngx_cometa_fdpass_handler = handler;
 
-    ngx_cometa_parcel = ngx_palloc(cycle->pool, NGX_COMETA_PARCEL_MAX);
-    if (ngx_cometa_parcel == NULL) {
+    if (ngx_cometa_envelope_start(cycle, NGX_COMETA_PARCEL_MAX) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -261,7 +245,8 @@ ngx_cometa_fdpass(uint32_t slot, uint32_t epoch, ngx_connection_t *c,
 
     /* full, or no memory: the connection just stays */
 
-    if (ngx_cometa_fdpass_send(&ngx_cometa_zone.slots[slot], c->fd, data, len)
+    if (ngx_cometa_envelope_send(ngx_cometa_zone.slots[slot].door[1], c, data,
+                                 len)
         != NGX_OK)
     {
         return NGX_DECLINED;
@@ -297,7 +282,7 @@ ngx_cometa_fdpass_offer(uint32_t slot, uint32_t epoch, ngx_connection_t *c,
         return NGX_DECLINED;
     }
 
-    rc = ngx_cometa_fdpass_send(s, c->fd, data, len);
+    rc = ngx_cometa_envelope_send(s->door[1], c, data, len);
 
     if (rc != NGX_OK) {
         return rc;
@@ -308,6 +293,8 @@ ngx_cometa_fdpass_offer(uint32_t slot, uint32_t epoch, ngx_connection_t *c,
     if (__atomic_load_n(&s->epoch, __ATOMIC_ACQUIRE) != epoch) {
         ngx_cometa_slot_forsaken(slot);
     }
+
+    ngx_cometa_tls_away(c, 1);
 
     if (c->read->posted) {
         ngx_delete_posted_event(c->read);
@@ -326,8 +313,17 @@ ngx_cometa_fdpass_offer(uint32_t slot, uint32_t epoch, ngx_connection_t *c,
 
 
 void
+ngx_cometa_fdpass_back(ngx_connection_t *c)
+{
+    ngx_cometa_tls_away(c, 0);
+}
+
+
+void
 ngx_cometa_fdpass_left(ngx_connection_t *c)
 {
+    ngx_cometa_tls_forget(c);
+
     /*
      * epoll knows the socket, not the descriptor: closing it would not do.
      * It does not know one that was accepted with its request.
@@ -338,44 +334,6 @@ ngx_cometa_fdpass_left(ngx_connection_t *c)
     }
 
     ngx_close_connection(c);
-}
-
-
-/* A message with these bytes, and room for one descriptor. */
-
-static void
-ngx_cometa_fdpass_envelope(ngx_cometa_envelope_t *e, u_char *data, size_t len)
-{
-    ngx_memzero(e, sizeof(ngx_cometa_envelope_t));
-
-    e->iov.iov_base = data;
-    e->iov.iov_len = len;
-
-    e->msg.msg_iov = &e->iov;
-    e->msg.msg_iovlen = 1;
-    e->msg.msg_control = &e->control;
-    e->msg.msg_controllen = sizeof(e->control.space);
-}
-
-
-/* NGX_AGAIN: the door is full. */
-
-static ngx_int_t
-ngx_cometa_fdpass_send(ngx_cometa_slot_t *s, int fd, u_char *data, size_t len)
-{
-    struct cmsghdr         *cmsg;
-    ngx_cometa_envelope_t   e;
-
-    ngx_cometa_fdpass_envelope(&e, data, len);
-
-    cmsg = &e.control.cm;
-    cmsg->cmsg_level = SOL_SOCKET;
-    cmsg->cmsg_type = SCM_RIGHTS;
-    cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-    ngx_memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
-
-    return (sendmsg(s->door[1], &e.msg, MSG_NOSIGNAL) == -1) ? NGX_AGAIN
-                                                           : NGX_OK;
 }
 
 
@@ -424,49 +382,52 @@ ngx_cometa_fdpass_retry(ngx_event_t *ev)
 static ngx_int_t
 ngx_cometa_fdpass_receive(int door)
 {
-    int                     fd;
-    ssize_t                 n;
-    struct cmsghdr         *cmsg;
-    ngx_cometa_envelope_t   e;
+    ngx_int_t              rc;
+    ngx_cometa_envelope_t  e;
 
-    ngx_cometa_fdpass_envelope(&e, ngx_cometa_parcel, NGX_COMETA_PARCEL_MAX);
+    rc = ngx_cometa_envelope_receive(door, &e);
 
-    n = recvmsg(door, &e.msg, MSG_CMSG_CLOEXEC);
-
-    if (n == -1 && ngx_errno != NGX_EAGAIN) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, ngx_errno,
-                      "connections that other workers pass to this one wait, "
-                      "recvmsg() failed");
-        return NGX_ERROR;
+    if (rc == NGX_OK) {
+        ngx_cometa_fdpass_take(&e);
+        ngx_cometa_envelope_wipe(&e);
     }
 
-    if (n <= 0) {
-        return NGX_AGAIN;
-    }
-
-    cmsg = CMSG_FIRSTHDR(&e.msg);
-
-    if (cmsg == NULL
-        || cmsg->cmsg_level != SOL_SOCKET
-        || cmsg->cmsg_type != SCM_RIGHTS
-        || cmsg->cmsg_len != CMSG_LEN(sizeof(int)))
-    {
-        /* this process had no descriptor left: the kernel has closed it */
-
-        ngx_cometa_fdpass_none(ngx_cometa_parcel, n, "worker_rlimit_nofile");
-        return NGX_OK;
-    }
-
-    ngx_memcpy(&fd, CMSG_DATA(cmsg), sizeof(int));
-
-    ngx_cometa_fdpass_take(fd, ngx_cometa_parcel, n);
-
-    return NGX_OK;
+    return rc;
 }
 
 
 static void
-ngx_cometa_fdpass_take(int fd, u_char *data, size_t len)
+ngx_cometa_fdpass_take(ngx_cometa_envelope_t *e)
+{
+    ngx_connection_t  *c;
+
+    if (e->fd == -1) {
+        ngx_cometa_fdpass_none(e->data, e->len, "worker_rlimit_nofile");
+        return;
+    }
+
+    c = ngx_cometa_fdpass_connection(e->fd, e->data, e->len);
+
+    if (c == NULL) {
+        (void) close(e->fd);
+        ngx_cometa_fdpass_none(e->data, e->len, "worker_connections");
+        return;
+    }
+
+    if (e->tls && ngx_cometa_tls_unpack(c, e->tls, e->tls_len) != NGX_OK) {
+        ngx_close_connection(c);
+        ngx_cometa_fdpass_none(e->data, e->len, "worker_connections");
+        return;
+    }
+
+    (void) ngx_cometa_fdpass_handler(c, e->data, e->len);
+}
+
+
+/* NULL: there is none for it. */
+
+static ngx_connection_t *
+ngx_cometa_fdpass_connection(int fd, u_char *data, size_t len)
 {
     uint32_t           kind;
     ngx_connection_t  *c;
@@ -485,9 +446,7 @@ ngx_cometa_fdpass_take(int fd, u_char *data, size_t len)
     }
 
     if (c == NULL) {
-        (void) close(fd);
-        ngx_cometa_fdpass_none(data, len, "worker_connections");
-        return;
+        return NULL;
     }
 
     c->type = SOCK_STREAM;
@@ -508,7 +467,7 @@ ngx_cometa_fdpass_take(int fd, u_char *data, size_t len)
     c->read->ready = 1;
     c->write->ready = 1;
 
-    (void) ngx_cometa_fdpass_handler(c, data, len);
+    return c;
 }
 
 

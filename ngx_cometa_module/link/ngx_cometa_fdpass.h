@@ -89,6 +89,9 @@ ngx_int_t ngx_cometa_fdpass(uint32_t slot, uint32_t epoch,
 ngx_int_t ngx_cometa_fdpass_offer(uint32_t slot, uint32_t epoch,
     ngx_connection_t *c, u_char *data, size_t len);
 
+/* What was offered was not taken: it is read and written here again. */
+void ngx_cometa_fdpass_back(ngx_connection_t *c);
+
 /* The connection is another process's: only our descriptor is closed. */
 void ngx_cometa_fdpass_left(ngx_connection_t *c);
 

@@ -8,6 +8,7 @@
 #include "ngx_cometa_handler.h"
 #include "ngx_cometa_loc.h"
 #include "ngx_cometa_conf_check.h"
+#include "ngx_cometa_tls_conf.h"
 #include "ngx_cometa_value.h"
 #include "ngx_cometa_drain.h"
 #include "ngx_cometa_device.h"
@@ -67,6 +68,9 @@ ngx_cometa_create_main_conf(ngx_conf_t *cf)
         != NGX_OK
         || ngx_array_init(&mcf->ws, cf->pool, 4,
                           sizeof(ngx_cometa_ws_conf_t *))
+           != NGX_OK
+        || ngx_array_init(&mcf->parking, cf->pool, 4,
+                          sizeof(ngx_http_conf_ctx_t *))
            != NGX_OK
         || ngx_array_init(&mcf->webhooks, cf->pool, 4,
                           sizeof(ngx_cometa_webhook_conf_t *))
@@ -136,6 +140,7 @@ ngx_cometa_create_loc_conf(ngx_conf_t *cf)
     conf->websocket_key_timeout = NGX_CONF_UNSET_MSEC;
     conf->websocket_timeout = NGX_CONF_UNSET_MSEC;
     conf->websocket_move = NGX_CONF_UNSET;
+    conf->tls_park = NGX_CONF_UNSET;
 
     return conf;
 }
@@ -220,6 +225,7 @@ ngx_cometa_merge_values(ngx_cometa_loc_conf_t *conf,
     ngx_conf_merge_value(conf->takeover, prev->takeover, 1);
     ngx_conf_init_uint_value(conf->takeover_limit, 5);
     ngx_conf_merge_value(conf->websocket_move, prev->websocket_move, 1);
+    ngx_conf_merge_value(conf->tls_park, prev->tls_park, 0);
     ngx_conf_merge_uint_value(conf->queue, prev->queue, 16);
 
     conf->max_given = (conf->max_message != NGX_CONF_UNSET_SIZE)
@@ -281,6 +287,10 @@ ngx_cometa_init_location(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
     if ((conf->handlers & NGX_COMETA_WEBSOCKET)
         && ngx_cometa_init_ws(cf, conf) != NGX_OK)
     {
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_cometa_tls_conf_add(cf, conf) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 

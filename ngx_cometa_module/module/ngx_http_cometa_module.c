@@ -5,6 +5,7 @@
 
 #include "ngx_cometa_conf.h"
 #include "ngx_cometa_process.h"
+#include "ngx_cometa_tls_conf.h"
 #include "ngx_cometa_value.h"
 #include "ngx_cometa_variable.h"
 #include "ngx_cometa_loc.h"
@@ -13,6 +14,7 @@
 #include "ngx_cometa_slot.h"
 
 
+static ngx_int_t ngx_cometa_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_cometa_init_module(ngx_cycle_t *cycle);
 
 
@@ -183,6 +185,13 @@ static ngx_command_t  ngx_cometa_commands[] = {
       offsetof(ngx_cometa_loc_conf_t, websocket_move),
       NULL },
 
+    { ngx_string("cometa_tls_park"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_cometa_loc_conf_t, tls_park),
+      &ngx_cometa_tls_post },
+
     { ngx_string("cometa_webhook"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_cometa_webhook_directive,
@@ -210,7 +219,7 @@ static ngx_command_t  ngx_cometa_commands[] = {
 
 static ngx_http_module_t  ngx_cometa_module_ctx = {
     ngx_cometa_variable_init,              /* preconfiguration */
-    ngx_cometa_webhook_postconfiguration,  /* postconfiguration */
+    ngx_cometa_postconfiguration,          /* postconfiguration */
 
     ngx_cometa_create_main_conf,           /* create main configuration */
     ngx_cometa_init_main_conf,             /* init main configuration */
@@ -237,6 +246,17 @@ ngx_module_t  ngx_http_cometa_module = {
     NULL,                                  /* exit master */
     NGX_MODULE_V1_PADDING
 };
+
+
+static ngx_int_t
+ngx_cometa_postconfiguration(ngx_conf_t *cf)
+{
+    if (ngx_cometa_tls_conf_hook(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_cometa_webhook_postconfiguration(cf);
+}
 
 
 static ngx_int_t

@@ -204,6 +204,7 @@ ngx_cometa_ws_offer_arrived(ngx_cometa_mail_arrived_t *mail)
         ngx_cometa_ws_gone = 1;
     }
 
+    ngx_cometa_fdpass_back(offer->connection);
     ngx_cometa_ws_offer_back(offer);
 }
 
@@ -299,7 +300,11 @@ ngx_cometa_ws_offer_deaths(void)
             continue;
         }
 
-        /* it reads and writes nothing before it has our tail */
+        /*
+         * It reads and writes nothing before it has our tail, or has waited
+         * long for it. A parked connection ends: what is not known for sure is
+         * no ground to seal records on.
+         */
 
         ngx_cometa_ws_offer_back(offer);
     }

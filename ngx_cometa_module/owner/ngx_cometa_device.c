@@ -17,6 +17,7 @@
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_device_table.h"
 #include "ngx_cometa_device_time.h"
+#include "ngx_cometa_fdpass.h"
 #include "ngx_cometa_registry.h"
 #include "ngx_cometa_stats.h"
 #include "ngx_cometa_zone.h"
@@ -157,6 +158,7 @@ ngx_cometa_device_continue(ngx_cometa_device_t *dev)
     c->write->ready = 1;
 
     dev->away = 0;
+    ngx_cometa_fdpass_back(c);
 
     ngx_cometa_device_log(dev);
     ngx_cometa_device_time_arrive(dev);

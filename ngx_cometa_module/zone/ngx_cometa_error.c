@@ -56,3 +56,15 @@ ngx_str_t  ngx_cometa_reasons[NGX_COMETA_REASONS] = {
     ngx_string("protocol_error"),
     ngx_string("draining")
 };
+
+
+ngx_str_t  ngx_cometa_tls_reasons[NGX_COMETA_TLS_REASONS] = {
+    ngx_string("protocol"),
+    ngx_string("cipher"),
+    ngx_string("extension"),
+    ngx_string("rekeyed"),
+    ngx_string("callback"),
+    ngx_string("pending"),
+    ngx_string("proof"),
+    ngx_string("memory")
+};

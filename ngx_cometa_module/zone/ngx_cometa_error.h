@@ -21,10 +21,11 @@ typedef struct {
 } ngx_cometa_error_t;
 
 
-/* Indexed by ngx_cometa_error_e and ngx_cometa_reason_e. */
+/* Indexed by ngx_cometa_error_e, _reason_e and _tls_reason_e. */
 
 extern ngx_cometa_error_t  ngx_cometa_errors[];
 extern ngx_str_t           ngx_cometa_reasons[NGX_COMETA_REASONS];
+extern ngx_str_t           ngx_cometa_tls_reasons[NGX_COMETA_TLS_REASONS];
 
 
 #endif /* _NGX_COMETA_ERROR_H_INCLUDED_ */

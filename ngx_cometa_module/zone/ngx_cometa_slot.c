@@ -212,7 +212,7 @@ ngx_cometa_slot_clear(ngx_cometa_slot_t *slot)
 
     while (recv(slot->door[0], &kind, sizeof(uint32_t), MSG_DONTWAIT) > 0) {
 #if (NGX_STAT_STUB)
-        if (kind == NGX_COMETA_PARCEL_OPENING) {
+        if ((kind & ~NGX_COMETA_PARCEL_TLS) == NGX_COMETA_PARCEL_OPENING) {
             (void) ngx_atomic_fetch_add(ngx_stat_active, -1);
         }
 #endif

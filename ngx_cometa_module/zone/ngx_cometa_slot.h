@@ -20,7 +20,10 @@
 typedef enum {
     NGX_COMETA_PARCEL_OPENING = 1,      /* a WebSocket that opens here */
     NGX_COMETA_PARCEL_DEVICE,           /* a device of an old worker */
-    NGX_COMETA_PARCEL_WS                /* a WebSocket of an old worker */
+    NGX_COMETA_PARCEL_WS,               /* a WebSocket of an old worker */
+
+    /* one of these whose state of TLS goes before it */
+    NGX_COMETA_PARCEL_TLS = 0x100
 } ngx_cometa_parcel_e;
 
 

@@ -36,8 +36,8 @@
 /* The documents state these sizes, and the number of devices follows. */
 
 _Static_assert(sizeof(ngx_cometa_slot_t) == 320, "a slot has 320 bytes");
-_Static_assert(sizeof(ngx_cometa_counters_t) == 384,
-               "a set of counters has 384 bytes");
+_Static_assert(sizeof(ngx_cometa_counters_t) == 448,
+               "a set of counters has 448 bytes");
 _Static_assert(sizeof(ngx_cometa_latency_t) == 3712,
                "a set of latencies has 3712 bytes");
 _Static_assert(sizeof(ngx_cometa_otk_t) + sizeof(uint32_t) == 60,

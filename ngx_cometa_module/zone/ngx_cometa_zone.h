@@ -75,7 +75,7 @@
 
 #define NGX_COMETA_ZONE_MAGIC    0x434f4d45
 #ifndef NGX_COMETA_ZONE_VERSION
-#define NGX_COMETA_ZONE_VERSION  6
+#define NGX_COMETA_ZONE_VERSION  7
 #endif
 #define NGX_COMETA_ROWS          4096   /* of interests */
 #define NGX_COMETA_NONE          0xffffffff
@@ -245,6 +245,8 @@ typedef struct {
     uint64_t  webhook_failed;
     uint64_t  webhook_retries;
     uint64_t  webhook_dropped;
+    uint64_t  tls_parked;           /* connections over TLS */
+    uint64_t  tls_unparked[NGX_COMETA_TLS_REASONS];
 } __attribute__((aligned(64))) ngx_cometa_counters_t;
 
 
@@ -264,6 +266,7 @@ typedef struct {
     uint64_t  queued;               /* wait for a device of this slot */
     uint64_t  websockets;
     uint64_t  webhook_queued;
+    uint64_t  tls_parked;           /* connections without an SSL object */
     uint64_t  holds;                /* uses that keep the place for a while */
     uint64_t  taken;                /* epoch << 32 | devices */
 } ngx_cometa_gauges_t;

@@ -214,6 +214,13 @@ ngx_close_connection(ngx_connection_t *c)
 
 
 void
+ngx_cometa_fdpass_back(ngx_connection_t *c)
+{
+    /* void */
+}
+
+
+void
 ngx_cometa_fdpass_left(ngx_connection_t *c)
 {
     ngx_close_connection(c);

@@ -33,6 +33,8 @@ test_sendmsg(int fd, const struct msghdr *msg, int flags)
 
 #define _NGX_COMETA_COMPAT_H_INCLUDED_
 
+#include "fdpass_stubs.h"
+#include "ngx_cometa_envelope.c"
 #include "ngx_cometa_fdpass.c"
 
 #undef sendmsg
@@ -59,13 +61,6 @@ void *
 ngx_palloc(ngx_pool_t *pool, size_t size)
 {
     return ngx_pcalloc(pool, size);
-}
-
-
-void
-ngx_cometa_throttle(ngx_cometa_throttle_t *throttle, ngx_log_t *log)
-{
-    throttle->n++;
 }
 
 
@@ -498,10 +493,19 @@ test_dies(void)
 }
 
 
+static ngx_int_t
+send_descriptor(ngx_cometa_slot_t *own, u_char *data, size_t len)
+{
+    ngx_connection_t  c = { .fd = 1 };
+
+    return ngx_cometa_envelope_send(own->door[1], &c, data, len);
+}
+
+
 static void
 test_receive(void)
 {
-    u_char              data[2];
+    u_char              data[4] = { 'x', 'y', 0, 0 };
     uint32_t            kind;
     ngx_event_t         read, write;
     ngx_connection_t    c;
@@ -509,17 +513,15 @@ test_receive(void)
 
     own = &ngx_cometa_zone.slots[0];
     connection(&c, &read, &write);
-    data[0] = 'x';
-    data[1] = 'y';
 
     test_cycle.connection_n = 0;
     test_cycle.free_connection_n = 1;
     test_active = 10;
     answer = NGX_OK;
 
-    (void) ngx_cometa_fdpass_send(own, 1, data, 2);
+    (void) send_descriptor(own, data, 4);
     ok(ngx_cometa_fdpass_receive(own->door[0]) == NGX_OK && got_n == 1
-       && got && got_len == 2, "a connection is taken out");
+       && got && got_len == 4, "a connection is taken out");
     ok(got && got->fd > 2 && got->read->ready && !got->read->active,
        "and is to be read");
 
@@ -529,9 +531,9 @@ test_receive(void)
 
     test_cycle.free_connection_n = 0;
 
-    (void) ngx_cometa_fdpass_send(own, 1, data, 2);
+    (void) send_descriptor(own, data, 4);
     ok(ngx_cometa_fdpass_receive(own->door[0]) == NGX_OK && got_n == 2
-       && got == NULL && got_len == 2,
+       && got == NULL && got_len == 4,
        "no connection is free: its handler is told");
     ok(test_active == 10 && ngx_cometa_fdpass_throttle.n == 0,
        "the sender keeps it: nothing is lost");
@@ -541,12 +543,12 @@ test_receive(void)
     test_cycle.connection_n = 32;
     test_cycle.free_connection_n = 1;
     kind = NGX_COMETA_PARCEL_DEVICE;
-    (void) ngx_cometa_fdpass_send(own, 1, (u_char *) &kind, sizeof(kind));
+    (void) send_descriptor(own, (u_char *) &kind, sizeof(kind));
     ok(ngx_cometa_fdpass_receive(own->door[0]) == NGX_OK && got_n == 3
        && got == NULL, "an offer to one that is crowded is not taken");
 
     kind = NGX_COMETA_PARCEL_OPENING;
-    (void) ngx_cometa_fdpass_send(own, 1, (u_char *) &kind, sizeof(kind));
+    (void) send_descriptor(own, (u_char *) &kind, sizeof(kind));
     ok(ngx_cometa_fdpass_receive(own->door[0]) == NGX_OK && got_n == 4
        && got != NULL, "what nobody keeps is taken as long as there is room");
 
@@ -558,11 +560,11 @@ test_receive(void)
     test_cycle.free_connection_n = 0;
     answer = NGX_DECLINED;
 
-    (void) ngx_cometa_fdpass_send(own, 1, data, 2);
+    (void) send_descriptor(own, data, 4);
     ok(ngx_cometa_fdpass_receive(own->door[0]) == NGX_OK && got_n == 3
        && got == NULL && test_active == 9, "or else it is, and is counted");
 
-    (void) !send(own->door[1], data, 2, 0);
+    (void) !send(own->door[1], data, 4, 0);
     ok(ngx_cometa_fdpass_receive(own->door[0]) == NGX_OK && got_n == 4
        && got == NULL, "a parcel without a descriptor is the same");
     ok(ngx_cometa_fdpass_receive(own->door[0]) == NGX_AGAIN && got_n == 4,

@@ -10,6 +10,7 @@
 #include <ngx_event.h>
 #include <ngx_http.h>
 
+#include "ngx_cometa_parked.c"
 #include "ngx_cometa_reader.c"
 #include "tap.h"
 

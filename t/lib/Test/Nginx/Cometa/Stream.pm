@@ -19,7 +19,8 @@ use constant BLOCK => 65536;
 
 
 # Options: port (8080, or 8443 with ssl), from (the address of the client), ssl,
-# rcvbuf, tls (the version that is offered: TLSv1_2, TLSv1_3).
+# rcvbuf, tls (the version that is offered: TLSv1_2, TLSv1_3), tls_options (more
+# of IO::Socket::SSL's).
 
 sub new {
     my ($class, %o) = @_;
@@ -35,7 +36,7 @@ sub new {
 
     setsockopt($socket, SOL_SOCKET, SO_RCVBUF, $o{rcvbuf}) if $o{rcvbuf};
 
-    $socket = start_tls($socket, $o{tls}) if $o{ssl};
+    $socket = start_tls($socket, $o{tls}, $o{tls_options}) if $o{ssl};
 
     $socket->blocking(0);
 
@@ -43,7 +44,7 @@ sub new {
 }
 
 sub start_tls {
-    my ($socket, $version) = @_;
+    my ($socket, $version, $options) = @_;
 
     require IO::Socket::SSL;
 
@@ -51,7 +52,8 @@ sub start_tls {
         SSL_verify_mode => IO::Socket::SSL::SSL_VERIFY_NONE(),
         SSL_hostname => 'localhost',
         $version ? (SSL_version => $version) : (),
-        Timeout => TIMEOUT
+        Timeout => TIMEOUT,
+        %{$options || {}}
     ) || die "TLS handshake failed: " . IO::Socket::SSL::errstr() . "\n";
 }
 
