@@ -6,7 +6,11 @@
 #include "ngx_cometa_turn.h"
 
 
+#define NGX_COMETA_TURN_ENDS  20    /* without standing in line */
+
+
 static void ngx_cometa_turn_handler(ngx_event_t *ev);
+static void ngx_cometa_turn_loop(ngx_event_t *ev);
 static void ngx_cometa_turn_line(ngx_queue_t *line, ngx_uint_t most);
 
 
@@ -16,7 +20,9 @@ ngx_uint_t          ngx_cometa_turn_begun;
 static ngx_queue_t  ngx_cometa_turns;
 static ngx_queue_t  ngx_cometa_ends;
 static ngx_event_t  ngx_cometa_turn_event;
+static ngx_event_t  ngx_cometa_loop_event;
 static ngx_uint_t   ngx_cometa_turn_runs;
+static ngx_uint_t   ngx_cometa_ends_now;    /* in this turn of the loop */
 
 
 void
@@ -28,6 +34,10 @@ ngx_cometa_turn_start(ngx_cycle_t *cycle)
     ngx_cometa_turn_event.handler = ngx_cometa_turn_handler;
     ngx_cometa_turn_event.data = &ngx_cometa_turns;
     ngx_cometa_turn_event.log = cycle->log;
+
+    ngx_cometa_loop_event.handler = ngx_cometa_turn_loop;
+    ngx_cometa_loop_event.data = &ngx_cometa_ends;
+    ngx_cometa_loop_event.log = cycle->log;
 }
 
 
@@ -46,10 +56,31 @@ ngx_cometa_turn_end(ngx_event_t *ev)
         return 0;
     }
 
+    /* a few go at once: that device may be back in the same turn of the loop */
+
+    if (ngx_cometa_ends_now < NGX_COMETA_TURN_ENDS
+        && ngx_queue_empty(&ngx_cometa_ends))
+    {
+        if (ngx_cometa_ends_now++ == 0) {
+            ngx_post_event(&ngx_cometa_loop_event, &ngx_posted_events);
+        }
+
+        return 0;
+    }
+
     ngx_post_event(ev, &ngx_cometa_ends);
     ngx_post_event(&ngx_cometa_turn_event, &ngx_posted_next_events);
 
     return 1;
+}
+
+
+/* After all events of epoll were handled. */
+
+static void
+ngx_cometa_turn_loop(ngx_event_t *ev)
+{
+    ngx_cometa_ends_now = 0;
 }
 
 

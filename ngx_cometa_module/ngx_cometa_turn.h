@@ -76,7 +76,7 @@ void ngx_cometa_turn_again(ngx_event_t *ev);
 
 /*
  * The same for a connection that the peer has closed. 0 if this is its turn
- * already.
+ * already, or nobody is before it and few were closed in this turn of the loop.
  */
 ngx_uint_t ngx_cometa_turn_end(ngx_event_t *ev);
 

@@ -65,6 +65,10 @@ my @maps = mappings(master($t));
 for my $size (5 .. 7) {
     ok(reload_fails($t, conf("${size}m", http => $listen),
         qr/still could not bind\(\)/), "a reload to ${size}m fails");
+
+    # what was made for it goes after that was logged
+
+    wait_for(sub { fds(master($t)) == $fds[0] }, 5);
     push @fds, fds(master($t));
     push @maps, mappings(master($t));
 }

@@ -93,9 +93,10 @@ loop(void)
 int
 main(void)
 {
-    ngx_uint_t   i, loops, all;
+    ngx_uint_t   i, loops, all, at_once = 0;
     ngx_cycle_t  cycle = { .log = &log_ };
 
+    ngx_queue_init(&ngx_posted_events);
     ngx_queue_init(&ngx_posted_next_events);
     ngx_cometa_turn_start(&cycle);
 
@@ -108,11 +109,16 @@ main(void)
 
     in_order = 1;
 
+    for (i = 0; i < 20; i++) {
+        at_once += !ngx_cometa_turn_end(&ended[i]);
+    }
+
     for (all = 0, i = 0; i < MANY; i++) {
         all += (ngx_cometa_turn_end(&ended[i]) && ended[i].posted);
     }
 
-    ok(all == MANY, "the end of a connection is put off");
+    ok(at_once == 20, "the ends of a few connections are not put off");
+    ok(all == MANY, "those of the others are");
 
     ngx_cometa_turn_again(&talking[0]);
 
@@ -135,7 +141,7 @@ main(void)
         ngx_cometa_turn_again(&talking[i]);
     }
 
-    ok(ngx_cometa_turn_end(&ended[0]), "one more");
+    ok(ngx_cometa_turn_end(&ended[0]), "one more of that turn of the loop");
     loop();
 
     ok(talked > 50 && talked < MANY / 2,
@@ -143,6 +149,14 @@ main(void)
     ok(closed == 1, "which leaves something for the ends");
 
     while (loop()) { /* void */ }
+
+    ok(ngx_cometa_loop_event.posted && ngx_cometa_turn_end(&ended[0]),
+       "and another one");
+    while (loop()) { /* void */ }
+
+    ngx_delete_posted_event(&ngx_cometa_loop_event);
+    ngx_cometa_loop_event.handler(&ngx_cometa_loop_event);
+    ok(!ngx_cometa_turn_end(&ended[0]), "the next turn of the loop has its own");
 
     again = 3;
     ngx_cometa_turn_again(&talking[0]);
