@@ -6,7 +6,7 @@
 #include "ngx_cometa_turn.h"
 
 
-#define NGX_COMETA_TURN_ENDS  20    /* without standing in line */
+#define NGX_COMETA_TURN_ENDS  4     /* without standing in line */
 
 
 static void ngx_cometa_turn_handler(ngx_event_t *ev);
