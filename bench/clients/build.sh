@@ -8,7 +8,7 @@ set -eu
 cd "$(dirname "$0")"
 . ./compile.sh
 
-common="stream.c http.c util.c"
+common="stream.c net.c park.c http.c util.c $record_layer"
 
 # shellcheck disable=SC2086 # the sources are words
 {

@@ -27,7 +27,8 @@ static const char  usage[] =
     "usage: cb-devices [OPTION]...\n"
     "Simulated devices: they attach, answer every message, heartbeat, and\n"
     "attach again when they are dropped. When all are attached the line\n"
-    "\"attached N\" is printed; SIGINT or SIGTERM ends it with a summary.\n"
+    "\"attached N\" is printed; SIGINT or SIGTERM ends it with a summary. On\n"
+    "SIGUSR2 all devices drop and attach again.\n"
     "\n"
     COMETA_COMMON_USAGE
     "  --heartbeat S         interval of heartbeats (60)\n"
@@ -41,8 +42,8 @@ static const char  usage[] =
     "  --event_rate R        events per second, 0 for no limit (0)\n"
     "  --eventful P          probability that a device pushes such an event\n"
     "                        before it answers a message, numbered on\n"
-    "  --resume              TLS sessions are resumed\n"
-    "                        (on SIGUSR2 all devices drop and attach again)\n"
+    "  --park                once attached, a TLS connection keeps 250 bytes\n"
+    "                        instead of its SSL object\n"
     "  --processes N         processes (as many as descriptors ask for)\n"
     "  --attach_log FILE     how many are attached after how many seconds, as\n"
     "                        CSV: a line a second while the number changes\n"
@@ -72,7 +73,6 @@ static uint32_t                 processes;
 static cometa_net_t             net;
 static cometa_device_counts_t  *shared;     /* one a process */
 static pid_t                   *children;
-static int                      resume;
 static volatile sig_atomic_t    stop, push, storm;
 
 
@@ -104,7 +104,7 @@ static const cometa_option_t  options[] = {
     { "events", .u32 = &conf.events, .min = 1, .max = 1e9 },
     { "event_rate", .real = &conf.event_rate, .max = 1e9 },
     { "eventful", .real = &conf.eventful, .max = 1 },
-    { "resume", .flag = &resume },
+    { "park", .flag = &conf.park },
     { "processes", .u32 = &processes, .min = 1, .max = MAX_PROCESSES },
     { "attach_log", .text = &attach_log },
     { "quiet", .flag = &quiet },
@@ -357,10 +357,10 @@ main(int argc, char **argv)
 
     cometa_options_read(argc, argv, usage, options);
     choose_processes();
-    cometa_net_init(&net, target.name, target.port, target.tls);
+    cometa_target_net(&target, &net);
 
-    if (resume) {
-        cometa_net_resume(&net);
+    if (conf.park) {
+        cometa_net_park(&net);
     }
 
     sigemptyset(&mask);

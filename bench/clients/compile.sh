@@ -7,6 +7,13 @@
 out=${BENCH:-../../build/bench}
 warn="-std=gnu11 -Wall -Wextra -Werror"
 
+# the record layer of the module, for streams that are parked
+
+tls=../../ngx_cometa_module/tls
+# shellcheck disable=SC2034 # used by those scripts
+record_layer="$tls/cometa_tls_record.c $tls/cometa_tls_read.c
+              $tls/cometa_tls_keys.c $tls/cometa_tls_aead.c"
+
 mkdir -p "$out"
 
 # compile MAIN SOURCE...: a program, called as MAIN without its path and ".c"

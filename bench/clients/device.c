@@ -595,6 +595,10 @@ on_event(device_t *d)
 
     cometa_stream_keep(&d->stream, p, n);
 
+    if (conf->park && d->state == ATTACHED) {
+        counts->parked += cometa_stream_park(&d->stream) == 0;
+    }
+
     if (d->leaving) {
         d->leaving = 0;
         go_elsewhere(d);

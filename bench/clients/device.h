@@ -22,6 +22,7 @@ typedef struct {
     uint32_t      backoff;          /* ms, doubled by every failure */
     double        rate;             /* attaches per second, 0: no limit */
     uint64_t      worker;           /* attach to this process only, 0: any */
+    int           park;             /* TLS without SSL objects */
     uint32_t      events;           /* pushed by each device */
     double        event_rate;       /* by all, per second; 0: no limit */
 
@@ -47,7 +48,7 @@ typedef struct {
     X(attached) X(attaches) X(failed) X(dropped) X(heartbeats) X(messages)    \
     X(bytes_down) X(bytes_up) X(late) X(twice) X(silent) X(quit)              \
     X(elsewhere) X(events) X(wrong_worker) X(overruns) X(repeated)             \
-    X(malformed) X(resumed) X(storms) X(memory)
+    X(malformed) X(resumed) X(parked) X(storms) X(memory)
 
 typedef struct {
 #define X(name)  uint64_t  name;

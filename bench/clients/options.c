@@ -89,3 +89,18 @@ cometa_options_read(int argc, char **argv, const char *usage,
 
     free(options);
 }
+
+
+void
+cometa_target_net(const cometa_target_t *target, cometa_net_t *net)
+{
+    cometa_net_init(net, target->name, target->port, target->tls);
+
+    if (target->version) {
+        cometa_net_version(net, target->version);
+    }
+
+    if (target->resume) {
+        cometa_net_resume(net);
+    }
+}

@@ -31,9 +31,11 @@ typedef struct {
     const char   *port;
     int           tls;
     int           json;
+    const char   *version;          /* of TLS; NULL: any */
+    int           resume;
 } cometa_target_t;
 
-#define COMETA_TARGET_INIT  { "127.0.0.1", "80", 0, 0 }
+#define COMETA_TARGET_INIT  { "127.0.0.1", "80", 0, 0, NULL, 0 }
 
 /* the rows that are shared; a conf has the fields of these names */
 
@@ -41,6 +43,8 @@ typedef struct {
     { "server_name", .text = &(target).name },                                \
     { "server_port", .text = &(target).port },                                \
     { "use_ssl", .flag = &(target).tls },                                     \
+    { "tls", .text = &(target).version },                                     \
+    { "resume", .flag = &(target).resume },                                   \
     { "json", .flag = &(target).json },                                       \
     { "app_id", .text = &(conf).app },                                        \
     { "app_secret", .text = &(conf).secret },                                 \
@@ -54,6 +58,8 @@ typedef struct {
     "  --server_name NAME    server (127.0.0.1)\n"                            \
     "  --server_port PORT    its port (80)\n"                                 \
     "  --use_ssl             TLS; the certificate is not checked\n"           \
+    "  --tls 1.2|1.3         this version alone\n"                             \
+    "  --resume              TLS sessions are resumed\n"                       \
     "  --app_id ID           application (app)\n"                             \
     "  --app_secret SECRET   of the application; none is sent by default\n"   \
     "  --device_id N         numeric id of the first device (1)\n"            \
@@ -63,6 +69,9 @@ typedef struct {
     "  --worker PID          connect to this worker process only; /worker of\n"\
     "                        the server has to answer with its process id\n"  \
     "  --json                the report as JSON\n"
+
+/* the net that a target asks for */
+void cometa_target_net(const cometa_target_t *target, cometa_net_t *net);
 
 /* "--help" prints the usage; what is wrong ends the program */
 void cometa_options_read(int argc, char **argv, const char *usage,

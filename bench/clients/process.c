@@ -42,7 +42,7 @@ cometa_process_start(cometa_net_t *net, const cometa_target_t *target,
 
     set_signals();
     cometa_random_init();
-    cometa_net_init(net, target->name, target->port, target->tls);
+    cometa_target_net(target, net);
     cometa_net_start(net);
 
     limit = cometa_net_descriptors();

@@ -5,139 +5,23 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netdb.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "stream.h"
 #include "util.h"
 
-/*
- * The source ports taken. Those that Linux gives away by default are left
- * out: a port that anyone has named is never given to a connection that names
- * none, whatever their addresses, so that nobody else could connect.
- */
-
-#define FIRST_PORT  1024
-#define LAST_PORT   32767
-#define PORTS       (LAST_PORT - FIRST_PORT + 1)
-#define SPARE       1024        /* ports that still wait for the end */
+#define RECORDS     65536       /* bytes of them that are read at once */
 
 
-static char  input[COMETA_STREAM_MAX + 65536];
-
-
-void
-cometa_net_init(cometa_net_t *net, const char *name, const char *port, int tls)
-{
-    int                  rc;
-    struct addrinfo      hints, *found;
-    struct sockaddr_in  *in;
-
-    memset(net, 0, sizeof(cometa_net_t));
-    memset(&hints, 0, sizeof(struct addrinfo));
-
-    hints.ai_socktype = SOCK_STREAM;
-
-    rc = getaddrinfo(name, port, &hints, &found);
-
-    if (rc != 0) {
-        cometa_die("%s:%s: %s", name, port, gai_strerror(rc));
-    }
-
-    memcpy(&net->addr, found->ai_addr, found->ai_addrlen);
-    net->addr_len = found->ai_addrlen;
-    net->name = name;
-    freeaddrinfo(found);
-
-    in = (struct sockaddr_in *) &net->addr;
-
-    if (in->sin_family == AF_INET && ntohl(in->sin_addr.s_addr) >> 24 == 127) {
-        net->source = INADDR_LOOPBACK;
-    }
-
-    if (!tls) {
-        return;
-    }
-
-    net->tls = SSL_CTX_new(TLS_client_method());
-
-    if (net->tls == NULL) {
-        cometa_die("OpenSSL gives no client context");
-    }
-
-    /* the server under test has a certificate made for the run: no check */
-
-    SSL_CTX_set_verify(net->tls, SSL_VERIFY_NONE, NULL);
-    SSL_CTX_set_session_cache_mode(net->tls, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_mode(net->tls, SSL_MODE_RELEASE_BUFFERS
-                               |SSL_MODE_ENABLE_PARTIAL_WRITE
-                               |SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-}
-
-
-/* the newest one is resumed by all: tickets may be used more than once */
-
-static int
-on_session(SSL *ssl, SSL_SESSION *session)
-{
-    cometa_net_t  *net = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-
-    SSL_SESSION_free(net->session);
-    net->session = session;
-
-    return 1;
-}
-
-
-void
-cometa_net_resume(cometa_net_t *net)
-{
-    if (net->tls) {
-        SSL_CTX_set_app_data(net->tls, net);
-        SSL_CTX_set_session_cache_mode(net->tls,
-                                       SSL_SESS_CACHE_CLIENT
-                                       |SSL_SESS_CACHE_NO_INTERNAL);
-        SSL_CTX_sess_set_new_cb(net->tls, on_session);
-    }
-}
-
-
-void
-cometa_net_start(cometa_net_t *net)
-{
-    net->epoll = epoll_create1(EPOLL_CLOEXEC);
-
-    if (net->epoll < 0) {
-        cometa_die("epoll_create1: %s", strerror(errno));
-    }
-
-    if (net->source) {
-        net->source = 127u << 24 | 64u << 16 | ((uint32_t) getpid() & 0x3fffff);
-    }
-
-    net->port = (uint16_t) (FIRST_PORT + cometa_random_below(PORTS));
-}
-
-
-unsigned
-cometa_net_descriptors(void)
-{
-    struct rlimit  limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
-        cometa_die("getrlimit: %s", strerror(errno));
-    }
-
-    return limit.rlim_cur > PORTS - SPARE ? PORTS - SPARE
-                                          : (unsigned) limit.rlim_cur;
-}
+static char     input[COMETA_STREAM_MAX + RECORDS];
+static uint8_t  records[RECORDS];
+static uint8_t  sealed[COMETA_PARK_ROOM(2 * COMETA_STREAM_MAX)];
 
 
 /* 0 connecting, 1 the port is taken, -1 failed */
@@ -153,7 +37,8 @@ connect_from(cometa_net_t *net, int fd)
         from.sin_addr.s_addr = htonl(net->source);
         from.sin_port = htons(net->port);
 
-        net->port = net->port == LAST_PORT ? FIRST_PORT : net->port + 1;
+        net->port = net->port == COMETA_LAST_PORT ? COMETA_FIRST_PORT
+                                                  : net->port + 1;
 
         if (bind(fd, (struct sockaddr *) &from, sizeof(from)) != 0) {
             return errno == EADDRINUSE ? 1 : -1;
@@ -176,7 +61,7 @@ open_socket(cometa_net_t *net)
     int       fd, rc, on = 1;
     unsigned  tries;
 
-    for (tries = 0; tries < PORTS; tries++) {
+    for (tries = 0; tries < COMETA_PORTS; tries++) {
         fd = socket(net->addr.ss_family, SOCK_STREAM|SOCK_NONBLOCK|SOCK_CLOEXEC,
                     0);
 
@@ -226,25 +111,16 @@ int
 cometa_stream_open(cometa_net_t *net, cometa_stream_t *s, void *owner)
 {
     s->ssl = NULL;
-    s->in = s->out = NULL;
+    s->parked = NULL;
+    s->part = s->in = s->out = NULL;
     s->fd = open_socket(net);
 
     if (s->fd < 0) {
         return -1;
     }
 
-    if (net->tls) {
-        s->ssl = SSL_new(net->tls);
-
-        if (s->ssl == NULL || SSL_set_fd(s->ssl, s->fd) != 1) {
-            return -1;
-        }
-
-        if (net->session) {
-            SSL_set_session(s->ssl, net->session);
-        }
-
-        SSL_set_connect_state(s->ssl);
+    if (net->tls && cometa_net_ssl(net, s->fd, &s->ssl) != 0) {
+        return -1;
     }
 
     return watch(net, s, owner, EPOLL_CTL_ADD, EPOLLIN|EPOLLOUT);
@@ -312,6 +188,15 @@ cometa_stream_send(cometa_net_t *net, cometa_stream_t *s, void *owner,
     const char *data, size_t n)
 {
     ssize_t  sent = 0;
+
+    if (s->parked) {
+        n = cometa_park_seal(s->parked, data, n, sealed);
+        data = (const char *) sealed;
+
+        if (n == 0) {
+            return -1;
+        }
+    }
 
     /* while connecting all is kept: the first event will send it */
 
@@ -383,10 +268,44 @@ cometa_stream_move(cometa_net_t *net, cometa_stream_t *from,
     to->events = 0;
 
     from->ssl = NULL;
-    from->in = from->out = NULL;
+    from->parked = NULL;
+    from->part = from->in = from->out = NULL;
     from->fd = -1;
 
     return watch(net, to, owner, EPOLL_CTL_MOD, events);
+}
+
+
+/* the rest of the record that was begun comes behind what there is of it */
+
+static ssize_t
+read_parked(cometa_stream_t *s, char *p)
+{
+    size_t   kept = s->part ? s->part->size : 0, rest;
+    ssize_t  n, got;
+
+    got = recv(s->fd, records + kept, sizeof(records) - kept, 0);
+
+    if (got <= 0) {
+        return got < 0 && errno == EAGAIN ? 0 : -1;
+    }
+
+    if (s->part) {
+        memcpy(records, s->part->data, kept);
+        free(s->part);
+        s->part = NULL;
+    }
+
+    got += (ssize_t) kept;
+    n = cometa_park_open(s->parked, records, (size_t) got, p, &rest);
+
+    if (n >= 0 && rest
+        && append(&s->part, (char *) records + got - rest, rest) != 0)
+    {
+        return -1;
+    }
+
+    return n;
 }
 
 
@@ -398,6 +317,10 @@ read_some(cometa_stream_t *s, char *p, size_t room)
     int      rc;
     size_t   total;
     ssize_t  n;
+
+    if (s->parked) {
+        return read_parked(s, p);
+    }
 
     if (s->ssl == NULL) {
         n = recv(s->fd, p, room, 0);
@@ -475,25 +398,54 @@ cometa_stream_keep(cometa_stream_t *s, const char *data, size_t n)
 }
 
 
+/* OpenSSL resumes no session of a connection that was cut off */
+
+static void
+drop_ssl(cometa_stream_t *s)
+{
+    SSL_set_shutdown(s->ssl, SSL_SENT_SHUTDOWN|SSL_RECEIVED_SHUTDOWN);
+    SSL_free(s->ssl);
+    s->ssl = NULL;
+}
+
+
+int
+cometa_stream_park(cometa_stream_t *s)
+{
+    if (s->ssl == NULL || s->in || s->out) {
+        return -1;
+    }
+
+    s->parked = cometa_park(s->ssl);
+
+    if (s->parked == NULL) {
+        return -1;
+    }
+
+    drop_ssl(s);
+
+    return 0;
+}
+
+
 void
 cometa_stream_close(cometa_stream_t *s)
 {
     if (s->ssl) {
-        /* OpenSSL resumes no session of a connection that was cut off */
-
-        SSL_set_shutdown(s->ssl, SSL_SENT_SHUTDOWN|SSL_RECEIVED_SHUTDOWN);
-        SSL_free(s->ssl);
+        drop_ssl(s);
     }
 
     if (s->fd >= 0) {
         close(s->fd);
     }
 
+    free(s->parked);
+    free(s->part);
     free(s->in);
     free(s->out);
 
-    s->ssl = NULL;
-    s->in = s->out = NULL;
+    s->parked = NULL;
+    s->part = s->in = s->out = NULL;
     s->fd = -1;
 }
 

@@ -1,33 +1,22 @@
 /*
  * One non-blocking connection, plain or TLS. It owns memory only while
  * something is partial: a message half read, or bytes the socket did not
- * take. Whoever uses it waits with the epoll descriptor of the net.
+ * take; and the state of TLS. Whoever uses it waits with the epoll descriptor
+ * of the net.
  */
 
 #ifndef COMETA_BENCH_STREAM_H
 #define COMETA_BENCH_STREAM_H
 
-#include <netinet/in.h>
-#include <openssl/ssl.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "net.h"
+#include "park.h"
+
 /* the longest message that can be put together */
 #define COMETA_STREAM_MAX  (1024 * 1024)
-
-/* where to connect to, shared by all connections of a process */
-
-typedef struct {
-    int                      epoll;
-    const char              *name;
-    SSL_CTX                 *tls;       /* NULL: plain */
-    SSL_SESSION             *session;   /* to be resumed, or NULL */
-    socklen_t                addr_len;
-    uint32_t                 source;    /* own address in 127/8, or 0 */
-    uint16_t                 port;      /* the next source port to try */
-    struct sockaddr_storage  addr;
-} cometa_net_t;
 
 typedef struct {
     uint32_t                 size;
@@ -35,25 +24,15 @@ typedef struct {
 } cometa_buf_t;
 
 typedef struct {
-    SSL                     *ssl;
+    SSL                     *ssl;       /* NULL: plain, or parked */
+    cometa_tls_t            *parked;
+    cometa_buf_t            *part;      /* of a record, when parked */
     cometa_buf_t            *in;
     cometa_buf_t            *out;
     int                      fd;        /* -1: closed */
     uint32_t                 events;    /* what epoll waits for */
 } cometa_stream_t;
 
-/*
- * To a loopback server each process connects from an address of its own
- * and names the source port itself: left to the kernel, the search for a
- * free one grows with the number of connections.
- */
-void cometa_net_init(cometa_net_t *net, const char *name, const char *port,
-    int tls);
-void cometa_net_resume(cometa_net_t *net);  /* TLS sessions from now on */
-void cometa_net_start(cometa_net_t *net);   /* once per process */
-
-/* descriptors this process may use: as the system says, and as ports allow */
-unsigned cometa_net_descriptors(void);
 
 /* all return 0, or -1 when the connection is dead and has to be closed */
 
@@ -63,6 +42,12 @@ int cometa_stream_send(cometa_net_t *net, cometa_stream_t *s, void *owner,
 
 /* to be called first for every event: finishes connecting, sends the rest */
 int cometa_stream_ready(cometa_net_t *net, cometa_stream_t *s, void *owner);
+
+/*
+ * Drops the SSL object, see park.h: 0, or -1 if that cannot be, or not yet. A
+ * server must have sent its session tickets by then.
+ */
+int cometa_stream_park(cometa_stream_t *s);
 
 /* events from now on go to another owner */
 int cometa_stream_move(cometa_net_t *net, cometa_stream_t *from,

@@ -10,8 +10,9 @@ cd "$(dirname "$0")"
 
 clients=../clients
 common="client.c protocol.c mqtt.c nats.c nchan.c $clients/options.c
-        $clients/process.c $clients/stream.c $clients/wheel.c $clients/frame.c
-        $clients/http.c $clients/util.c"
+        $clients/process.c $clients/stream.c $clients/net.c $clients/park.c
+        $clients/wheel.c $clients/frame.c $clients/http.c $clients/util.c
+        $record_layer"
 
 # shellcheck disable=SC2086 # the sources are words
 {

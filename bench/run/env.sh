@@ -140,6 +140,7 @@ http {
 
     ssl_certificate $dir/cert.pem;
     ssl_certificate_key $dir/key.pem;
+    ssl_protocols TLSv1.2 TLSv1.3;
 
     upstream echo {
         server 127.0.0.1:$((PORT + 2));

@@ -46,7 +46,7 @@ my $dir;
 my $t = Test::Nginx->new()->has(qw/http http_ssl rewrite map/)
     ->todo_alerts();
 
-has_node($t, 'hdr-histogram-js')->plan(51);
+has_node($t, 'hdr-histogram-js')->plan(61);
 
 $dir = $t->testdir();
 certificate($t, 'localhost');
@@ -54,7 +54,7 @@ certificate($t, 'localhost');
 $t->write_file_expand('nginx.conf', cometa_conf(
     ssl => 1,
     main => 'worker_rlimit_nofile 8192;',
-    http => 'log_format attach $msec; keepalive_requests 100000;',
+    http => 'ssl_protocols TLSv1.2 TLSv1.3; log_format attach $msec; keepalive_requests 100000;',
     attach => "access_log $dir/attach.log attach;",
     server => <<'EOC') =~ s/worker_connections 1024/worker_connections 7000/r);
 
@@ -403,13 +403,31 @@ for my $way ([ 'POST' ], [ 'WebSockets', websocket => undef ]) {
     is("$status $r->{right}", '0 200', "$name over TLS");
 }
 
+# Devices that keep no SSL object; each resumes the session of another
+
+my %parked = ('1.2' => 91001, '1.3' => 92001);
+
+for my $version (sort keys %parked) {
+    start_devices("parked$version", devices => 50, park => undef,
+        device_id => $parked{$version}, use_ssl => undef, tls => $version,
+        resume => undef, concurrency => 1);
+
+    for my $size (32, 20000, 60000) {
+        my ($status, $r) = load(calls => 100, callers => 4, devices => 50,
+            device_id => $parked{$version}, size => $size);
+        is("$status $r->{right}", '0 100',
+            "parked, TLS $version: messages of $size bytes");
+    }
+}
+
 ###############################################################################
 
 # Summaries
 
-figure_is('app1', 'num_devices', DEVICES + 50);
+figure_is('app1', 'num_devices', DEVICES + 150);
 
-my ($plain, $tls) = end_devices('devices', 'tls');
+my ($plain, $tls, @parked) = end_devices('devices', 'tls', 'parked1.2',
+    'parked1.3');
 
 is_deeply([ @$plain{qw/ devices attached attaches dropped failed overruns
     repeated malformed /} ],
@@ -424,6 +442,12 @@ cmp_ok($plain->{bytes_per_device}, '<=', 200, 'and is at most 200 bytes');
 
 is_deeply([ @$tls{qw/ attached messages malformed /} ], [ 50, 400, 0 ],
     'devices over TLS');
+
+for my $r (@parked) {
+    is_deeply([ @$r{qw/ attaches parked resumed messages malformed /} ],
+        [ 50, 50, 49, 300, 0 ], 'devices that are parked');
+    cmp_ok($r->{bytes_per_device}, '<', 20000, 'and their memory');
+}
 
 $t->stop();
 my $exited = qr/worker process \d+ exited on signal 9/;
