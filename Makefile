@@ -7,6 +7,7 @@
 #   SUITE=sid       the nginx and nginx-dev of another Debian suite
 #   CC=clang        another compiler
 #   SANITIZE=1      with NGINX_SRC: AddressSanitizer, UBSan, linked statically
+#   CLIENTS=no      does not install Go, Java and Rust for t/tls_clients.t
 #   COVERAGE=1      with NGINX_SRC: counts the lines that run, linked statically
 
 ifeq ($(origin CC),default)
@@ -118,6 +119,7 @@ help:
 	@echo 'make soak DURATION=600   a mixed load for so many seconds: does it leak?'
 	@echo 'make bench-stats         what counting costs'
 	@echo 'make bench-list          what calls feel of a list of 1,000,000 ids'
+	@echo 'make bench-tls           what TLS costs, parked and with SSL objects'
 	@echo 'make bench-storm         all devices drop and attach again at once'
 	@echo 'make bench-seed          the eleven cases of 2015; one: CASE=3.4'
 	@echo 'make bench-million       a call at 1,000,000 devices beside 1,000'
@@ -192,6 +194,13 @@ deps-suite deps-unit deps-test deps-run deps-fuzz deps-bench deps-check \
 deps-coverage: deps-%:
 	@$(tools)/deps.sh $*
 
+# Compilers of other languages, 270 MB to fetch and half a minute where none is
+# installed: the devices written in those that are missing are skipped.
+
+deps-clients:
+	@[ '$(CLIENTS)' = no ] || $(tools)/deps.sh clients \
+	    || echo 'some of the devices of t/tls_clients.t are not tried'
+
 # Modules of Node.js, for tests and for the charts of the dashboard.
 
 build/node/installed: t/node/package.json t/node/package-lock.json \
@@ -225,7 +234,7 @@ library := $(if $(LIB),--exec 'perl -w -I$(abspath $(LIB)) -mTest::Nginx',\
                        -I t/lib)
 user    := $(if $(LIB),$(if $(filter 0,$(shell id -u)),user root; ))
 
-test: build deps-test $(unpacked)
+test: build deps-test deps-clients $(unpacked)
 	@PATH=$(here)/build/prometheus/usr/bin:$$PATH \
 	    TEST_NGINX_MODULES='$(mods)' \
 	    TEST_NGINX_BINARY=$(nginx) TEST_NGINX_GLOBALS='$(user)$(load)' \
@@ -399,7 +408,7 @@ clean:
 	rm -rf build
 
 .PHONY: help build compile deps deps-build deps-suite deps-unit deps-test \
-        deps-run deps-fuzz deps-bench deps-check deps-coverage nginx-src run \
+        deps-run deps-fuzz deps-bench deps-check deps-coverage deps-clients nginx-src run \
         test test-disturbed test-nginx-tests unit fault fuzz fuzz-long asan \
         coverage count check check-tools check-layers check-style \
         check-cppcheck bench chaos soak clean

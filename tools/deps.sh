@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the Debian packages that a part of the work needs:
 #
-#     deps.sh build|clang|suite|unit|fuzz|test|run|bench|check|coverage ...
+#     deps.sh build|clang|suite|unit|fuzz|test|clients|run|bench|check|coverage ...
 #
 # Does nothing if all are installed.  Works as root or through sudo; otherwise
 # it says what is missing.
@@ -16,7 +16,13 @@ packages() {
     suite) echo dpkg-dev patchelf ;;
     unit)  echo gcc libc6-dev libssl-dev perl ;;
     test)  echo perl libio-socket-ssl-perl libprotocol-websocket-perl \
-                openssl curl chromium $(node_packages) ;;
+                openssl curl chromium $(node_packages) \
+                gcc libc6-dev libssl-dev libgnutls28-dev libmbedtls-dev \
+                libwolfssl-dev libnss3-dev python3 ;;
+    clients) echo $(command -v go > /dev/null || echo golang-go) \
+                $(command -v javac > /dev/null || echo default-jdk-headless) \
+                $(command -v cargo > /dev/null || echo cargo) \
+                librust-rustls-dev ;;
     run)   echo perl curl $(node_packages) ;;
     bench) echo gcc libc6-dev libssl-dev perl openssl curl iproute2 procps \
                gnuplot-nox $(node_packages) ;;
