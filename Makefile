@@ -408,7 +408,8 @@ clean:
 	rm -rf build
 
 .PHONY: help build compile deps deps-build deps-suite deps-unit deps-test \
-        deps-run deps-fuzz deps-bench deps-check deps-coverage deps-clients nginx-src run \
+        deps-run deps-fuzz deps-bench deps-check deps-coverage deps-clients \
+        nginx-src run \
         test test-disturbed test-nginx-tests unit fault fuzz fuzz-long asan \
         coverage count check check-tools check-layers check-style \
         check-cppcheck bench chaos soak clean

@@ -29,7 +29,7 @@ plan(skip_all => 'IO::Socket::SSL not installed') if $@;
 my $t = Test::Nginx->new()->has(qw/http http_ssl http_v2 http_realip
     http_auth_request rewrite map proxy limit_req limit_conn
     upstream_keepalive upstream_zone/)
-    ->has_daemon('openssl')->has_daemon('curl')->plan(75);
+    ->has_daemon('openssl')->has_daemon('curl')->plan(84);
 
 my $dir = $t->testdir();
 my $examples = '../conf-examples';
@@ -193,7 +193,7 @@ for my $name (@names) {
     }
 }
 
-is(scalar(@names), 9, 'no other example');
+is(scalar(@names), 10, 'no other example');
 
 sub front_module {
     my ($name) = @_;
@@ -249,6 +249,34 @@ $t->stop();
     like($t->read_file('cometa.log'), qr/send\ HTTP\/2.0"\ 200\ \d+
         \ app=thermostats\ device=t-1\ session=\d+\ error=-\ latency=\d/x,
         'production: the access log');
+}
+
+# tls-fleet.conf: a device that comes back resumes its session
+
+{
+    start('tls-fleet.conf');
+
+    my %caller = (ssl => 1, secret => 'change-me', app => 'thermostats');
+    my $session = "$dir/session";
+
+    for my $version (qw/ TLSv1_2 TLSv1_3 /) {
+        works("TLS fleet, $version", device(ssl => 1, port => 8444,
+            app => 'thermostats', device => $version, tls => $version),
+            %caller, id => $version);
+    }
+
+    # the answer comes after the ticket, and ends the connection
+    my $client = "openssl s_client -tls1_3 -ign_eof -connect 127.0.0.1:"
+        . port(8444);
+    my $get = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | $client";
+
+    my $said = `$get -sess_out '$session' 2>&1`;
+    is(scalar(() = $said =~ /Post-Handshake New Session Ticket/g), 1,
+        'TLS fleet: one ticket');
+    like(`$get -sess_in '$session' 2>&1`, qr/^Reused, TLSv1.3/m,
+        'TLS fleet: a session is resumed');
+
+    $t->stop();
 }
 
 # mutual-tls.conf
