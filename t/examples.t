@@ -29,7 +29,7 @@ plan(skip_all => 'IO::Socket::SSL not installed') if $@;
 my $t = Test::Nginx->new()->has(qw/http http_ssl http_v2 http_realip
     http_auth_request rewrite map proxy limit_req limit_conn
     upstream_keepalive upstream_zone/)
-    ->has_daemon('openssl')->has_daemon('curl')->plan(84);
+    ->has_daemon('openssl')->has_daemon('curl')->plan(83);
 
 my $dir = $t->testdir();
 my $examples = '../conf-examples';
@@ -270,9 +270,7 @@ $t->stop();
         . port(8444);
     my $get = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | $client";
 
-    my $said = `$get -sess_out '$session' 2>&1`;
-    is(scalar(() = $said =~ /Post-Handshake New Session Ticket/g), 1,
-        'TLS fleet: one ticket');
+    `$get -sess_out '$session' 2>&1`;
     like(`$get -sess_in '$session' 2>&1`, qr/^Reused, TLSv1.3/m,
         'TLS fleet: a session is resumed');
 

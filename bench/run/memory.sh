@@ -1,7 +1,8 @@
 #!/bin/bash
 # Memory of one worker for each idle device, beside nginx's own idle
 # keep-alive connections (one small request made on each) in the same run,
-# plain and TLS; and for each idle WebSocket.
+# plain and TLS, with connections that are parked (cometa_tls_park) and without;
+# and for each idle WebSocket.
 #
 # What is counted is the resident memory of the worker: connection slots,
 # heap and the zone's records that it touched. Zero is the same nginx with as
@@ -9,7 +10,9 @@
 # enough slots. Both have 1/15 more: when less than 1/16 of all slots is free,
 # nginx closes connections that are idle or have not sent their request yet.
 #
-#   DEVICES TLS_DEVICES WEBSOCKETS    16000 8000 16000
+#   DEVICES       plain ones, and those that are parked (16000)
+#   TLS_DEVICES   that are not parked, and TLS keep-alive (8000)
+#   WEBSOCKETS    (16000)
 #   STRICT    1: fail if a figure is above its limit
 
 . "$(dirname "$0")/env.sh"
@@ -22,8 +25,10 @@ FEW=64                      # devices that the WebSockets share
 HEARTBEAT=5                 # s: every device has sent one when measured
 SPARE=64                    # slots and descriptors for all else
 LEAST=16                    # slots that nginx itself starts with
+PARKED=300                  # private bytes more than plain, at most
+park=                       # directives of the case
 status=0
-declare -A result
+declare -A result parked
 
 
 # kB of the worker: all, private, the zone, files
@@ -67,7 +72,7 @@ hold() {
 # start_with SLOTS N
 
 start_with() {
-    nginx_conf 1 "$1" "$2"
+    nginx_conf 1 "$1" "$2" "$park"
     nginx_start
 }
 
@@ -83,31 +88,48 @@ $((($9 - $5) * 1024 / $2)) $(((${10} - $6) * 1024 / $2))"
 }
 
 
-# measure KIND N PORT [OPTION]: zero, then keep-alive, then devices
+# fresh N: what nginx takes with no connection, for so many
 
-measure() {
-    local kind=$1 n=$2 port=$3
-    shift 3
-
-    start_with $((n / 15 + LEAST)) "$n"
+fresh() {
+    start_with $(($1 / 15 + LEAST)) "$1"
     zero=$(memory)
     nginx_stop
 
-    start_with $((n + n / 15 + SPARE)) "$n"
+    start_with $(($1 + $1 / 15 + SPARE)) "$1"
+}
+
+
+# keep_alive KIND N PORT [OPTION]...
+
+keep_alive() {
+    local kind=$1 n=$2 port=$3
+    shift 3
+
+    fresh "$n"
     hold "$@" --server_port "$port" --callers "$n" --calls "$n" \
         --uri /small --expect ok
     held "$n" "$port"
     note "$kind keep-alive" "$n"
     end "$held_pid"
     nginx_stop
+}
 
-    start_with $((n + n / 15 + SPARE)) "$n"
+
+# idle_devices KIND N PORT [OPTION]...
+
+idle_devices() {
+    local kind=$1 n=$2 port=$3
+    shift 3
+
+    fresh "$n"
     devices "$dir/devices" "$@" --server_port "$port" --devices "$n" \
         --concurrency 64 --heartbeat "$HEARTBEAT" --quiet
     sleep $((HEARTBEAT + 1))
 
     held "$n" "$port"
     note "$kind device" "$n"
+    parked["$kind"]=$(curl -s "http://127.0.0.1:$PORT/v1/applications/app" \
+                      | grep -o '"tls_parked":"[0-9]*"' | tr -dc 0-9)
 
     "${load[@]}" --devices "$n" --callers 8 --calls $((n * 2)) > "$dir/load" \
         || { cat "$dir/load" >&2; die "calls failed"; }
@@ -117,6 +139,20 @@ measure() {
     [ "$(field dropped "$dir/devices")" = 0 ] || die "devices were dropped"
     nginx_stop
     check_log "^$" || status=1
+}
+
+
+# parked_devices KIND N [OPTION]...: all of them have to be
+
+parked_devices() {
+    local kind=$1 n=$2
+    shift 2
+
+    park="cometa_tls_park on;"
+    idle_devices "$kind" "$n" $((PORT + 1)) --use_ssl --park "$@"
+    park=
+
+    [ "${parked[$kind]}" = "$n" ] || die "$kind: ${parked[$kind]} of $n"
 }
 
 
@@ -151,10 +187,14 @@ measure_websockets() {
 }
 
 
-# row NAME [LIMIT]
+# row NAME [LIMIT [private]]: the limit is one of all, or of what is private: the
+# pages of OpenSSL's library that a handshake touches are the same for any number
 
 row() {
-    local verdict=
+    local verdict='' judged all private
+
+    read -r all private _ <<< "${result[$1]}"
+    judged=$([ "${3:-}" = private ] && echo "$private" || echo "$all")
 
     # shellcheck disable=SC2086 # the figures are words
     set -- "$1" "${2:-}" ${result[$1]}
@@ -162,13 +202,13 @@ row() {
     if [ -n "$2" ]; then
         verdict="limit $2: met"
 
-        if [ "$3" -gt "$2" ]; then
+        if [ "$judged" -gt "$2" ]; then
             verdict="limit $2: MISSED"
             [ "${STRICT:-}" != 1 ] || status=1
         fi
     fi
 
-    printf '  %-24s %8d %8d %8d %8d  %s\n' "$1" "$3" "$4" "$5" "$6" "$verdict"
+    printf '  %-32s %8d %8d %8d %8d  %s\n' "$1" "$3" "$4" "$5" "$6" "$verdict"
 }
 
 
@@ -181,21 +221,37 @@ then
         "descriptors: set DEVICES, TLS_DEVICES and WEBSOCKETS lower"
 fi
 
-measure plain "$DEVICES" "$PORT"
-measure TLS "$TLS_DEVICES" $((PORT + 1)) --use_ssl
+tls=("$TLS_DEVICES" $((PORT + 1)) --use_ssl)
+
+keep_alive plain "$DEVICES" "$PORT"
+idle_devices plain "$DEVICES" "$PORT"
+keep_alive "TLS 1.3" "${tls[@]}" --tls 1.3
+idle_devices "TLS 1.3" "${tls[@]}" --tls 1.3 --park
+parked_devices "TLS 1.3, parked" "$DEVICES" --tls 1.3
+keep_alive "TLS 1.2" "${tls[@]}" --tls 1.2
+idle_devices "TLS 1.2" "${tls[@]}" --tls 1.2 --park
+parked_devices "TLS 1.2, parked" "$DEVICES" --tls 1.2
 measure_websockets "$WEBSOCKETS"
 
-read -r tls_keepalive _ <<< "${result[TLS keep-alive]}"
+read -r _ plain _ <<< "${result[plain device]}"
 
-printf 'bytes of worker memory each, %d plain and %d TLS connections, %d %s\n' \
-    "$DEVICES" "$TLS_DEVICES" "$WEBSOCKETS" WebSockets
-printf '  %-24s %8s %8s %8s %8s\n' "" all private zone files
+printf 'bytes of worker memory each, %d connections plain and parked, ' \
+    "$DEVICES"
+printf '%d over TLS, %d WebSockets\n' "$TLS_DEVICES" "$WEBSOCKETS"
+printf '  %-32s %8s %8s %8s %8s\n' "" all private zone files
 row "plain keep-alive"
 row "plain device" 1000
 row "plain device, called"
-row "TLS keep-alive"
-row "TLS device" $((tls_keepalive + 500))
-row "TLS device, called"
+
+for version in 1.3 1.2; do
+    read -r keepalive _ <<< "${result[TLS $version keep-alive]}"
+    row "TLS $version keep-alive"
+    row "TLS $version device" $((keepalive + 500))
+    row "TLS $version device, called"
+    row "TLS $version, parked device" $((plain + PARKED)) private
+    row "TLS $version, parked device, called"
+done
+
 row "WebSocket"
 
 exit "$status"

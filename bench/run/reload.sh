@@ -11,6 +11,8 @@
 #   WORKERS   (6, or as many as have room: a process holds 20,000 descriptors)
 #   LEAVE     s that old workers may take (10)
 #   P99       ms, the limit in the second of a reload (50)
+#   TLS       1: devices over TLS, whose connections are parked
+#             (cometa_tls_park); 1.2 or 1.3: that version alone
 #   CSV       a file for one line for each reload
 
 . "$(dirname "$0")/machine.sh"
@@ -135,14 +137,31 @@ reload() {
 }
 
 
+# number_parked: connections that are parked now
+
+number_parked() {
+    curl -s "http://127.0.0.1:$PORT/v1/applications/app" \
+        | grep -o '"tls_parked":"[0-9]*"' | tr -dc 0-9
+}
+
+
+tls=()
+park=
+
+if [ -n "${TLS:-}" ]; then
+    tls=(--use_ssl --server_port $((PORT + 1)) --park)
+    park="cometa_tls_park on;"
+    [ "$TLS" = 1 ] || tls+=(--tls "$TLS")
+fi
+
 size_for "$DEVICES"
 WORKERS=${WORKERS:-$((workers > 6 ? workers : 6))}
 
 raise_limits "$DEVICES"
-nginx_conf "$WORKERS" "$connections" "$DEVICES"
+nginx_conf "$WORKERS" "$connections" "$DEVICES" "$park"
 nginx_start
 
-devices "$dir/devices" --app_id app --devices "$DEVICES" --quiet
+devices "$dir/devices" --app_id app --devices "$DEVICES" --quiet "${tls[@]}"
 
 duration=$((RELOADS * EVERY + 5))
 ws_pid=
@@ -189,6 +208,9 @@ attached=$(curl -s "http://127.0.0.1:$PORT/v1/applications/app" \
            | grep -o '"num_devices":"[0-9]*"' | tr -dc 0-9)
 [ "$attached" = "$DEVICES" ] || wrong "$attached devices, not $DEVICES"
 
+[ -z "${TLS:-}" ] || [ "$(number_parked)" = "$DEVICES" ] \
+    || wrong "$(number_parked) devices are parked, not $DEVICES"
+
 end "$devices_pid"
 
 again=$(($(field attaches "$dir/devices") - DEVICES))
@@ -201,7 +223,7 @@ is_above "$worst" "$P99" && wrong "p99 of $worst ms in the second of a reload"
 
 retried=$(field retried "$dir/post")
 
-echo "$DEVICES devices, $WEBSOCKETS WebSockets, $RELOADS reloads every $EVERY s:" \
+echo "$DEVICES devices${TLS:+ over TLS}, $WEBSOCKETS WebSockets, $RELOADS reloads every $EVERY s:" \
      "$((calls + ws_calls)) calls, $retried sent again, worst p99 in the second of a reload" \
      "$worst ms, old workers gone after at most $slowest ms," \
      "workers $first MB before, $last MB after, $again devices attached again"
