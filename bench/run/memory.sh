@@ -7,7 +7,9 @@
 # What is counted is the resident memory of the worker: connection slots,
 # heap and the zone's records that it touched. Zero is the same nginx with as
 # few slots as it starts with and no connection; the measured one has just
-# enough slots. Both have 1/15 more: when less than 1/16 of all slots is free,
+# enough slots. For parked connections zero is the same worker with a quarter of
+# them: it has been through handshakes, whose memory is free again and whose
+# library is in memory, which is the same for any number. Both have 1/15 more: when less than 1/16 of all slots is free,
 # nginx closes connections that are idle or have not sent their request yet.
 #
 #   DEVICES       plain ones, and those that are parked (16000)
@@ -118,24 +120,39 @@ keep_alive() {
 # idle_devices KIND N PORT [OPTION]...
 
 idle_devices() {
-    local kind=$1 n=$2 port=$3
+    local kind=$1 n=$2 port=$3 first first_pid
     shift 3
 
     fresh "$n"
-    devices "$dir/devices" "$@" --server_port "$port" --devices "$n" \
+    first=0
+    first_pid=
+
+    if [ -n "$park" ]; then
+        first=$((n / 4))
+        devices "$dir/first" "$@" --server_port "$port" --devices "$first" \
+            --device_id $((n - first + 1)) \
+            --concurrency 64 --heartbeat "$HEARTBEAT" --quiet
+        first_pid=$devices_pid
+        sleep $((HEARTBEAT + 1))
+        zero=$(memory)
+    fi
+
+    devices "$dir/devices" "$@" --server_port "$port" \
+        --devices $((n - first)) \
         --concurrency 64 --heartbeat "$HEARTBEAT" --quiet
     sleep $((HEARTBEAT + 1))
 
     held "$n" "$port"
-    note "$kind device" "$n"
+    note "$kind device" $((n - first))
     parked["$kind"]=$(curl -s "http://127.0.0.1:$PORT/v1/applications/app" \
                       | grep -o '"tls_parked":"[0-9]*"' | tr -dc 0-9)
 
     "${load[@]}" --devices "$n" --callers 8 --calls $((n * 2)) > "$dir/load" \
         || { cat "$dir/load" >&2; die "calls failed"; }
-    note "$kind device, called" "$n"
+    note "$kind device, called" $((n - first))
 
-    end "$devices_pid"
+    # shellcheck disable=SC2086 # none, or one
+    end "$devices_pid" $first_pid
     [ "$(field dropped "$dir/devices")" = 0 ] || die "devices were dropped"
     nginx_stop
     check_log "^$" || status=1
