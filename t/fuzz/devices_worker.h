@@ -250,6 +250,7 @@ worker_start(unsigned locations)
     world_slots[i].generation = world_generation;
 
     worker_zone(i);
+    ngx_queue_init(&ngx_posted_events);
     ngx_queue_init(&ngx_posted_next_events);
     ngx_cometa_turn_start(&world_cycle);
     worker_conf(w, locations);

@@ -89,6 +89,7 @@ static void world_mail_arrived(uint32_t slot, uint32_t epoch, uint32_t type,
 
 ngx_cometa_zone_t  ngx_cometa_zone;
 ngx_queue_t        ngx_posted_next_events;
+ngx_queue_t        ngx_posted_events;
 ngx_uint_t         ngx_exiting;
 
 #include "ngx_cometa_throttle.c"
