@@ -287,6 +287,25 @@ test_many(void)
 }
 
 
+/* Which of them is the first one afterwards tells how many were looked at. */
+
+static void
+test_few(void)
+{
+    int  i;
+
+    begin(100000);
+
+    for (i = 0; i < 3; i++) {
+        arrives(i, 0);
+    }
+
+    passes(NGX_COMETA_DEVICE_LOOK);
+    ok(expired == 0 && ngx_queue_head(&conf.arrived) == &devices[0].life,
+       "each of a few is looked at once");
+}
+
+
 static void
 test_many_here(void)
 {
@@ -364,6 +383,14 @@ test_incomplete(ngx_msec_t now, const char *when)
     ngx_queue_insert_tail(&conf.partial, &unread.link);
     ngx_cometa_device_time_arm(&conf);
 
+    /* by a clock that was ahead, as far as we can tell */
+
+    unread.since = (uint32_t) ngx_current_msec + 5;
+    conf.timer.handler(&conf.timer);
+    ok(expired == 0, "%s: a chunk of just now stays", when);
+    unread.since = (uint32_t) ngx_current_msec - 200;
+    ngx_cometa_device_time_arm(&conf);
+
     passes(BODY - 200 - 1);
     ok(expired == 0, "%s: a chunk has its old time", when);
     passes(1);
@@ -385,10 +412,12 @@ main(void)
     test_overdue();
     test_leaves();
     test_many();
+    test_few();
     test_many_here();
     test_begun_here();
     test_incomplete(100000, "begun elsewhere");
     test_incomplete(0xffffffff - 100, "begun elsewhere, the clock wraps");
+    test_incomplete(0x200001000, "begun elsewhere, it has wrapped");
 
     return done_testing();
 }
