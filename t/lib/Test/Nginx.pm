@@ -37,7 +37,7 @@ our $NGINX = find_nginx();
 our %ports;     # wanted port => { port, socket }: that of the lock
 our $TODO;
 
-use constant START_TIMEOUT => 20;
+use constant START_TIMEOUT => 60;
 use constant STOP_TIMEOUT => 60;
 use constant STEP => 0.05;
 
