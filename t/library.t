@@ -154,7 +154,8 @@ good('a configuration without the globals', "$new->plan(2);\n"
     . 'ok(master($t), "pid");'
     . '$t->stop(); ok(!-e $t->testdir() . "/nginx.pid", "gone");');
 
-bad('what does not start dies', qr/Can't start nginx/, "$new->plan(1);\n"
+bad('what does not start dies, and says why',
+    qr/Can't start nginx: it has ended, exit code 1\n.*"nonsense"/, "$new->plan(1);\n"
     . '$t->write_file("nginx.conf", "nonsense;")->run(); ok(1, "x");');
 
 bad('stop() after nginx has ended by itself', qr/nginx\.pid/,

@@ -3,8 +3,8 @@
  * WebSockets that arrive. State of this process: those whose tail has not come
  * yet. They are among the sockets of their device already, but have no
  * connection, so that what they hear is kept. One whose tail is not waited for
- * any more is kept in mind until it comes or its old worker ends: another parcel
- * with the same connection may be on its way, and is not to be taken in.
+ * any more is kept in mind until it comes or its old worker ends: another
+ * parcel with the same connection may be on its way, and is not to be taken in.
  */
 
 #include "ngx_cometa_ws_arrive.h"
@@ -46,6 +46,8 @@ static ngx_uint_t ngx_cometa_ws_arrive_take(ngx_connection_t *c,
     ngx_cometa_ws_parcel_t *parcel, u_char *data,
     ngx_cometa_arrival_t **arrival);
 static ngx_cometa_ws_conf_t *ngx_cometa_ws_arrive_location(uint64_t id);
+static void ngx_cometa_ws_arrive_wait(ngx_cometa_arrival_t *a,
+    ngx_connection_t *c, socklen_t socklen);
 static ngx_cometa_arrival_t *ngx_cometa_ws_arrival_get(void);
 static ngx_cometa_arrival_t *ngx_cometa_ws_arrival_find(
     ngx_cometa_ws_parcel_t *parcel);
@@ -202,15 +204,33 @@ ngx_cometa_ws_arrive_take(ngx_connection_t *c, ngx_cometa_ws_parcel_t *parcel,
 
     a->used = 1;
     a->app = a->socket->group->app;
-    a->connection = c;
     a->head = head;
     a->serial = parcel->serial;
     a->slot = parcel->from_slot;
     a->epoch = parcel->from_epoch;
 
+    if (parcel->debug) {
+        a->socket->debug = 1;
+    }
+
     ngx_memcpy(&a->addr, data, parcel->address);
+    ngx_cometa_ws_arrive_wait(a, c, parcel->address);
+
+    *arrival = a;
+
+    return NGX_COMETA_ARRIVED;
+}
+
+
+/* The connection rests until the tail comes. */
+
+static void
+ngx_cometa_ws_arrive_wait(ngx_cometa_arrival_t *a, ngx_connection_t *c,
+    socklen_t socklen)
+{
+    a->connection = c;
     c->sockaddr = &a->addr.sockaddr;
-    c->socklen = parcel->address;
+    c->socklen = socklen;
 
     /* epoll does not know it; worker_shutdown_timeout does */
 
@@ -222,14 +242,6 @@ ngx_cometa_ws_arrive_take(ngx_connection_t *c, ngx_cometa_ws_parcel_t *parcel,
     a->timer.log = ngx_cycle->log;
 
     ngx_add_timer(&a->timer, NGX_COMETA_WS_TAIL);
-
-    if (parcel->debug) {
-        a->socket->debug = 1;
-    }
-
-    *arrival = a;
-
-    return NGX_COMETA_ARRIVED;
 }
 
 
@@ -387,7 +399,9 @@ ngx_cometa_ws_arrive_tail(ngx_cometa_mail_ws_tail_t *mail, u_char *data,
         return;
     }
 
-    if (len && a->socket && ngx_cometa_bytes_add(&a->head, data, len) != NGX_OK) {
+    if (len && a->socket
+        && ngx_cometa_bytes_add(&a->head, data, len) != NGX_OK)
+    {
         a->connection->error = 1;
     }
 

@@ -325,9 +325,10 @@ ngx_cometa_ws_offer_arm(void)
 
 /*
  * Offers without an answer, which may be lost, or the parcel lies unread: only
- * its reader knows. It is told once more through the same door, where one parcel
- * is read after the other: so the answer to the last one is the last word. Who
- * has taken it keeps that in mind until it has our tail, and says so again.
+ * its reader knows. It is told once more through the same door, where one
+ * parcel is read after the other: so the answer to the last one is the last
+ * word. Who has taken it keeps that in mind until it has our tail, and says so
+ * again.
  */
 
 static void

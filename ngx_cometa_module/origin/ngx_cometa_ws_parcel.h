@@ -49,9 +49,9 @@ typedef struct {
 
 
 /*
- * Sets lengths and codec of the parcel, but that of the output, of which so many
- * bytes go. c is the connection. Returns all that goes, `*len` bytes, valid
- * until the next one is packed. NULL: too many, or no memory.
+ * Sets lengths and codec of the parcel, but that of the output, of which so
+ * many bytes go. c is the connection. Returns all that goes, `*len` bytes,
+ * valid until the next one is packed. NULL: too many, or no memory.
  */
 u_char *ngx_cometa_ws_parcel_pack(ngx_cometa_ws_t *s, ngx_connection_t *c,
     ngx_cometa_ws_parcel_t *parcel, size_t *len);

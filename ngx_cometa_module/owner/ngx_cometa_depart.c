@@ -497,10 +497,10 @@ ngx_cometa_depart_look(ngx_cometa_device_t *dev)
 
 /*
  * Offers without an answer. If the record is another worker's, the device has
- * left, and the letter was lost. If it is ours still, the parcel lies unread, or
- * was refused: only its reader knows. So it is not taken back but offered once
- * more through the same door, where one parcel is read after the other: the
- * answer to the last one is the last word on all of them. However many lie
+ * left, and the letter was lost. If it is ours still, the parcel lies unread,
+ * or was refused: only its reader knows. So it is not taken back but offered
+ * once more through the same door, where one parcel is read after the other:
+ * the answer to the last one is the last word on all of them. However many lie
  * there, one is taken at most, for the record leaves us once.
  */
 

@@ -55,16 +55,16 @@ ngx_cometa_parcel_pack(ngx_cometa_device_t *dev,
     p = ngx_cpymem(ngx_cometa_parcel_buffer, parcel,
                    sizeof(ngx_cometa_device_parcel_t));
 
-    if (parcel->info) {
+    if (dev->card) {
         p = ngx_cpymem(p, dev->card->info, parcel->info);
     }
 
-    if (parcel->unread) {
+    if (unread) {
         p = ngx_cpymem(p, unread->data, parcel->unread);
-    }
 
-    if (parcel->rest) {
-        p = ngx_cpymem(p, unread->rest, parcel->rest);
+        if (unread->rest) {
+            p = ngx_cpymem(p, unread->rest, parcel->rest);
+        }
     }
 
     if (unsent) {

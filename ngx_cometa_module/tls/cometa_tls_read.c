@@ -50,6 +50,11 @@ cometa_tls_read(cometa_tls_t *t, uint8_t *in, size_t size, size_t *used,
     *len = 0;
     *alert = 0;
 
+    /* nothing, as long as no record was opened */
+    type = 0;
+    p = in;
+    n = 0;
+
     if (t->closed) {
         *alert = t->alert;
         return t->closed;

@@ -1,9 +1,9 @@
 
 /*
  * Annexes: state of the master, which keeps a list of them, to find one again
- * after a reload; workers inherit it. Each configuration that has the zone holds
- * its annex, and the last one that goes frees it: after a reload to a module of
- * another file nothing of this one is called any more but that.
+ * after a reload; workers inherit it. Each configuration that has the zone
+ * holds its annex, and the last one that goes frees it: after a reload to a
+ * module of another file nothing of this one is called any more but that.
  */
 
 #include "ngx_cometa_annex.h"

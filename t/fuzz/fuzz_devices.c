@@ -14,8 +14,8 @@
  *   - one message at a time is with a device, and of those that wait the one
  *     that came first to the server is written first;
  *   - no call waits in front of a device that could be written to;
- *   - a device is read by one worker at a time, also if the answer to an offer is
- *     lost;
+ *   - a device is read by one worker at a time, also if the answer to an offer
+ *     is lost;
  *   - the gauges are those of the model, and the registry has one place for
  *     each device, where it is;
  *   - in the end nothing is left: no device, call, record, descriptor, memory.

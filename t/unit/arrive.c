@@ -1,6 +1,6 @@
 /*
- * Devices that arrive: parcels that are cut off or whose lengths are wrong, what
- * is not to be had, and that all parts of a parcel come where they belong.
+ * Devices that arrive: parcels that are cut off or whose lengths are wrong,
+ * what is not to be had, and that all parts of a parcel come where they belong.
  */
 
 #pragma GCC diagnostic ignored "-Wunused-parameter"

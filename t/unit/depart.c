@@ -40,7 +40,7 @@ static int                       door;          /* how many it takes */
 static uint32_t                  parcels[16];   /* their indices */
 static int                       nparcels;
 static const char               *became;        /* of the device */
-static uint32_t                  went;          /* the slot that it has gone to */
+static uint32_t                  went;          /* to this slot */
 
 
 void

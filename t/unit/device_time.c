@@ -203,10 +203,15 @@ test_overdue(void)
 
     begin(100000);
     arrives(0, (uint32_t) -5);
-    passes(TIMEOUT + 4);
-    ok(expired == 0, "one that was heard of just now elsewhere");
+    ok(conf.timer.timer.key == ngx_current_msec + NGX_COMETA_DEVICE_LOOK,
+       "one that was heard of just now elsewhere is not looked at next");
+    arrives(1, TIMEOUT + 100);
+    passes(1);
+    ok(expired == 1 && last == 1, "and does not go with one that is overdue");
+    passes(TIMEOUT + 3);
+    ok(expired == 1, "nor later");
     passes(1 + NGX_COMETA_DEVICE_LOOK);
-    ok(expired == 1, "goes in its time");
+    ok(expired == 2 && last == 0, "but in its time");
 }
 
 
@@ -231,6 +236,15 @@ test_leaves(void)
     ngx_cometa_device_time_leave(&devices[1]);
     ngx_queue_init(&devices[1].life);
     ok(!conf.timer.timer_set, "but not when nobody is left");
+
+    arrives(0, 100);
+    ngx_cometa_device_time_enter(&devices[1]);
+    ngx_cometa_device_time_leave(&devices[0]);
+    ngx_queue_init(&devices[0].life);
+    ok(conf.timer.timer_set && !ngx_queue_empty(&conf.life),
+       "nor is one forgotten that attached here when all others move on");
+    ngx_cometa_device_time_leave(&devices[1]);
+    ngx_queue_init(&devices[1].life);
 
     /* no time passes while it is offered, and it comes back with its old one */
 
@@ -273,12 +287,89 @@ test_many(void)
 }
 
 
+/* Which of them is the first one afterwards tells how many were looked at. */
+
 static void
-test_incomplete(void)
+test_few(void)
 {
+    int  i;
+
+    begin(100000);
+
+    for (i = 0; i < 3; i++) {
+        arrives(i, 0);
+    }
+
+    passes(NGX_COMETA_DEVICE_LOOK);
+    ok(expired == 0 && ngx_queue_head(&conf.arrived) == &devices[0].life,
+       "each of a few is looked at once");
+}
+
+
+static void
+test_many_here(void)
+{
+    int  i;
+
+    begin(100000);
+
+    for (i = 0; i < 300; i++) {
+        ngx_cometa_device_time_enter(&devices[i]);
+    }
+
+    passes(TIMEOUT);
+    ok(expired == NGX_COMETA_DEVICE_EXPIRE
+       && last == NGX_COMETA_DEVICE_EXPIRE - 1,
+       "so many that attached here are closed in one go");
+    ok(conf.timer.timer_set && conf.timer.timer.key == ngx_current_msec + 1,
+       "the others as soon as others had their turn");
+    passes(1);
+    ok(expired == 300 && !conf.timer.timer_set, "then nobody is left");
+}
+
+
+/* A chunk begins long before its device would be closed for its silence. */
+
+static void
+test_begun_here(void)
+{
+    ngx_msec_t           key;
     ngx_cometa_unread_t  unread;
 
     begin(100000);
+    counters.errors = 0;
+
+    ngx_cometa_device_time_enter(&devices[0]);
+    passes(100);
+    key = conf.timer.timer.key;
+    ngx_cometa_device_time_enter(&devices[1]);
+    ok(conf.timer.timer.key == key, "what is due later leaves the timer alone");
+
+    memset(&unread, 0, sizeof(unread));
+    unread.device = &devices[1];
+    unread.begun = 1;
+    unread.since = (uint32_t) ngx_current_msec;
+    devices[1].unread = &unread;
+    ngx_queue_insert_tail(&conf.partial, &unread.link);
+    ngx_cometa_device_time_arm(&conf);
+    ok(conf.timer.timer.key == ngx_current_msec + BODY,
+       "a chunk that is due before moves it");
+
+    passes(BODY);
+    ok(expired == 1 && last == 1 && why == NGX_COMETA_PROTOCOL_ERROR,
+       "its device goes");
+    ok(conf.timer.timer.key == key, "and the timer is the other one's again");
+    passes(TIMEOUT);
+}
+
+
+static void
+test_incomplete(ngx_msec_t now, const char *when)
+{
+    ngx_cometa_unread_t  unread;
+
+    begin(now);
+    counters.errors = 0;
 
     memset(&unread, 0, sizeof(unread));
     unread.device = &devices[0];
@@ -292,11 +383,19 @@ test_incomplete(void)
     ngx_queue_insert_tail(&conf.partial, &unread.link);
     ngx_cometa_device_time_arm(&conf);
 
+    /* by a clock that was ahead, as far as we can tell */
+
+    unread.since = (uint32_t) ngx_current_msec + 5;
+    conf.timer.handler(&conf.timer);
+    ok(expired == 0, "%s: a chunk of just now stays", when);
+    unread.since = (uint32_t) ngx_current_msec - 200;
+    ngx_cometa_device_time_arm(&conf);
+
     passes(BODY - 200 - 1);
-    ok(expired == 0, "a chunk that was begun elsewhere has its old time");
+    ok(expired == 0, "%s: a chunk has its old time", when);
     passes(1);
     ok(expired == 1 && why == NGX_COMETA_PROTOCOL_ERROR
-       && counters.errors == 1, "which counts on");
+       && counters.errors == 1, "%s: which counts on", when);
 }
 
 
@@ -313,7 +412,12 @@ main(void)
     test_overdue();
     test_leaves();
     test_many();
-    test_incomplete();
+    test_few();
+    test_many_here();
+    test_begun_here();
+    test_incomplete(100000, "begun elsewhere");
+    test_incomplete(0xffffffff - 100, "begun elsewhere, the clock wraps");
+    test_incomplete(0x200001000, "begun elsewhere, it has wrapped");
 
     return done_testing();
 }

@@ -146,17 +146,13 @@ turn(ssize_t bytes, ssize_t end, u_char *data, size_t len)
 }
 
 
-int
-main(void)
+static void
+test_read(void)
 {
-    size_t       piece = 100;
-    u_char       early[] = "early";
-    ngx_cycle_t  cycle = { .pool = NULL };
+    size_t  piece = 100;
+    u_char  early[] = "early";
 
     c.data = &piece;
-    c.recv = receive;
-
-    ok(ngx_cometa_reader_start(&cycle) == NGX_OK, "it starts");
 
     ok(turn(250, NGX_AGAIN, NULL, 0) == NGX_OK && taken == 250
        && most == 100 && handled == 1, "all is read, in portions");
@@ -177,6 +173,17 @@ main(void)
        && !handled, "the peer ends the connection");
     ok(turn(200, NGX_ERROR, NULL, 0) == NGX_ERROR && taken == 200 && c.error,
        "the connection fails");
+
+}
+
+
+static void
+test_turn(void)
+{
+    size_t  piece = 100;
+    u_char  early[] = "early";
+
+    c.data = &piece;
 
     cost = NGX_COMETA_WORK_ONE / 150;
     ok(turn(1000, NGX_AGAIN, NULL, 0) == NGX_AGAIN && taken < 200
@@ -203,7 +210,12 @@ main(void)
     ok(turn(1000, NGX_AGAIN, NULL, 0) == NGX_ERROR && taken == 0 && !handled,
        "the reader ends it");
     last = NGX_OK;
+}
 
+
+static void
+test_due(void)
+{
     ok(ngx_cometa_reader_due(&c), "an event is a turn");
     rev.posted = 1;
     ok(!ngx_cometa_reader_due(&c), "unless it stands in line for one");
@@ -217,6 +229,21 @@ main(void)
     c.close = 1;
     ok(!ngx_cometa_reader_due(&c) && overdue == 1 && !c.close,
        "or nginx wants to close what is idle");
+}
+
+
+int
+main(void)
+{
+    ngx_cycle_t  cycle = { .pool = NULL };
+
+    c.recv = receive;
+
+    ok(ngx_cometa_reader_start(&cycle) == NGX_OK, "it starts");
+
+    test_read();
+    test_turn();
+    test_due();
 
     free(ngx_cometa_reader_buffer);
 

@@ -246,13 +246,31 @@ nothing_left(void)
 
 
 static void
-test_malformed(void)
+test_cut_off(void)
+{
+    size_t                   n, len, right;
+    u_char                  *data;
+    ngx_cometa_ws_parcel_t   parcel;
+
+    data = pack(&parcel, &len);
+
+    for (n = 0, right = 0; n < len; n++) {
+        arrive(&parcel, data, n, 0);
+        right += (closed == 1 && answers == 0 && nothing_left());
+    }
+
+    ok(right == len, "cut off at each of %u bytes: closed, no answer",
+       (unsigned) len);
+    free(data);
+}
+
+
+static void
+test_lengths(void)
 {
     size_t                   i, n, len, right;
     u_char                  *data;
     ngx_cometa_ws_parcel_t   parcel, bad;
-
-    static u_char  large[1024];
 
     static const struct { size_t at, size; }  fields[] = {
         { offsetof(ngx_cometa_ws_parcel_t, address), 2 },
@@ -268,15 +286,6 @@ test_malformed(void)
                                      INT32_MIN };
 
     data = pack(&parcel, &len);
-
-    for (n = 0, right = 0; n < len; n++) {
-        arrive(&parcel, data, n, 0);
-        right += (closed == 1 && answers == 0 && nothing_left());
-    }
-
-    ok(right == len, "cut off at each of %u bytes: closed, no answer",
-       (unsigned) len);
-
     right = 0;
 
     for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
@@ -305,9 +314,27 @@ test_malformed(void)
     arrive(&bad, data, len, 0);
     ok(closed == 1 && answers == 0 && nothing_left(),
        "two lengths that overflow together: the same");
+    free(data);
+}
 
-    /* all of it is there */
 
+/* Names that are longer than what they are kept in; all of it is there. */
+
+static void
+test_too_long(void)
+{
+    size_t                   i, n, len, right;
+    u_char                  *data;
+    ngx_cometa_ws_parcel_t   parcel, bad;
+
+    static u_char        large[1024];
+    static const size_t  fields[] = {
+        offsetof(ngx_cometa_ws_parcel_t, address),
+        offsetof(ngx_cometa_ws_parcel_t, app),
+        offsetof(ngx_cometa_ws_parcel_t, device)
+    };
+
+    data = pack(&parcel, &len);
     right = 0;
 
     for (i = 0; i < 3; i++) {
@@ -318,7 +345,7 @@ test_malformed(void)
         bad.output = 0;
 
         n = (i == 0) ? sizeof(struct sockaddr_in6) + 1 : NGX_COMETA_ID_MAX + 1;
-        *(uint16_t *) ((u_char *) &bad + fields[i].at) = n;
+        *(uint16_t *) ((u_char *) &bad + fields[i]) = n;
 
         n = sizeof(bad) + bad.address + bad.app + bad.device;
         arrive(&bad, memset(large, 'x', n), n, 0);
@@ -326,6 +353,18 @@ test_malformed(void)
     }
 
     ok(right == 3, "an address or an id that is too long: the same");
+    free(data);
+}
+
+
+static void
+test_refused(void)
+{
+    size_t                   n, len, right;
+    u_char                  *data;
+    ngx_cometa_ws_parcel_t   parcel, bad;
+
+    data = pack(&parcel, &len);
 
     bad = parcel;
     bad.location++;
@@ -358,13 +397,14 @@ test_malformed(void)
 }
 
 
+/* An offer that is made again is answered as it was before. */
+
 static void
 test_again(void)
 {
     size_t                   len;
     u_char                  *data;
     uint32_t                 handle;
-    ngx_cometa_ws_t         *first;
     ngx_cometa_arrival_t    *a;
     ngx_cometa_ws_parcel_t   parcel;
 
@@ -394,8 +434,27 @@ test_again(void)
        && memcmp(opened->io.output->data, OUTPUT ", the tail",
                  opened->io.output->len) == 0, "it opens with its tail");
     ngx_cometa_ws_discard(opened);
+    free(data);
+}
 
-    /* the tail does not come */
+
+/*
+ * The tail does not come: it opens without. An offer that is made again is not
+ * taken in, until the tail has come or the old worker has ended.
+ */
+
+static void
+test_no_tail(void)
+{
+    size_t                   len;
+    u_char                  *data;
+    uint32_t                 handle;
+    ngx_cometa_ws_t         *first;
+    ngx_cometa_arrival_t    *a;
+    ngx_cometa_ws_parcel_t   parcel;
+
+    data = pack(&parcel, &len);
+    parcel.again = 1;
 
     arrive(&parcel, data, len, 0);
     handle = answer.handle;
@@ -429,7 +488,8 @@ test_again(void)
     dead = 1;
     ngx_cometa_ws_arrive_deaths();
     first = opened;
-    ok(first && ngx_cometa_arrivals_n == 0, "it opens when its old worker ends");
+    ok(first && ngx_cometa_arrivals_n == 0,
+       "it opens when its old worker ends");
 
     arrive(&parcel, data, len, 0);
     ok(answer.rc == NGX_COMETA_ARRIVE_LATER && closed == 1 && sockets == 1,
@@ -445,8 +505,12 @@ main(void)
 {
     ngx_cometa_ws_arrive_start(confs, 1);
 
-    test_malformed();
+    test_cut_off();
+    test_lengths();
+    test_too_long();
+    test_refused();
     test_again();
+    test_no_tail();
 
     free(ngx_cometa_arrivals);
 

@@ -37,7 +37,7 @@ our $NGINX = find_nginx();
 our %ports;     # wanted port => { port, socket }: that of the lock
 our $TODO;
 
-use constant START_TIMEOUT => 20;
+use constant START_TIMEOUT => 60;
 use constant STOP_TIMEOUT => 60;
 use constant STEP => 0.05;
 
@@ -303,8 +303,11 @@ sub run {
     }
 
     unless ($self->waitforfile($pidfile, $pid)) {
+        my $how = kill(0, $pid) ? 'no pid file after ' . START_TIMEOUT . ' s'
+            : 'it has ended, ' . how_ended($?);
+
         $self->end($pid);
-        die "Can't start nginx\n";
+        die "Can't start nginx: $how\n" . last_lines($self->read_log(), 10);
     }
 
     $self->{_started} = $pid;
@@ -323,6 +326,24 @@ sub nginx_args {
 
     return @args if $self->{_globals};
     return (@args, '-g', "pid $dir/nginx.pid; error_log $dir/error.log debug;");
+}
+
+# Why it has not started must be seen from the output of the test, since its
+# directory is removed.
+
+sub how_ended {
+    my ($status) = @_;
+    return $status & 127 ? 'signal ' . ($status & 127)
+        : 'exit code ' . ($status >> 8);
+}
+
+sub last_lines {
+    my ($text, $n) = @_;
+
+    my @lines = split /\n/, $text;
+    splice @lines, 0, -$n if @lines > $n;
+
+    return join '', map { "    $_\n" } @lines;
 }
 
 # A module that is loaded at run time may have symbols that the program has,

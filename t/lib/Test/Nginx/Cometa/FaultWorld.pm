@@ -26,6 +26,9 @@ use constant LARGE => 60000;
 my ($id, @workers, @standing, %fds, %ask) = (0);
 
 
+# Nobody who stands by is closed for his silence, or because he is there for
+# long: the many rounds may take hours, and a busy machine stands still for some.
+
 sub world_conf {
     my (%o) = @_;
 
@@ -35,10 +38,14 @@ sub world_conf {
 
     return websocket_conf(workers => 2, move => 'on', shutdown => '60s', %o,
         attach => $hook,
-        send => 'cometa_send_timeout 3s;', websocket => 'cometa_send_timeout 3s;',
+        send => 'cometa_send_timeout 3s;',
+        websocket => 'cometa_send_timeout 3s;'
+            . 'cometa_websocket_timeout 24h;',
+        http => 'cometa_heartbeat 60s timeout=24h;'
+            . 'keepalive_timeout 24h; keepalive_time 24h;',
         server => 'location = /hook { internal; return 204; }'
             . " location ~ ^/stay/$ids/(?<key>[^/]+)\$ { cometa_websocket;"
-            . ' cometa_websocket_move off; }');
+            . ' cometa_websocket_move off; cometa_websocket_timeout 24h; }');
 }
 
 
