@@ -1,7 +1,7 @@
 
 /*
- * Preloaded into nginx: notes which callbacks of OpenSSL are set, a line each in
- * the file COMETA_CALLBACKS, and plays another module that wants them, too.
+ * Preloaded into nginx: notes which callbacks of OpenSSL are set, a line each
+ * in the file COMETA_CALLBACKS, and plays another module that wants them, too.
  * COMETA_OTHER says how:
  *
  *     first    it has set its key log callback before
@@ -64,7 +64,7 @@ start(void)
 }
 
 
-SSL_CTX *
+struct ssl_ctx_st *
 SSL_CTX_new(const SSL_METHOD *method)
 {
     SSL_CTX  *ctx;
