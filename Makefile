@@ -234,9 +234,10 @@ library := $(if $(LIB),--exec 'perl -w -I$(abspath $(LIB)) -mTest::Nginx',\
                        -I t/lib)
 user    := $(if $(LIB),$(if $(filter 0,$(shell id -u)),user root; ))
 
-test: build deps-test deps-clients $(unpacked)
+test: build deps-test deps-clients $(unpacked) build/fault/callbacks.so
 	@PATH=$(here)/build/prometheus/usr/bin:$$PATH \
 	    TEST_NGINX_MODULES='$(mods)' \
+	    TEST_NGINX_CALLBACKS=$(here)/build/fault/callbacks.so \
 	    TEST_NGINX_BINARY=$(nginx) TEST_NGINX_GLOBALS='$(user)$(load)' \
 	    prove -j $(J) $(library) $(T)
 
@@ -254,7 +255,7 @@ fault: build build/fault/fault.so
 	@TEST_NGINX_FAULT=$(here)/build/fault/fault.so \
 	    $(MAKE) --no-print-directory test T='$(T)'
 
-build/fault/fault.so: t/fault/fault.c
+build/fault/%.so: t/fault/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -g -O1 -Wall -Wextra -Werror -fPIC -shared $< \
 	    -ldl -lgcc_s -o $@
@@ -342,7 +343,7 @@ asan:
 styled   := $(sources) $(wildcard bench/*/*.[ch] t/unit/*.[ch] t/fuzz/*.[ch] \
                                   t/fault/*.c tools/*.h)
 analyzed := $(filter-out %.h,$(sources))
-checks   := check-tools check-layers check-style check-cppcheck \
+checks   := check-tools check-layers check-style check-tls check-cppcheck \
             $(analyzed:%=analyze/%)
 
 check: build deps-check
@@ -356,6 +357,13 @@ check-layers:
 
 check-style:
 	@$(tools)/check-style $(styled)
+
+# Not with a sanitizer or a tree that has no module as a file.
+
+check-tls:
+ifdef module
+	@$(tools)/check-tls $(nginx) $(here)/$(B)/src '$(CC)'
+endif
 
 # cppcheck sees no header of nginx, so it is told what they would define.
 
@@ -411,5 +419,5 @@ clean:
         deps-run deps-fuzz deps-bench deps-check deps-coverage deps-clients \
         nginx-src run \
         test test-disturbed test-nginx-tests unit fault fuzz fuzz-long asan \
-        coverage count check check-tools check-layers check-style \
+        coverage count check check-tools check-layers check-style check-tls \
         check-cppcheck bench chaos soak clean

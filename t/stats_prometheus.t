@@ -407,6 +407,7 @@ my %well = (
     'cometa_zone_applications_capacity' => '10x60',
     'cometa_mailbox_overflows_total{slot="0"}' => '7x60',
     'cometa_mailbox_lost_total{slot="0",kind="event"}' => '7x60',
+    'cometa_tls_unparked_total{reason="proof"}' => '7x60',
     'cometa_webhook_events_total{outcome="sent"}' => '0+600x60',
     'cometa_webhook_events_total{outcome="failed"}' => '0+1x60',
     'cometa_webhook_events_total{outcome="dropped"}' => '3x60',
@@ -446,6 +447,8 @@ my @cases = (
     [ 'CometaWorkerLost',
         'cometa_calls_total{outcome="worker_lost"}' => '0x25 1x35' ],
     [ 'CometaWorkerLost', 'cometa_devices_lost_total' => '7x25 9x35' ],
+    [ 'CometaTlsProof',
+        'cometa_tls_unparked_total{reason="proof"}' => '7x25 8x35' ],
     [ 'CometaWebhookFailing',
         'cometa_webhook_events_total{outcome="dropped"}' => '0+60x60' ],
     [ 'CometaWebhookBehind', 'cometa_webhook_queued' => '500x60' ]
@@ -514,8 +517,7 @@ sub rules_test {
 
     my %shown = map { $_ => 1 }
         slurp("$monitoring/grafana.json") =~ /\b(cometa_\w+)/g;
-    # those of parked connections are not on it yet
-    is(join(' ', grep { !$shown{$_} && !/^cometa_tls_/ } @gauges, @counters), '',
+    is(join(' ', grep { !$shown{$_} } @gauges, @counters), '',
         'the dashboard shows all');
 }
 

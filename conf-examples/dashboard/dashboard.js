@@ -171,6 +171,21 @@ function showTiles(now) {
     }
 
     $('name').textContent = now.name;
+    showTls(now);
+}
+
+
+/* Nothing where "cometa_tls_park" is off. */
+
+function showTls(now) {
+    const reasons = Object.entries(now)
+        .filter(([name, n]) => name.startsWith('tls_unparked_') && n)
+        .map(([name, n]) => `${compact(n)} ${name.split('_').pop()}`);
+
+    $('tls').hidden = !now.tls_parked_total && !reasons.length;
+    $('tls').textContent = `Over TLS: ${count(now.tls_parked)} parked, `
+        + `${compact(now.tls_parked_total)} in all; `
+        + `not parked: ${reasons.join(', ') || 'none'}.`;
 }
 
 

@@ -471,7 +471,9 @@ async function million() {
         const answer = await response.json();
 
         Object.assign(answer.stats,
-            { num_devices: '1000000', attached_total: '1234567' });
+            { num_devices: '1000000', attached_total: '1234567',
+                tls_parked: '1000', tls_parked_total: '2500',
+                tls_unparked_cipher: '3', tls_unparked_pending: '4' });
         await route.fulfill({ json: answer });
     });
 
@@ -501,6 +503,8 @@ check('a million devices', async () => {
     await login();
     await text('#num-devices', '1,000,000');
     await text('#attaches', '1.23M attached');
+    await text('#tls', 'Over TLS: 1,000 parked, 2.5K in all; '
+        + 'not parked: 3 cipher, 4 pending.');
     await until(async () => (await ids()).length === 20);
     await page.getByRole('button', { name: 'Next' }).click();
     await until(async () => (await ids())[0] === 'unit-0000020');
@@ -520,6 +524,7 @@ check('without the library of the charts', async () => {
     await login();
     await text('#no-charts', 'the library uPlot is not beside this page');
     await text('#num-devices', String(LAMPS + 1));
+    assert.ok(await page.locator('#tls').isHidden());
     assert.ok(await page.locator('#charts').isHidden());
 }, { prepare: () => page.route('**/uplot/**', (route) =>
     route.fulfill({ status: 404 })) });
