@@ -404,8 +404,14 @@ ngx_cometa_tls_prove_all(ngx_cometa_tls_watch_t *w, cometa_tls_t *t)
 {
     ngx_int_t  read, write;
 
-    if (t->read.seq == 0 || t->write.seq == 0) {
+    if (t->read.seq == 0) {
         return NGX_COMETA_TLS_PROOF;
+    }
+
+    /* its answer is not written yet, and the server sends no tickets */
+
+    if (t->write.seq == 0) {
+        return NGX_COMETA_TLS_PENDING;
     }
 
     read = ngx_cometa_tls_way_prove(&w->read, t, &t->read);
