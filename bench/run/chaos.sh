@@ -13,6 +13,7 @@
 #   FREEZE        1 in so many workers is stopped before it is killed (4), 0: none
 #   WORKERS DEVICES CALLERS WEBSOCKETS    4 300 64 32
 #   TLS_DEVICES   that stay with the old workers for a while (30)
+#   TLS_PARK      on: they are handed over as the others (off)
 #   MISCHIEF      how devices misbehave, options of cb-devices (--chaos)
 
 . "$(dirname "$0")/env.sh"
@@ -26,6 +27,7 @@ DEVICES=${DEVICES:-300}
 CALLERS=${CALLERS:-64}
 WEBSOCKETS=${WEBSOCKETS:-32}
 TLS_DEVICES=${TLS_DEVICES:-30}
+TLS_PARK=${TLS_PARK:-off}
 FREEZE=${FREEZE:-4}
 MISCHIEF=${MISCHIEF:---chaos}
 
@@ -196,7 +198,8 @@ errors() {
 nginx_conf "$WORKERS" $((4 * (ALL + CALLERS + WEBSOCKETS) + 64)) \
     "$ALL" "
     cometa_send_timeout 500ms max=5s;
-    cometa_heartbeat 2s timeout=4s;"
+    cometa_heartbeat 2s timeout=4s;
+    cometa_tls_park $TLS_PARK;"
 nginx_start
 
 RANDOM=$SEED

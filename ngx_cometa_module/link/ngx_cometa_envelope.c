@@ -147,6 +147,12 @@ ngx_cometa_envelope_tls(ngx_connection_t *c, uint32_t kind, size_t *len)
     head.kind = kind | NGX_COMETA_PARCEL_TLS;
     head.len = ngx_cometa_tls_pack(c, ngx_cometa_envelope_state + n);
 
+    /* a parked connection never goes as if it were a plain one */
+
+    if (head.len == 0) {
+        return NGX_ERROR;
+    }
+
     ngx_memcpy(ngx_cometa_envelope_state, &head, n);
 
     *len = n + head.len;

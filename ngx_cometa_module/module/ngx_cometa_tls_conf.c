@@ -5,6 +5,7 @@
  */
 
 #include "ngx_cometa_tls_conf.h"
+#include "ngx_cometa_ctx.h"
 #include "ngx_cometa_loc.h"
 #include "ngx_cometa_tls.h"
 #include "ngx_cometa_tls_park.h"
@@ -18,6 +19,7 @@ static ngx_uint_t ngx_cometa_tls_conf_parks(ngx_cometa_main_conf_t *mcf,
     ngx_http_conf_addr_t *addr);
 static ngx_int_t ngx_cometa_tls_conf_addr(ngx_conf_t *cf,
     ngx_http_conf_addr_t *addr);
+static ngx_int_t ngx_cometa_tls_conf_over(ngx_http_request_t *r);
 #endif
 
 
@@ -79,6 +81,7 @@ ngx_cometa_tls_conf_hook(ngx_conf_t *cf)
 {
     ngx_uint_t                  p, a;
     ngx_http_conf_port_t       *port;
+    ngx_http_handler_pt        *over;
     ngx_http_conf_addr_t       *addr;
     ngx_cometa_main_conf_t     *mcf;
     ngx_http_core_main_conf_t  *cmcf;
@@ -89,6 +92,13 @@ ngx_cometa_tls_conf_hook(ngx_conf_t *cf)
     if (mcf->parking.nelts == 0 || cmcf->ports == NULL) {
         return NGX_OK;
     }
+
+    over = ngx_array_push(&cmcf->phases[NGX_HTTP_LOG_PHASE].handlers);
+    if (over == NULL) {
+        return NGX_ERROR;
+    }
+
+    *over = ngx_cometa_tls_conf_over;
 
     port = cmcf->ports->elts;
 
@@ -151,6 +161,29 @@ ngx_cometa_tls_conf_addr(ngx_conf_t *cf, ngx_http_conf_addr_t *addr)
         {
             return NGX_ERROR;
         }
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * A request is freed. One of ours goes on as a device or WebSocket; any other
+ * may be the last one of its connection for long.
+ */
+
+static ngx_int_t
+ngx_cometa_tls_conf_over(ngx_http_request_t *r)
+{
+    ngx_cometa_ctx_t  *ctx;
+    ngx_connection_t  *c;
+
+    c = r->connection;
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
+
+    if (c->ssl && c->ssl->connection && (ctx == NULL || ctx->adopt == NULL)) {
+        ngx_cometa_tls_spare(c->ssl->connection,
+                             r->http_version >= NGX_HTTP_VERSION_20);
     }
 
     return NGX_OK;

@@ -14,7 +14,7 @@
 
 #define NGX_COMETA_TLS_AHEAD  65536     /* read at once */
 #define NGX_COMETA_TLS_IN     (COMETA_TLS_RECORD_MAX + NGX_COMETA_TLS_AHEAD)
-#define NGX_COMETA_TLS_EMPTY  32        /* records without data, in a row */
+#define NGX_COMETA_TLS_EMPTY  64        /* records without data, in a row */
 
 
 /* What is left of the buffer of this process when it was read. */
@@ -37,6 +37,7 @@ static ssize_t ngx_cometa_tls_open(ngx_cometa_tls_state_t *s,
 static ngx_int_t ngx_cometa_tls_data(ngx_cometa_tls_state_t *s,
     ngx_cometa_tls_rest_t *rest, u_char *data, size_t n, u_char **p,
     u_char *end);
+static int ngx_cometa_tls_empty(ngx_cometa_tls_state_t *s, int rc);
 static ssize_t ngx_cometa_tls_ended(ngx_cometa_tls_state_t *s, int rc,
     uint8_t alert);
 static ngx_int_t ngx_cometa_tls_keep(ngx_cometa_tls_state_t *s,
@@ -47,10 +48,6 @@ static ssize_t ngx_cometa_tls_send(ngx_connection_t *c, u_char *buf,
 static ssize_t ngx_cometa_tls_write(ngx_cometa_tls_state_t *s, size_t n,
     size_t plain);
 static ssize_t ngx_cometa_tls_flush(ngx_cometa_tls_state_t *s);
-static ssize_t ngx_cometa_tls_recv_chain(ngx_connection_t *c,
-    ngx_chain_t *in, off_t limit);
-static ngx_chain_t *ngx_cometa_tls_send_chain(ngx_connection_t *c,
-    ngx_chain_t *in, off_t limit);
 static void ngx_cometa_tls_close(ngx_connection_t *c, ngx_uint_t quiet);
 
 
@@ -232,7 +229,7 @@ ngx_cometa_tls_open(ngx_cometa_tls_state_t *s, ngx_cometa_tls_rest_t *rest,
     u_char *buf, size_t size)
 {
     int      rc;
-    size_t   used, n;
+    size_t   used, n, record;
     u_char  *p, *end, *data;
     uint8_t  alert;
 
@@ -242,8 +239,12 @@ ngx_cometa_tls_open(ngx_cometa_tls_state_t *s, ngx_cometa_tls_rest_t *rest,
     alert = 0;
 
     do {
-        if (p > buf
-            && cometa_tls_record_size(rest->p, rest->len) > (size_t) (end - p))
+        record = cometa_tls_record_size(rest->p, rest->len);
+
+        /* one that is too long is refused now: what is behind is not kept */
+
+        if (p > buf && record > (size_t) (end - p)
+            && record <= COMETA_TLS_RECORD_MAX)
         {
             break;
         }
@@ -256,14 +257,18 @@ ngx_cometa_tls_open(ngx_cometa_tls_state_t *s, ngx_cometa_tls_rest_t *rest,
 
         if (rc == COMETA_TLS_READ_DATA) {
             rc = ngx_cometa_tls_data(s, rest, data, n, &p, end);
-            alert = COMETA_TLS_UNEXPECTED_MESSAGE;
-        }
 
-        if (rc == COMETA_TLS_READ_NOTHING) {
+        } else if (rc == COMETA_TLS_READ_NOTHING) {
             ngx_cometa_tls_answer(s, alert);
+            rc = ngx_cometa_tls_empty(s, rc);
         }
 
     } while (rc == COMETA_TLS_READ_DATA || rc == COMETA_TLS_READ_NOTHING);
+
+    if (s->tls.closed) {
+        alert = s->tls.alert;
+        rest->len = 0;
+    }
 
     if (p > buf) {
 
@@ -288,8 +293,7 @@ ngx_cometa_tls_data(ngx_cometa_tls_state_t *s, ngx_cometa_tls_rest_t *rest,
     size_t  fits;
 
     if (n == 0) {
-        return (++s->empty > NGX_COMETA_TLS_EMPTY) ? COMETA_TLS_READ_ERROR
-                                                   : COMETA_TLS_READ_DATA;
+        return ngx_cometa_tls_empty(s, COMETA_TLS_READ_DATA);
     }
 
     s->empty = 0;
@@ -301,6 +305,25 @@ ngx_cometa_tls_data(ngx_cometa_tls_state_t *s, ngx_cometa_tls_rest_t *rest,
     rest->plain_len = n - fits;
 
     return rest->plain_len ? COMETA_TLS_READ_AGAIN : COMETA_TLS_READ_DATA;
+}
+
+
+/*
+ * A record without data, which costs as much as one with some: after too many
+ * in a row nothing more is read.
+ */
+
+static int
+ngx_cometa_tls_empty(ngx_cometa_tls_state_t *s, int rc)
+{
+    if (++s->empty <= NGX_COMETA_TLS_EMPTY) {
+        return rc;
+    }
+
+    s->tls.closed = COMETA_TLS_READ_ERROR;
+    s->tls.alert = COMETA_TLS_UNEXPECTED_MESSAGE;
+
+    return COMETA_TLS_READ_ERROR;
 }
 
 
@@ -544,26 +567,6 @@ ngx_cometa_tls_flush(ngx_cometa_tls_state_t *s)
     ngx_cometa_tls_bytes_free(&s->out);
 
     return NGX_OK;
-}
-
-
-/*
- * Chains are what nginx's HTTP reads and writes by, and nothing of HTTP is left
- * when a connection is parked. That nothing is ever written in the clear does
- * not depend on it.
- */
-
-static ssize_t
-ngx_cometa_tls_recv_chain(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
-{
-    return NGX_ERROR;
-}
-
-
-static ngx_chain_t *
-ngx_cometa_tls_send_chain(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
-{
-    return NGX_CHAIN_ERROR;
 }
 
 

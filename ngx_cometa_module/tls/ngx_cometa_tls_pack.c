@@ -39,7 +39,12 @@ ngx_cometa_tls_pack(ngx_connection_t *c, u_char *p)
 
     s = ngx_cometa_tls_state(c);
 
-    if (s == NULL) {
+    /* more than that is never kept: what were wrong here must not overflow */
+
+    if (s == NULL
+        || (s->in && s->in->len - s->in->pos > 2 * COMETA_TLS_RECORD_MAX)
+        || (s->out && s->out->len - s->out->pos > NGX_COMETA_TLS_OUT))
+    {
         return 0;
     }
 

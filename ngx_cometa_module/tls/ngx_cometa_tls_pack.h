@@ -17,7 +17,8 @@
 
 /*
  * All that another process needs to go on with the connection, at most
- * NGX_COMETA_TLS_PACK_MAX bytes. Returns their number, 0 if it is not parked.
+ * NGX_COMETA_TLS_PACK_MAX bytes. Returns their number, 0 if it is not parked,
+ * or keeps more than it may: then it cannot go.
  * They hold keys: the caller wipes them. `p` is aligned.
  */
 size_t ngx_cometa_tls_pack(ngx_connection_t *c, u_char *p);

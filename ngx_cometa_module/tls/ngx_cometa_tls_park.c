@@ -397,10 +397,7 @@ ngx_cometa_tls_keys_12(SSL *ssl, ngx_cometa_tls_watch_t *w, cometa_tls_t *t)
 }
 
 
-/*
- * A server that sends no ticket has perhaps written nothing yet with its key in
- * TLS 1.3: the wire says so, too, and 0 is a number that nobody has used.
- */
+/* Nothing is taken on trust: each direction has had a record by now. */
 
 static ngx_int_t
 ngx_cometa_tls_prove_all(ngx_cometa_tls_watch_t *w, cometa_tls_t *t)
@@ -411,9 +408,14 @@ ngx_cometa_tls_prove_all(ngx_cometa_tls_watch_t *w, cometa_tls_t *t)
         return NGX_COMETA_TLS_PROOF;
     }
 
+    /* its answer is not written yet, and the server sends no tickets */
+
+    if (t->write.seq == 0) {
+        return NGX_COMETA_TLS_PENDING;
+    }
+
     read = ngx_cometa_tls_way_prove(&w->read, t, &t->read);
-    write = t->write.seq ? ngx_cometa_tls_way_prove(&w->write, t, &t->write)
-                         : NGX_OK;
+    write = ngx_cometa_tls_way_prove(&w->write, t, &t->write);
 
     if (read == NGX_ERROR || write == NGX_ERROR) {
         return NGX_COMETA_TLS_PROOF;

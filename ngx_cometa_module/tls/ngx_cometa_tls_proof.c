@@ -67,7 +67,9 @@ ngx_cometa_tls_way_head(ngx_cometa_tls_way_t *way)
         return;
     }
 
-    if (way->size > way->room) {
+    /* a long one, of the handshake, leaves no room behind */
+
+    if (way->size > way->room || way->size < way->room / 2) {
         p = ngx_alloc(way->size, ngx_cycle->log);
 
         if (p == NULL) {

@@ -22,6 +22,8 @@
 #define NGX_COMETA_TLS_CLIENT  "CLIENT_TRAFFIC_SECRET_0 "
 #define NGX_COMETA_TLS_SERVER  "SERVER_TRAFFIC_SECRET_0 "
 
+#define NGX_COMETA_TLS_SPARED  512      /* bytes of our last record */
+
 
 /* The callback that a context had before ours. */
 
@@ -108,6 +110,32 @@ ngx_cometa_tls_watch(SSL *ssl)
     }
 
     return SSL_get_ex_data(ssl, ngx_cometa_tls_ssl_index);
+}
+
+
+void
+ngx_cometa_tls_spare(SSL *ssl, ngx_uint_t never)
+{
+    ngx_cometa_tls_watch_t  *w;
+
+    w = ngx_cometa_tls_watch(ssl);
+
+    if (w == NULL || w->wanted) {
+        return;
+    }
+
+    if (never) {
+        ngx_cometa_tls_unwatch(ssl);
+        return;
+    }
+
+    ngx_cometa_tls_way_free(&w->read);
+
+    /* one that moves before its answer is written is proved by a former one */
+
+    if (w->write.room > NGX_COMETA_TLS_SPARED) {
+        ngx_cometa_tls_way_free(&w->write);
+    }
 }
 
 

@@ -49,6 +49,13 @@ ngx_int_t ngx_cometa_tls_hook(SSL_CTX *ctx, ngx_pool_t *pool);
  */
 ngx_cometa_tls_watch_t *ngx_cometa_tls_watch(SSL *ssl);
 
+/*
+ * A request is over that was none of those which are parked: of the last
+ * records only a short one of ours is kept while the connection waits for the
+ * next one. One over HTTP/2 (`never`) is not looked at any more.
+ */
+void ngx_cometa_tls_spare(SSL *ssl, ngx_uint_t never);
+
 /* It is not looked at any more. */
 void ngx_cometa_tls_unwatch(SSL *ssl);
 

@@ -112,6 +112,26 @@ ngx_cometa_tls_away(ngx_connection_t *c, ngx_uint_t away)
 }
 
 
+/*
+ * Chains are what nginx's HTTP reads and writes by, and nothing of HTTP is left
+ * when a connection is parked. That nothing is ever written in the clear does
+ * not depend on it.
+ */
+
+ssize_t
+ngx_cometa_tls_recv_chain(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
+{
+    return NGX_ERROR;
+}
+
+
+ngx_chain_t *
+ngx_cometa_tls_send_chain(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
+{
+    return NGX_CHAIN_ERROR;
+}
+
+
 ngx_cometa_tls_bytes_t *
 ngx_cometa_tls_bytes(u_char *data, size_t len, size_t plain)
 {

@@ -70,6 +70,12 @@ void ngx_cometa_tls_forget(ngx_connection_t *c);
  */
 void ngx_cometa_tls_away(ngx_connection_t *c, ngx_uint_t away);
 
+/* In place of those of a connection: they fail. */
+ssize_t ngx_cometa_tls_recv_chain(ngx_connection_t *c, ngx_chain_t *in,
+    off_t limit);
+ngx_chain_t *ngx_cometa_tls_send_chain(ngx_connection_t *c, ngx_chain_t *in,
+    off_t limit);
+
 /* `data` is copied, if it is not NULL. NULL: no memory. */
 ngx_cometa_tls_bytes_t *ngx_cometa_tls_bytes(u_char *data, size_t len,
     size_t plain);
