@@ -41,7 +41,7 @@
 
 #define NGX_COMETA_WORK_ONE       2500  /* for one connection */
 #define NGX_COMETA_WORK_ALL       10000 /* for all queued ones; for letters */
-#define NGX_COMETA_WORK_ENDS      1500  /* for all that have ended */
+#define NGX_COMETA_WORK_ENDS      3000  /* for all that have ended */
 
 
 extern ngx_uint_t  ngx_cometa_work;
