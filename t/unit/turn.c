@@ -90,15 +90,14 @@ loop(void)
 }
 
 
-int
-main(void)
+static void
+start(ngx_cycle_t *cycle)
 {
-    ngx_uint_t   i, loops, all, at_once = 0;
-    ngx_cycle_t  cycle = { .log = &log_ };
+    ngx_uint_t  i;
 
     ngx_queue_init(&ngx_posted_events);
     ngx_queue_init(&ngx_posted_next_events);
-    ngx_cometa_turn_start(&cycle);
+    ngx_cometa_turn_start(cycle);
 
     for (i = 0; i < MANY; i++) {
         talking[i].handler = talk;
@@ -108,6 +107,15 @@ main(void)
     }
 
     in_order = 1;
+}
+
+
+/* Many end while one talks. */
+
+static void
+test_ends(void)
+{
+    ngx_uint_t  i, loops, all, at_once = 0;
 
     for (i = 0; i < 4; i++) {
         at_once += !ngx_cometa_turn_end(&ended[i]);
@@ -136,6 +144,15 @@ main(void)
 
     ok(all == MANY && in_order, "all are closed, in their order, in %lu turns",
        (unsigned long) loops);
+}
+
+
+/* Many talk while a few end. */
+
+static void
+test_talk(void)
+{
+    ngx_uint_t  i;
 
     for (i = 0; i < MANY; i++) {
         ngx_cometa_turn_again(&talking[i]);
@@ -156,7 +173,7 @@ main(void)
 
     ngx_delete_posted_event(&ngx_cometa_loop_event);
     ngx_cometa_loop_event.handler(&ngx_cometa_loop_event);
-    ok(!ngx_cometa_turn_end(&ended[0]), "the next turn of the loop has its own");
+    ok(!ngx_cometa_turn_end(&ended[0]), "the next turn has its own");
 
     again = 3;
     ngx_cometa_turn_again(&talking[0]);
@@ -165,6 +182,17 @@ main(void)
 
     ok(again == 0 && talked == 4,
        "one that goes on has its next turns in the same bound");
+}
+
+
+int
+main(void)
+{
+    ngx_cycle_t  cycle = { .log = &log_ };
+
+    start(&cycle);
+    test_ends();
+    test_talk();
 
     return done_testing();
 }
