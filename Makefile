@@ -102,6 +102,7 @@ help:
 	@echo '                with SANITIZE=1, NGINX_SRC=DIR as well'
 	@echo 'make fuzz       fuzzing, FUZZ_TIME=$(FUZZ_TIME) seconds in all'
 	@echo 'make fuzz-long  the same for DURATION=$(DURATION) seconds'
+	@echo 'make fuzz-records  RECORDS=$(RECORDS) inputs for the TLS reader'
 	@echo 'make test-nginx-tests LIB=DIR   with the library of nginx-tests'
 	@echo 'make asan       the test suite under AddressSanitizer and UBSan'
 	@echo 'make test-disturbed   the test suite on a machine that stands still'
@@ -321,6 +322,34 @@ build/fuzz/fuzz_devices: fuzz_opt = -DNGX_COMETA_DEBUG $(folders:%=-I%) \
 fuzz-long:
 	@$(MAKE) --no-print-directory fuzz FUZZ_TIME=$(DURATION)
 
+# So many inputs for the reader of TLS records in an hour: nearly all of them
+# without sanitizers, with edges as the only sign of something new, and with
+# the C library's own comparisons of strings, for OpenSSL does thousands. Then
+# all that was found to be different, and a tenth as many, with sanitizers.
+
+RECORDS = 100000000
+
+fuzz-records: deps-fuzz build/fuzz/fuzz_tls build/fuzz/bare_tls
+	@mkdir -p build/fuzz/corpus/tls
+	@run() { \
+	    $$1 -runs=$$2 -use_counters=0 -entropic=0 -print_final_stats=1 \
+	        -artifact_prefix=build/fuzz/ build/fuzz/corpus/tls \
+	        t/fuzz/corpus/tls > build/fuzz/$${1##*/}.log 2>&1 \
+	        || { cat build/fuzz/$${1##*/}.log; exit 1; }; \
+	    sed -n "s/^stat::number_of_executed_units:/$${1##*/}, inputs run:/p" \
+	        build/fuzz/$${1##*/}.log; \
+	}; \
+	run build/fuzz/bare_tls $(RECORDS) && \
+	    run build/fuzz/fuzz_tls $$(($(RECORDS) / 10))
+
+build/fuzz/bare_tls: t/fuzz/fuzz_tls.c t/fuzz/bare.map $(pure) \
+                     $(wildcard $(pure:.c=.h))
+	@mkdir -p $(@D)
+	clang -std=gnu11 -g -O2 -Wall -Wextra -Werror -Ingx_cometa_module/codec \
+	    -Ingx_cometa_module/tls -fsanitize=fuzzer \
+	    -fno-sanitize-coverage=trace-cmp -Wl,--version-script=t/fuzz/bare.map \
+	    $< $(pure) -lcrypto -o $@
+
 # nginx's own library loads all modules that nginx was configured to have as
 # files, which are not all there for Debian's; and it does not say "user root".
 
@@ -418,6 +447,6 @@ clean:
 .PHONY: help build compile deps deps-build deps-suite deps-unit deps-test \
         deps-run deps-fuzz deps-bench deps-check deps-coverage deps-clients \
         nginx-src run \
-        test test-disturbed test-nginx-tests unit fault fuzz fuzz-long asan \
+        test test-disturbed test-nginx-tests unit fault fuzz fuzz-long fuzz-records asan \
         coverage count check check-tools check-layers check-style check-tls \
         check-cppcheck bench chaos soak clean
