@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the Debian packages that a part of the work needs:
 #
-#     deps.sh build|clang|suite|unit|fuzz|test|clients|run|bench|check|coverage ...
+#     deps.sh build|clang|suite|unit|fuzz|test|clients|run|bench|check|coverage|
+#             valgrind ...
 #
 # Does nothing if all are installed.  Works as root or through sudo; otherwise
 # it says what is missing.
@@ -28,6 +29,7 @@ packages() {
                gnuplot-nox $(node_packages) ;;
     check) echo perl clang cppcheck ;;
     coverage) echo gcovr ;;
+    valgrind) echo valgrind gcc libc6-dev libssl-dev perl ;;
     *)     echo "deps.sh: nothing is known of \"$1\"" >&2; return 1 ;;
     esac
 }
