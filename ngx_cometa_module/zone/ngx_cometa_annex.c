@@ -14,6 +14,15 @@
 #include <sys/resource.h>
 
 
+/*
+ * What a door holds on its way, bytes: the kernel takes no parcel that is
+ * longer, and its default may be a few kilobytes. Without privileges it grants
+ * at most net.core.wmem_max, twice.
+ */
+
+#define NGX_COMETA_DOOR_BUFFER  (256 * 1024)
+
+
 typedef struct ngx_cometa_annex_s  ngx_cometa_annex_t;
 
 struct ngx_cometa_annex_s {
@@ -30,6 +39,7 @@ struct ngx_cometa_annex_s {
 static void ngx_cometa_annex_limit(rlim_t n);
 static ngx_int_t ngx_cometa_annex_descriptors(ngx_cometa_annex_t *annex,
     ngx_cometa_slot_t *slot);
+static void ngx_cometa_annex_door(int door);
 static ngx_int_t ngx_cometa_annex_hold(ngx_cometa_annex_t *annex,
     ngx_pool_t *pool);
 static void ngx_cometa_annex_drop(void *data);
@@ -159,7 +169,23 @@ ngx_cometa_annex_descriptors(ngx_cometa_annex_t *annex,
     annex->fd[annex->n++] = door[0];
     annex->fd[annex->n++] = door[1];
 
+    ngx_cometa_annex_door(door[1]);
+
     return NGX_OK;
+}
+
+
+/* At the end that is written to. What cannot be granted leaves the default. */
+
+static void
+ngx_cometa_annex_door(int door)
+{
+    int  size = NGX_COMETA_DOOR_BUFFER;
+
+    if (setsockopt(door, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(int)) == -1)
+    {
+        (void) setsockopt(door, SOL_SOCKET, SO_SNDBUF, &size, sizeof(int));
+    }
 }
 
 

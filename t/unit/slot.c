@@ -8,12 +8,31 @@
 #include <sys/socket.h>
 
 
+/* A parcel, with a connection over TLS before it; link/ is not known here. */
+
+#define LARGEST  (190 * 1024)
+
+
 static int
 lies_in(ngx_cometa_slot_t *slot)
 {
     char  byte;
 
     return recv(slot->door[0], &byte, 1, MSG_PEEK|MSG_DONTWAIT) == 1;
+}
+
+
+/* The kernel counts twice what was asked for. */
+
+static int
+buffer_of(int door)
+{
+    int        size = 0;
+    socklen_t  len = sizeof(int);
+
+    (void) getsockopt(door, SOL_SOCKET, SO_SNDBUF, &size, &len);
+
+    return size;
 }
 
 
@@ -55,6 +74,9 @@ main(void)
     (void) !send(slot->door[1], "x", 1, 0);
     ngx_cometa_slot_forsaken(1);
     ok(lies_in(slot), "what lies in its door stays there");
+
+    ok(buffer_of(slot->door[1]) > 2 * LARGEST,
+       "the longest parcel fits into a door");
 
     (void) kill(pid, SIGKILL);
     (void) waitpid(pid, &status, 0);
