@@ -78,11 +78,14 @@
  */
 
 typedef struct {
-    uint64_t  seq;                          /* of the next record */
-    uint64_t  nonce;                        /* of the next one, TLS 1.2 GCM */
-    uint8_t   key[COMETA_TLS_KEY_MAX];
-    uint8_t   iv[COMETA_TLS_IV];            /* TLS 1.2 GCM: the first 4 */
-    uint8_t   secret[COMETA_TLS_SECRET_MAX];    /* TLS 1.3: for an update */
+    uint64_t      seq;                      /* of the next record */
+    uint8_t       key[COMETA_TLS_KEY_MAX];
+    uint8_t       iv[COMETA_TLS_IV];        /* TLS 1.2 GCM: the first 4 */
+
+    union {
+        uint64_t  nonce;                    /* TLS 1.2 GCM: of the next one */
+        uint8_t   secret[COMETA_TLS_SECRET_MAX];    /* TLS 1.3 */
+    };
 } cometa_tls_half_t;
 
 

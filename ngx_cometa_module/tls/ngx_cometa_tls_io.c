@@ -190,7 +190,7 @@ ngx_cometa_tls_kept(ngx_cometa_tls_state_t *s, u_char *buf, size_t size)
 
     /* whether the socket has more is not known, so it is asked next time */
 
-    s->connection->read->ready = 1;
+    ngx_cometa_tls_connection(s)->read->ready = 1;
 
     return n;
 }
@@ -273,7 +273,7 @@ ngx_cometa_tls_open(ngx_cometa_tls_state_t *s, ngx_cometa_tls_rest_t *rest,
     if (p > buf) {
 
         if (rest->len || rest->plain_len || s->tls.closed) {
-            s->connection->read->ready = 1;
+            ngx_cometa_tls_connection(s)->read->ready = 1;
         }
 
         return p - buf;
@@ -334,7 +334,7 @@ ngx_cometa_tls_ended(ngx_cometa_tls_state_t *s, int rc, uint8_t alert)
 {
     ngx_event_t  *rev;
 
-    rev = s->connection->read;
+    rev = ngx_cometa_tls_connection(s)->read;
     rev->ready = 0;
 
     if (rc == COMETA_TLS_READ_CLOSED) {
@@ -351,13 +351,13 @@ ngx_cometa_tls_ended(ngx_cometa_tls_state_t *s, int rc, uint8_t alert)
     s->told = 1;
 
     if (rc == COMETA_TLS_READ_ALERT) {
-        ngx_log_error(NGX_LOG_INFO, s->connection->log, 0,
+        ngx_log_error(NGX_LOG_INFO, ngx_cometa_tls_connection(s)->log, 0,
                       "the peer has ended TLS with the alert %d", (int) alert);
         s->failed = 1;
         return NGX_ERROR;
     }
 
-    ngx_log_error(NGX_LOG_INFO, s->connection->log, 0,
+    ngx_log_error(NGX_LOG_INFO, ngx_cometa_tls_connection(s)->log, 0,
                   "the peer has sent a bad record of TLS, it is answered with "
                   "the alert %d", (int) alert);
 
@@ -505,7 +505,7 @@ ngx_cometa_tls_write(ngx_cometa_tls_state_t *s, size_t n, size_t plain)
     ssize_t            rc;
     ngx_connection_t  *c;
 
-    c = s->connection;
+    c = ngx_cometa_tls_connection(s);
 
     /* it counts what the caller has sent, not records */
 
@@ -545,7 +545,7 @@ ngx_cometa_tls_flush(ngx_cometa_tls_state_t *s)
     ngx_connection_t        *c;
     ngx_cometa_tls_bytes_t  *out;
 
-    c = s->connection;
+    c = ngx_cometa_tls_connection(s);
     out = s->out;
 
     sent = c->sent;

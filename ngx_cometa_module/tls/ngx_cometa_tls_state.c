@@ -54,7 +54,7 @@ ngx_cometa_tls_state_create(ngx_connection_t *c, const cometa_tls_t *tls,
     }
 
     s->tls = *tls;
-    s->connection = c;
+    s->place = c - ngx_cycle->connections;
     s->app = app;
 
     ngx_cometa_tls_table[c - ngx_cycle->connections] = s;

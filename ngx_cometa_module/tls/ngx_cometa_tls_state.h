@@ -30,19 +30,24 @@ typedef struct {
 } ngx_cometa_tls_bytes_t;
 
 
+/* glibc takes 8 bytes more, and makes 256 of it. */
+
 typedef struct {
     cometa_tls_t              tls;
-    ngx_connection_t         *connection;
     ngx_cometa_tls_bytes_t   *in;       /* data, and then records */
     ngx_cometa_tls_bytes_t   *out;      /* sealed */
-    uint32_t                  app;
+    uint32_t                  place;    /* of its connection */
+    uint16_t                  app;
     uint8_t                   empty;    /* records without data, in a row */
     unsigned                  away:1;
     unsigned                  failed:1; /* nothing can be written any more */
     unsigned                  told:1;   /* an alert, why nothing is read */
 } ngx_cometa_tls_state_t;
 
-_Static_assert(sizeof(ngx_cometa_tls_state_t) <= 300, "of a connection");
+_Static_assert(sizeof(ngx_cometa_tls_state_t) <= 248, "of a connection");
+
+
+#define ngx_cometa_tls_connection(s)  (&ngx_cycle->connections[(s)->place])
 
 
 /*

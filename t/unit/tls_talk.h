@@ -529,7 +529,10 @@ talk_replace(talk_t *k)
 
     k->t.read.seq = seen->count[IN];
     k->t.write.seq = seen->count[OUT];
-    k->t.write.nonce = 0xfffffffffffffff0;      /* it may wrap */
+
+    if (k->t.version == COMETA_TLS_1_2) {
+        k->t.write.nonce = 0xfffffffffffffff0;  /* it may wrap */
+    }
 
     good &= talk_prove(k) && !SSL_has_pending(ssl)
             && strcmp(SSL_rstate_string(ssl), "RH") == 0;
