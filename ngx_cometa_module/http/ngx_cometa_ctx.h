@@ -43,6 +43,8 @@ typedef struct {
     uint32_t                         error;     /* the word of an answer */
     uint32_t                         retry;     /* s, Retry-After of it; 0:
                                                    what the word has */
+    ngx_str_t                        more;      /* members of an answer that
+                                                   is an error, as JSON */
     ngx_str_t                        info;      /* of an attach, form A */
     ngx_cometa_info_pt               info_read;
     uint64_t                         latency;   /* us */
@@ -56,6 +58,8 @@ typedef struct {
 
     ngx_cometa_call_t               *call;      /* under way */
     struct ngx_cometa_stats_list_s  *list;      /* being sent */
+    void                            *detach;    /* counted, see
+                                                   ngx_cometa_detach.c */
     ngx_cometa_adoptee_t             adoptee;   /* see ngx_cometa_adopt.h */
     ngx_cometa_adopt_pt              adopt;
 } ngx_cometa_ctx_t;
