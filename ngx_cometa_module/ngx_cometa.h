@@ -83,6 +83,7 @@ typedef enum {
     NGX_COMETA_UNRESPONSIVE,        /* owed a reply for too long */
     NGX_COMETA_PROTOCOL_ERROR,
     NGX_COMETA_DRAINED,             /* its worker left */
+    NGX_COMETA_KICKED,              /* its application ended it */
     NGX_COMETA_REASONS
 } ngx_cometa_reason_e;
 

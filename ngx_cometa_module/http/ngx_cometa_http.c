@@ -444,7 +444,11 @@ ngx_cometa_http_error_headers(ngx_http_request_t *r, ngx_uint_t error)
     }
 
     if (error == NGX_COMETA_NOT_ALLOWED) {
-        return ngx_cometa_header_add(r, "Allow", 5, ngx_cometa_http_allow(r))
+        if (ngx_cometa_http_allow(r, &value) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        return ngx_cometa_header_add(r, "Allow", 5, &value)
                ? NGX_OK : NGX_ERROR;
     }
 
@@ -501,32 +505,40 @@ ngx_cometa_http_word(ngx_uint_t error)
 }
 
 
-ngx_str_t *
-ngx_cometa_http_allow(ngx_http_request_t *r)
+ngx_int_t
+ngx_cometa_http_allow(ngx_http_request_t *r, ngx_str_t *allow)
 {
-    static ngx_str_t  get = ngx_string("GET, HEAD");
-    static ngx_str_t  post = ngx_string("POST");
-    static ngx_str_t  both = ngx_string("GET, HEAD, POST");
-    static ngx_str_t  upgrade = ngx_string("GET");
-    static ngx_str_t  some = ngx_string("GET, POST");
-
-    ngx_uint_t              posts;
+    u_char                 *p;
     ngx_cometa_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
-    posts = lcf->handlers & (NGX_COMETA_ATTACH|NGX_COMETA_SEND);
 
-    if (lcf->handlers == NGX_COMETA_WEBSOCKET) {
-        return &upgrade;
+    p = ngx_pnalloc(r->pool, sizeof("GET, HEAD, POST, DELETE, "));
+    if (p == NULL) {
+        return NGX_ERROR;
     }
 
-    if (posts && lcf->handlers == (posts|NGX_COMETA_WEBSOCKET)) {
-        return &some;
+    allow->data = p;
+
+    if (lcf->handlers & (NGX_COMETA_STATS|NGX_COMETA_WEBSOCKET)) {
+        p = ngx_cpymem(p, "GET, ", 5);
     }
 
-    if (posts == lcf->handlers) {
-        return &post;
+    if (lcf->handlers & NGX_COMETA_STATS) {
+        p = ngx_cpymem(p, "HEAD, ", 6);
     }
 
-    return posts ? &both : &get;
+    if (lcf->handlers & (NGX_COMETA_ATTACH|NGX_COMETA_SEND)) {
+        p = ngx_cpymem(p, "POST, ", 6);
+    }
+
+    if (lcf->handlers & NGX_COMETA_DETACH) {
+        p = ngx_cpymem(p, "DELETE, ", 8);
+    }
+
+    /* a location with this handler has at least one; without the last comma */
+
+    allow->len = p - allow->data - 2;
+
+    return NGX_OK;
 }

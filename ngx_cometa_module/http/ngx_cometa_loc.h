@@ -23,6 +23,7 @@
 #define NGX_COMETA_SEND       0x02      /* POST */
 #define NGX_COMETA_STATS      0x04      /* GET */
 #define NGX_COMETA_WEBSOCKET  0x08      /* GET, and GET with Upgrade */
+#define NGX_COMETA_DETACH     0x10      /* DELETE */
 
 
 typedef struct {

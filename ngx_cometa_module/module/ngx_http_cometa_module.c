@@ -80,6 +80,13 @@ static ngx_command_t  ngx_cometa_commands[] = {
       NGX_COMETA_STATS,
       NULL },
 
+    { ngx_string("cometa_detach"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_cometa_handler_directive,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      NGX_COMETA_DETACH,
+      NULL },
+
     { ngx_string("cometa_application"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_cometa_id_directive,

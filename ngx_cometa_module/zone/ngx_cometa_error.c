@@ -54,7 +54,8 @@ ngx_str_t  ngx_cometa_reasons[NGX_COMETA_REASONS] = {
     ngx_string("taken_over"),
     ngx_string("unresponsive"),
     ngx_string("protocol_error"),
-    ngx_string("draining")
+    ngx_string("draining"),
+    ngx_string("kicked")
 };
 
 

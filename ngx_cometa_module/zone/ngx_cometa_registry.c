@@ -343,6 +343,7 @@ ngx_cometa_registry_walk(uint32_t app, uint32_t *cursor, ngx_cometa_id_t *ids)
             rec = ngx_cometa_record(i);
 
             if (rec->app == app) {
+                ids[n].session = rec->session;
                 ids[n].len = rec->len;
                 ngx_memcpy(ids[n].data, rec->id, rec->len);
                 n++;
@@ -354,6 +355,13 @@ ngx_cometa_registry_walk(uint32_t app, uint32_t *cursor, ngx_cometa_id_t *ids)
     }
 
     return n;
+}
+
+
+uint64_t
+ngx_cometa_registry_newest(void)
+{
+    return __atomic_load_n(&ngx_cometa_zone.head->session, __ATOMIC_RELAXED);
 }
 
 

@@ -95,12 +95,16 @@ ngx_int_t ngx_cometa_registry_find_in(uint32_t app, ngx_cometa_key_t *key,
 #define NGX_COMETA_WALK_MAX  512
 
 typedef struct {
+    uint64_t         session;
     uint8_t          len;
     u_char           data[NGX_COMETA_ID_MAX];
 } ngx_cometa_id_t;
 
 ngx_uint_t ngx_cometa_registry_walk(uint32_t app, uint32_t *cursor,
     ngx_cometa_id_t *ids);
+
+/* Devices that attach from now on have larger sessions than this. */
+uint64_t ngx_cometa_registry_newest(void);
 
 /* The name of a device that this worker holds; valid while it holds it. */
 void ngx_cometa_registry_name(uint32_t record, ngx_str_t *app,
