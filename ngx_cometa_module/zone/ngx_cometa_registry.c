@@ -21,6 +21,8 @@ static ngx_cometa_shard_t *ngx_cometa_shard_lock(ngx_cometa_key_t *key,
     uint32_t **bucket);
 static ngx_cometa_record_t *ngx_cometa_chain_find(ngx_cometa_shard_t *shard,
     uint32_t *bucket, ngx_cometa_key_t *key, uint32_t app);
+static ngx_uint_t ngx_cometa_registry_over(uint32_t app,
+    ngx_cometa_takeover_t *takeover);
 static ngx_int_t ngx_cometa_registry_take(ngx_cometa_record_t *rec,
     ngx_cometa_takeover_t *takeover, ngx_cometa_place_t *old);
 static ngx_cometa_record_t *ngx_cometa_registry_new(ngx_cometa_shard_t *shard,
@@ -41,6 +43,7 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
 {
     uint32_t              app, *bucket;
     ngx_int_t             rc;
+    ngx_uint_t            over;
     ngx_cometa_shard_t   *shard;
     ngx_cometa_record_t  *rec;
 
@@ -51,12 +54,17 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
         return NGX_BUSY;
     }
 
+    over = ngx_cometa_registry_over(app, takeover);
+
     shard = ngx_cometa_shard_lock(key, &bucket);
 
     rec = ngx_cometa_chain_find(shard, bucket, key, app);
 
     if (rec) {
         rc = ngx_cometa_registry_take(rec, takeover, old);
+
+    } else if (over) {
+        rc = NGX_ABORT;
 
     } else {
         rec = ngx_cometa_registry_new(shard, bucket, key, app);
@@ -82,6 +90,29 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
     }
 
     return rc;
+}
+
+
+/*
+ * Whether the application has more devices than `max`, this one included. Each
+ * worker counts its own device before it looks at the others': of two that
+ * attach at once, at least one sees both.
+ */
+
+static ngx_uint_t
+ngx_cometa_registry_over(uint32_t app, ngx_cometa_takeover_t *takeover)
+{
+    ngx_cometa_gauges_t  sum;
+
+    if (!takeover->bounded) {
+        return 0;
+    }
+
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+
+    ngx_cometa_stats_gauges(app, &sum);
+
+    return sum.devices > takeover->max;
 }
 
 
