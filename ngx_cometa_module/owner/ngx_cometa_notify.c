@@ -42,7 +42,10 @@ ngx_cometa_notify_start(void)
 
 /*
  * An event goes to all workers that hold WebSockets to the device. The letters
- * keep the order of the device, because all of them come from here.
+ * keep the order of the device, because all of them come from here. Events of a
+ * session are numbered from 1; the attach is number 0, and the detach has the
+ * number behind the last event. Who was told of all can find a gap, and drop
+ * what comes twice.
  */
 
 static void
@@ -50,6 +53,10 @@ ngx_cometa_notify_data(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
     ngx_cometa_news_t       news;
     ngx_cometa_mail_head_t  from;
+
+    /* one that is dropped has a number, too: the gap shows */
+
+    dev->state.sequence++;
 
     /* the device was taken over, and its record is another device's by now */
 
@@ -149,6 +156,8 @@ ngx_cometa_notify_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
      * Only if the attach was told, and before the device leaves the registry,
      * which has its name: the record may be another device's right after that.
      */
+
+    dev->state.sequence++;
 
     if (dev->conf->webhook && dev->life.prev) {
         ngx_memzero(&news, sizeof(ngx_cometa_news_t));
