@@ -18,6 +18,8 @@
 
 static ngx_int_t ngx_cometa_http_id(ngx_http_request_t *r,
     ngx_http_complex_value_t *value, ngx_str_t *id);
+static ngx_uint_t ngx_cometa_http_error_page(ngx_http_request_t *r,
+    ngx_int_t status);
 static ngx_int_t ngx_cometa_http_error_headers(ngx_http_request_t *r,
     ngx_uint_t error);
 static ngx_int_t ngx_cometa_http_upgrade_headers(ngx_http_request_t *r);
@@ -182,11 +184,24 @@ ngx_cometa_http_admit(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
 ngx_uint_t
 ngx_cometa_http_presents(ngx_http_request_t *r, ngx_str_t *secret)
 {
-    size_t         len;
-    ngx_str_t     *value;
-    const u_char  *p;
+    size_t                  len;
+    ngx_str_t              *value, token;
+    const u_char           *p;
+    ngx_cometa_loc_conf_t  *lcf;
 
-    if (r->headers_in.authorization == NULL || secret->len == 0) {
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    if (secret->len == 0) {
+        return 0;
+    }
+
+    if (lcf->token) {
+        return ngx_http_complex_value(r, lcf->token, &token) == NGX_OK
+               && token.len == secret->len
+               && CRYPTO_memcmp(token.data, secret->data, token.len) == 0;
+    }
+
+    if (r->headers_in.authorization == NULL) {
         return 0;
     }
 
@@ -372,10 +387,11 @@ ngx_cometa_http_json(ngx_http_request_t *r, ngx_uint_t status,
 ngx_int_t
 ngx_cometa_http_error(ngx_http_request_t *r, ngx_uint_t error)
 {
-    u_char              *p;
-    ngx_str_t            body;
-    ngx_cometa_ctx_t    *ctx;
-    ngx_cometa_error_t  *e;
+    u_char                 *p;
+    ngx_str_t               body;
+    ngx_cometa_ctx_t       *ctx;
+    ngx_cometa_error_t     *e;
+    ngx_cometa_loc_conf_t  *lcf;
 
     e = &ngx_cometa_errors[error];
 
@@ -394,6 +410,12 @@ ngx_cometa_http_error(ngx_http_request_t *r, ngx_uint_t error)
 
     if (ngx_cometa_http_error_headers(r, error) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    if (lcf->intercept && ngx_cometa_http_error_page(r, e->status)) {
+        return e->status;
     }
 
     /* nginx has no reason phrase for 426 */
@@ -424,6 +446,33 @@ ngx_cometa_http_error(ngx_http_request_t *r, ngx_uint_t error)
     body.len = p - body.data;
 
     return ngx_cometa_http_json(r, e->status, &body);
+}
+
+
+/* Once: while an error_page is made, its own errors are as they always are. */
+
+static ngx_uint_t
+ngx_cometa_http_error_page(ngx_http_request_t *r, ngx_int_t status)
+{
+    ngx_uint_t                 i;
+    ngx_http_err_page_t       *page;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (r->error_page || r->uri_changes == 0 || clcf->error_pages == NULL) {
+        return 0;
+    }
+
+    page = clcf->error_pages->elts;
+
+    for (i = 0; i < clcf->error_pages->nelts; i++) {
+        if (page[i].status == status) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -9,6 +9,12 @@
 
 static ngx_int_t ngx_cometa_webhook_headers(ngx_http_request_t *r,
     ngx_cometa_lane_t *lane, ngx_cometa_event_t *e);
+static ngx_int_t ngx_cometa_webhook_numbers(ngx_http_request_t *r,
+    ngx_cometa_event_t *e);
+static ngx_int_t ngx_cometa_webhook_details(ngx_http_request_t *r,
+    ngx_cometa_event_t *e);
+static ngx_int_t ngx_cometa_webhook_info(ngx_http_request_t *r,
+    ngx_str_t *info);
 static ngx_int_t ngx_cometa_webhook_header(ngx_http_request_t *r, char *name,
     ngx_str_t *value);
 static ngx_int_t ngx_cometa_webhook_length(ngx_http_request_t *r,
@@ -46,7 +52,7 @@ ngx_cometa_webhook_fill(ngx_http_request_t *r, ngx_cometa_lane_t *lane,
                                       "POST %V HTTP/1.1", &r->uri)
                           - r->request_line.data;
 
-    if (ngx_list_init(&r->headers_in.headers, r->pool, 8,
+    if (ngx_list_init(&r->headers_in.headers, r->pool, 12,
                       sizeof(ngx_table_elt_t))
         != NGX_OK)
     {
@@ -65,16 +71,7 @@ static ngx_int_t
 ngx_cometa_webhook_headers(ngx_http_request_t *r, ngx_cometa_lane_t *lane,
     ngx_cometa_event_t *e)
 {
-    u_char     *p;
-    ngx_str_t   session, event, type;
-
-    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    session.data = p;
-    session.len = ngx_sprintf(p, "%uL", e->session) - p;
+    ngx_str_t   event, type;
 
     if (ngx_cometa_webhook_length(r, e) != NGX_OK) {
         return NGX_ERROR;
@@ -88,6 +85,10 @@ ngx_cometa_webhook_headers(ngx_http_request_t *r, ngx_cometa_lane_t *lane,
 
     case NGX_COMETA_EVENT_DETACH:
         ngx_str_set(&event, "detach");
+        break;
+
+    case NGX_COMETA_EVENT_REPLY:
+        ngx_str_set(&event, "reply");
         break;
 
     default:
@@ -107,19 +108,129 @@ ngx_cometa_webhook_headers(ngx_http_request_t *r, ngx_cometa_lane_t *lane,
            != NGX_OK
         || ngx_cometa_webhook_header(r, "Cometa-Device", &lane->key.device)
            != NGX_OK
-        || ngx_cometa_webhook_header(r, "Cometa-Session", &session) != NGX_OK
-        || ngx_cometa_webhook_header(r, "Cometa-Event", &event) != NGX_OK)
+        || ngx_cometa_webhook_header(r, "Cometa-Event", &event) != NGX_OK
+        || ngx_cometa_webhook_numbers(r, e) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    if (e->reason
-        && ngx_cometa_webhook_header(r, "Cometa-Reason", e->reason) != NGX_OK)
+    return ngx_cometa_webhook_details(r, e);
+}
+
+
+/* What tells this event from all others; each try has the same. */
+
+static ngx_int_t
+ngx_cometa_webhook_numbers(ngx_http_request_t *r, ngx_cometa_event_t *e)
+{
+    u_char     *p;
+    ngx_tm_t    tm;
+    ngx_str_t   session, sequence, time;
+
+    p = ngx_pnalloc(r->pool, NGX_INT64_LEN + NGX_INT32_LEN
+                             + sizeof("2026-11-26T22:39:23.000Z"));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    session.data = p;
+    p = ngx_sprintf(p, "%uL", e->session);
+    session.len = p - session.data;
+
+    sequence.data = p;
+    p = ngx_sprintf(p, "%uD", e->sequence);
+    sequence.len = p - sequence.data;
+
+    ngx_gmtime(e->time / 1000, &tm);
+
+    time.data = p;
+    p = ngx_sprintf(p, "%4d-%02d-%02dT%02d:%02d:%02d.%03dZ",
+                    tm.ngx_tm_year, tm.ngx_tm_mon, tm.ngx_tm_mday,
+                    tm.ngx_tm_hour, tm.ngx_tm_min, tm.ngx_tm_sec,
+                    (int) (e->time % 1000));
+    time.len = p - time.data;
+
+    if (e->session
+        && ngx_cometa_webhook_header(r, "Cometa-Session", &session) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (e->sequence
+        && ngx_cometa_webhook_header(r, "Cometa-Sequence", &sequence)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return ngx_cometa_webhook_header(r, "Cometa-Time", &time);
+}
+
+
+/* What only some events have. */
+
+static ngx_int_t
+ngx_cometa_webhook_details(ngx_http_request_t *r, ngx_cometa_event_t *e)
+{
+    ngx_str_t  call, info, address;
+
+    call.len = e->call;
+    call.data = (u_char *) (e + 1) + e->len;
+
+    info.len = e->info;
+    info.data = call.data + call.len;
+
+    address.len = e->address;
+    address.data = info.data + info.len;
+
+    if (e->word
+        && ngx_cometa_webhook_header(r, (e->event == NGX_COMETA_EVENT_REPLY)
+                                        ? "Cometa-Error" : "Cometa-Reason",
+                                     e->word)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (call.len
+        && ngx_cometa_webhook_header(r, "Cometa-Call", &call) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (info.len && ngx_cometa_webhook_info(r, &info) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (address.len
+        && ngx_cometa_webhook_header(r, "Cometa-Address", &address) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
     return NGX_OK;
+}
+
+
+/* An info is any bytes, which a header cannot carry: they are escaped. */
+
+static ngx_int_t
+ngx_cometa_webhook_info(ngx_http_request_t *r, ngx_str_t *info)
+{
+    u_char     *p;
+    ngx_str_t   escaped;
+
+    p = ngx_pnalloc(r->pool, 3 * info->len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    escaped.data = p;
+    escaped.len = (u_char *) ngx_escape_uri(p, info->data, info->len,
+                                            NGX_ESCAPE_URI_COMPONENT)
+                  - p;
+
+    return ngx_cometa_webhook_header(r, "Cometa-Info", &escaped);
 }
 
 

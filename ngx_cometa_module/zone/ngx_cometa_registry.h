@@ -26,12 +26,15 @@ typedef struct {
 
 
 /*
- * Whether an attached device may be taken over, and how often within
+ * How many devices the application may have, which does not matter to a
+ * takeover. Whether an attached device may be taken over, and how often within
  * COMETA_FLAP_WINDOW seconds before takeovers are delayed. `wait` and `first`
  * are set if the result is NGX_AGAIN.
  */
 
 typedef struct {
+    ngx_uint_t       bounded;
+    ngx_uint_t       max;               /* devices, if `bounded` */
     ngx_uint_t       wanted;
     ngx_uint_t       limit;             /* 0: none */
     ngx_uint_t       wait;              /* s, until it may be taken over */
@@ -49,6 +52,7 @@ typedef struct {
  * NGX_DECLINED: it is attached, and a takeover is not wanted.
  * NGX_AGAIN: it is attached at `old`, and was taken over too often.
  * NGX_BUSY: there is no room for it.
+ * NGX_ABORT: its application has `max` devices.
  */
 ngx_int_t ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
     ngx_cometa_takeover_t *takeover, ngx_cometa_place_t *place,
