@@ -10,6 +10,7 @@
 #include "ngx_cometa_address.h"
 #include "ngx_cometa_throttle.h"
 #include "ngx_cometa_adopt.h"
+#include "ngx_cometa_attach_asked.h"
 #include "ngx_cometa_attach_info.h"
 #include "ngx_cometa_ctx.h"
 #include "ngx_cometa_handler.h"
@@ -265,7 +266,9 @@ ngx_cometa_attach_device(ngx_http_request_t *r)
 
     ngx_cometa_address_set(&dev->state.address, r->connection->sockaddr);
 
-    if (ngx_cometa_attach_info(r, dev) != NGX_OK) {
+    if (ngx_cometa_attach_info(r, dev) != NGX_OK
+        || ngx_cometa_attach_asked(r, dev) != NGX_OK)
+    {
         ngx_cometa_device_discard(dev);
         return NULL;
     }
@@ -427,8 +430,10 @@ ngx_cometa_attach_answer(ngx_http_request_t *r)
     ngx_int_t               rc;
     ngx_buf_t              *b;
     ngx_chain_t             out;
+    ngx_cometa_ctx_t       *ctx;
     ngx_cometa_loc_conf_t  *lcf;
 
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
 
     b = ngx_create_temp_buf(r->pool, sizeof("{\"msg\":\"200\",\"heartbeat\":,"
@@ -457,6 +462,10 @@ ngx_cometa_attach_answer(ngx_http_request_t *r)
     /* the answer has "Connection: keep-alive", and is never compressed */
 
     r->keepalive = 1;
+
+    if (ngx_cometa_attach_granted(r, ctx->adoptee.device) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
 #if (NGX_HTTP_GZIP)
     r->gzip_tested = 1;

@@ -404,6 +404,7 @@ ngx_cometa_init_devices(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
     devices->body_timeout = ngx_min(clcf->client_body_timeout,
                                     NGX_COMETA_DAY);
     devices->max_message = conf->max_message;
+    devices->pipeline = 1;
 
     devices->id = ngx_cometa_location_id(cf, &mcf->devices,
                                          offsetof(ngx_cometa_device_conf_t,

@@ -11,6 +11,7 @@
 #include "ngx_cometa_debug.h"
 #include "ngx_cometa_reader.h"
 #include "ngx_cometa_turn.h"
+#include "ngx_cometa_asked.h"
 #include "ngx_cometa_device_card.h"
 #include "ngx_cometa_device_io.h"
 #include "ngx_cometa_device_log.h"
@@ -42,7 +43,7 @@ static void ngx_cometa_device_finish(ngx_cometa_device_t *dev);
 /* A call that crosses workers touches the first cache line and the state. */
 
 _Static_assert(offsetof(ngx_cometa_device_t, state) == 64, "a cache line");
-_Static_assert(sizeof(ngx_cometa_device_t) == 184, "of an idle device");
+_Static_assert(sizeof(ngx_cometa_device_t) == 192, "of an idle device");
 
 
 ngx_cometa_device_handlers_t  ngx_cometa_device_handlers;
@@ -182,6 +183,7 @@ ngx_cometa_device_forget(ngx_cometa_device_t *dev)
     ngx_cometa_device_time_leave(dev);
     ngx_cometa_device_io_free(dev);
     ngx_cometa_device_card_free(dev);
+    ngx_cometa_asked_free(dev);
     ngx_cometa_device_log_leave(dev);
     ngx_cometa_device_free(dev);
 }
@@ -429,6 +431,7 @@ ngx_cometa_device_finish(ngx_cometa_device_t *dev)
 
     ngx_cometa_device_io_free(dev);
     ngx_cometa_device_card_free(dev);
+    ngx_cometa_asked_free(dev);
     ngx_cometa_device_log_leave(dev);
     ngx_cometa_device_free(dev);
 }

@@ -18,6 +18,7 @@ typedef struct ngx_cometa_queue_s      ngx_cometa_queue_t;
 typedef struct ngx_cometa_unread_s     ngx_cometa_unread_t;
 typedef struct ngx_cometa_unsent_s     ngx_cometa_unsent_t;
 typedef struct ngx_cometa_card_s       ngx_cometa_card_t;
+typedef struct ngx_cometa_asked_s      ngx_cometa_asked_t;
 typedef struct ngx_cometa_listeners_s  ngx_cometa_listeners_t;
 
 struct ngx_cometa_webhook_conf_s;          /* in ngx_cometa_webhook_types.h */
@@ -40,6 +41,8 @@ typedef struct {
     ngx_msec_t            timeout;          /* without a complete chunk */
     ngx_msec_t            body_timeout;     /* for a chunk once begun */
     size_t                max_message;
+    ngx_uint_t            pipeline;         /* calls that may be granted */
+    ngx_uint_t            requests;         /* whether they may be */
 
     uint64_t              id;               /* of the location, by name */
     ngx_uint_t            gone;             /* a newer configuration has none */
@@ -116,6 +119,7 @@ struct ngx_cometa_device_s {
 
     ngx_cometa_device_state_t  state;
     ngx_cometa_card_t         *card;        /* or NULL */
+    ngx_cometa_asked_t        *asked;       /* or NULL: for nothing */
 };
 
 

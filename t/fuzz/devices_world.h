@@ -105,6 +105,7 @@ ngx_uint_t         ngx_exiting;
 #include "ngx_cometa_device_table.c"
 #include "ngx_cometa_device_card.c"
 #include "ngx_cometa_device_log.c"
+#include "ngx_cometa_asked.c"
 #include "ngx_cometa_device_time.c"
 #include "ngx_cometa_device_io.c"
 

@@ -12,6 +12,7 @@
 #define _NGX_COMETA_COMPAT_H_INCLUDED_
 
 #include "ngx_cometa_arrive.c"
+#include "ngx_cometa_asked.c"
 #include "ngx_cometa_parcel.c"
 #include "tap.h"
 
@@ -128,6 +129,7 @@ ngx_cometa_device_forget(ngx_cometa_device_t *dev)
 
     free(dev->unsent);
     free(dev->card);
+    ngx_cometa_asked_free(dev);
     dev->used = 0;
 }
 
@@ -230,6 +232,8 @@ pack(ngx_cometa_device_parcel_t *parcel, size_t *len)
 
     static u_char               unsent[sizeof(ngx_cometa_unsent_t) + 8];
     static u_char               info[sizeof(ngx_cometa_card_t) + 8];
+    static ngx_cometa_asked_t   asked = { .terms = { .pipeline = 16,
+                                                     .requests = 1 } };
 
     memset(parcel, 0, sizeof(ngx_cometa_device_parcel_t));
     memset(&old, 0, sizeof(old));
@@ -238,6 +242,8 @@ pack(ngx_cometa_device_parcel_t *parcel, size_t *len)
     old.card = (ngx_cometa_card_t *) info;
     old.card->len = 7;
     memcpy(old.card->info, "an info", 7);
+
+    old.asked = &asked;
 
     old.unread = &unread;
     unread.begun = 1;
@@ -317,6 +323,7 @@ test_malformed(void)
 
     static const size_t   fields[] = {
         offsetof(ngx_cometa_device_parcel_t, info),
+        offsetof(ngx_cometa_device_parcel_t, asked),
         offsetof(ngx_cometa_device_parcel_t, unread),
         offsetof(ngx_cometa_device_parcel_t, rest),
         offsetof(ngx_cometa_device_parcel_t, unsent),
@@ -326,7 +333,8 @@ test_malformed(void)
                                      INT32_MIN };
 
     data = pack(&parcel, &len);
-    ok(data && len == sizeof(ngx_cometa_device_parcel_t) + 7 + 6 + 4 + 5,
+    ok(data && len == sizeof(ngx_cometa_device_parcel_t)
+                      + sizeof(ngx_cometa_terms_t) + 7 + 6 + 4 + 5,
        "a parcel is packed");
 
     for (n = 0, right = 0; n < len; n++) {
@@ -364,6 +372,7 @@ test_malformed(void)
 
     bad = parcel;
     bad.info = NGX_COMETA_INFO_MAX + 1;
+    bad.asked = 0;
     bad.unread = 0;
     bad.rest = 0;
     bad.unsent = 0;
@@ -442,6 +451,8 @@ test_taken(void)
        "it has its connection and its session");
     ok(device.card && device.card->len == 7
        && memcmp(device.card->info, "an info", 7) == 0, "its info");
+    ok(device.asked && device.asked->terms.pipeline == 16
+       && device.asked->terms.requests == 1, "what it was granted");
     ok(device.unread && device.unread->begun && device.unread->since == 4000
        && device.unread->len == 6
        && memcmp(device.unread->data, "half a", 6) == 0
