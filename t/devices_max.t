@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 
-# How many devices an application may have.
+# How many devices an application may have: on all workers together, when many
+# come at once, and when a worker is killed.
 
 ###############################################################################
 
@@ -21,7 +22,8 @@ use Test::Nginx::Cometa::Workers;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(25);
+my $t = Test::Nginx->new()->has(qw/http rewrite map/)->todo_alerts()
+    ->plan(33);
 
 $t->write_file_expand('nginx.conf', worker_conf(workers => 2,
     http => 'map $app $devices { app1 3; app2 $arg_max; }',
@@ -30,7 +32,6 @@ $t->write_file_expand('nginx.conf', worker_conf(workers => 2,
 my @pids = wait_serving($t, 2);
 
 ###############################################################################
-
 
 sub counted {
     my ($app) = @_;
@@ -60,6 +61,37 @@ $d[2]->close();
 ok(wait_for(sub { counted('app1') == 2 }), 'one has left');
 is(device(device => 'd3')->{status}, 200, 'another one has its place');
 
+# Many at once: as many get in as there are places, each time
+
+for my $round (1 .. 3) {
+    my @all = map { Test::Nginx::Cometa::Device->start(app => 'app2',
+        uri => "/v1/applications/app2/devices/$round-$_?max=10") } 1 .. 40;
+    $_->finish() for @all;
+
+    my @in = grep { $_->{status} == 200 } @all;
+    is(join(' ', scalar(@in), sort { $a <=> $b } map { $_->{status} }
+        grep { $_->{status} != 200 } @all), join(' ', 10, (429) x 30),
+        "ten of forty, round $round");
+
+    if ($round < 3) {
+        $_->close() for @all;
+        ok(wait_for(sub { counted('app2') == 0 }), 'all have left') or last;
+        next;
+    }
+
+    # A worker is killed: its devices are attached no more
+
+    my ($lost) = grep { $_ } map { $_->header('Pid') } @in;
+    my $n = grep { $_->header('Pid') == $lost } @in;
+
+    kill 'KILL', $lost;
+    ok(wait_for(sub { !kill 0, $lost }), "a worker with $n devices is killed");
+
+    my @new = map { device(app => 'app2',
+        uri => "/v1/applications/app2/devices/new-$_?max=10") } 1 .. 20;
+    is(scalar(grep { $_->{status} == 200 } @new), $n, 'their places are free');
+}
+
 # Values
 
 is(device(app => 'app2', device => 'x')->{status}, 200, 'empty: no bound');
@@ -86,5 +118,12 @@ for my $value ('1', 'off') {
         cometa_conf(attach => "cometa_devices_max $value;"));
     ok($ok, "$value: good") or diag($said);
 }
+
+###############################################################################
+
+$t->stop();
+
+is(expected_alerts($t, qr/worker process \d+ exited on signal 9/), '',
+    'no other alerts');
 
 ###############################################################################

@@ -21,7 +21,7 @@ use Test::Nginx::Cometa::Workers;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(14);
+my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(15);
 
 my $pages = 'error_page 404 = @gone; error_page 401 /page;'
     . 'error_page 403 502 /page;';
@@ -34,6 +34,7 @@ $t->write_file_expand('nginx.conf', cometa_conf(
     send => "cometa_intercept_errors on; $pages",
     attach => "cometa_intercept_errors on; $pages"
         . 'cometa_device_secret hidden;',
+    app => 'cometa_intercept_errors on; error_page 405 /loop;',
     list => $pages))->run();
 
 ###############################################################################
@@ -47,6 +48,11 @@ like($r->{headers}{'www-authenticate'}, qr/OAuth realm/, 'headers stay');
 is(text(call('app1', 'd', '')), '400 empty_message', 'no page for this');
 is(text(stats('app1/devices', secret => 'wrong')), '401 unauthorized',
     'off by default');
+
+# The page is a location of Cometa: its error has no page
+
+is(text(stats('app1', method => 'POST')), '405 not_allowed',
+    'an error of the page');
 
 # The end of a call, after it has waited
 

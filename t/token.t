@@ -21,10 +21,15 @@ use Test::Nginx::Cometa::Workers;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(15);
+my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(19);
 
 $t->write_file_expand('nginx.conf', cometa_conf(
-    http => 'cometa_token $arg_token;',
+    http => 'cometa_token $arg_token;'
+        . 'map $http_sec_websocket_protocol $token {'
+        . '"~(^|[ ,])token\.(?<offered>[^ ,]+)" $offered; }',
+    server => 'location ~ ^/offered/(?<app>[^/]+)/(?<device>[^/]+)$ {'
+        . 'cometa_attach; cometa_stats; cometa_device_secret hidden;'
+        . 'cometa_token $token; }',
     attach => 'cometa_device_secret hidden;',
     app => 'cometa_token $cookie_token;',
     list => 'cometa_token off;'))->run();
@@ -59,6 +64,23 @@ is(at('', headers => { Cookie => 'a=b; token=s3cret' }), 200,
 is(at('?token=s3cret'), 401, 'application: where the cookie counts');
 is(at('/devices', auth => 'Bearer s3cret'), 200, 'off: the header');
 is(at('/devices?token=s3cret'), 401, 'off: not the argument');
+
+# A subprotocol
+
+sub offers {
+    my ($offer, %o) = @_;
+    return (uri => "/offered/app1/d", %o, auth => undef,
+        headers => { 'Sec-WebSocket-Protocol' => $offer });
+}
+
+my $offering = device(offers('cometa.device.v1, token.hidden'));
+is($offering->{status}, 200, 'attach: a subprotocol');
+is(device(offers('token.hidden2, cometa.device.v1'))->{status}, 403,
+    'attach: another one');
+is(stats('app1', offers('token.s3cret'))->{status}, 200,
+    'application: a subprotocol');
+is(stats('app1', offers('s3cret'))->{status}, 401,
+    'application: one that is no token');
 
 for my $value ('s3cret', '""') {
     my ($ok, $said) = config_test($t,

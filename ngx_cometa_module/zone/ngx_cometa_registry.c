@@ -8,6 +8,7 @@
 #include "ngx_cometa_registry.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_app.h"
+#include "ngx_cometa_bound.h"
 #include "ngx_cometa_record.h"
 #include "ngx_cometa_stats.h"
 #include "ngx_cometa_zone.h"
@@ -21,8 +22,8 @@ static ngx_cometa_shard_t *ngx_cometa_shard_lock(ngx_cometa_key_t *key,
     uint32_t **bucket);
 static ngx_cometa_record_t *ngx_cometa_chain_find(ngx_cometa_shard_t *shard,
     uint32_t *bucket, ngx_cometa_key_t *key, uint32_t app);
-static ngx_uint_t ngx_cometa_registry_over(uint32_t app,
-    ngx_cometa_takeover_t *takeover);
+static void ngx_cometa_registry_count(uint32_t app, ngx_int_t room,
+    ngx_cometa_place_t *old);
 static ngx_int_t ngx_cometa_registry_take(ngx_cometa_record_t *rec,
     ngx_cometa_takeover_t *takeover, ngx_cometa_place_t *old);
 static ngx_cometa_record_t *ngx_cometa_registry_new(ngx_cometa_shard_t *shard,
@@ -42,8 +43,7 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
     ngx_cometa_place_t *old)
 {
     uint32_t              app, *bucket;
-    ngx_int_t             rc;
-    ngx_uint_t            over;
+    ngx_int_t             rc, room;
     ngx_cometa_shard_t   *shard;
     ngx_cometa_record_t  *rec;
 
@@ -54,16 +54,27 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
         return NGX_BUSY;
     }
 
-    over = ngx_cometa_registry_over(app, takeover);
-
+    room = NGX_AGAIN;
     shard = ngx_cometa_shard_lock(key, &bucket);
 
     rec = ngx_cometa_chain_find(shard, bucket, key, app);
 
+    if (rec == NULL && takeover->bounded) {
+
+        /* one lock at a time; meanwhile the device may attach elsewhere */
+
+        ngx_cometa_unlock(&shard->lock);
+
+        room = ngx_cometa_bound_reserve(app, takeover->max);
+
+        shard = ngx_cometa_shard_lock(key, &bucket);
+        rec = ngx_cometa_chain_find(shard, bucket, key, app);
+    }
+
     if (rec) {
         rc = ngx_cometa_registry_take(rec, takeover, old);
 
-    } else if (over) {
+    } else if (room == NGX_DECLINED) {
         rc = NGX_ABORT;
 
     } else {
@@ -72,6 +83,7 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
     }
 
     if (rc == NGX_OK) {
+        ngx_cometa_registry_count(app, room, old);
 
         /* under the lock, so that the sessions of a device only grow */
 
@@ -87,6 +99,11 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
 
     if (rc != NGX_OK) {
         ngx_cometa_gauge_add(app, devices, -1);
+
+        if (room == NGX_OK) {
+            ngx_cometa_bound_leave(app, ngx_cometa_zone.slot,
+                                   ngx_cometa_zone.epoch);
+        }
     }
 
     return rc;
@@ -94,25 +111,21 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
 
 
 /*
- * Whether the application has more devices than `max`, this one included. Each
- * worker counts its own device before it looks at the others': of two that
- * attach at once, at least one sees both.
+ * A record comes to this process, from the old place if that has a session. It
+ * is counted already if there was room for it.
  */
 
-static ngx_uint_t
-ngx_cometa_registry_over(uint32_t app, ngx_cometa_takeover_t *takeover)
+static void
+ngx_cometa_registry_count(uint32_t app, ngx_int_t room,
+    ngx_cometa_place_t *old)
 {
-    ngx_cometa_gauges_t  sum;
-
-    if (!takeover->bounded) {
-        return 0;
+    if (room != NGX_OK) {
+        ngx_cometa_bound_enter(app);
     }
 
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-
-    ngx_cometa_stats_gauges(app, &sum);
-
-    return sum.devices > takeover->max;
+    if (old->session) {
+        ngx_cometa_bound_leave(app, old->slot, old->epoch);
+    }
 }
 
 
@@ -174,11 +187,16 @@ ngx_cometa_registry_new(ngx_cometa_shard_t *shard, uint32_t *bucket,
 void
 ngx_cometa_registry_detach(uint32_t record, uint64_t session)
 {
-    uint32_t            *link;
-    ngx_cometa_shard_t  *shard;
+    uint32_t             *link;
+    ngx_cometa_shard_t   *shard;
+    ngx_cometa_record_t  *rec;
 
-    if (ngx_cometa_registry_lock(record, session, &shard, &link)) {
+    rec = ngx_cometa_registry_lock(record, session, &shard, &link);
+
+    if (rec) {
         ngx_cometa_chain_remove(shard, link);
+        ngx_cometa_bound_leave(rec->app, ngx_cometa_zone.slot,
+                               ngx_cometa_zone.epoch);
     }
 
     ngx_cometa_unlock(&shard->lock);
@@ -210,6 +228,9 @@ ngx_cometa_registry_move(uint32_t record, uint64_t session, uint32_t slot,
 
         (void) ngx_cometa_stats_taken(rec->app, slot, epoch, 1);
         ngx_cometa_gauge_add(rec->app, devices, 1);
+
+        ngx_cometa_bound_enter(rec->app);
+        ngx_cometa_bound_leave(rec->app, slot, epoch);
 
         rc = NGX_OK;
     }

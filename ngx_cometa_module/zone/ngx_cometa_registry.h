@@ -52,8 +52,7 @@ typedef struct {
  * NGX_DECLINED: it is attached, and a takeover is not wanted.
  * NGX_AGAIN: it is attached at `old`, and was taken over too often.
  * NGX_BUSY: there is no room for it.
- * NGX_ABORT: its application has `max` devices, or others are attaching that
- * may make them so many.
+ * NGX_ABORT: its application has `max` devices.
  */
 ngx_int_t ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
     ngx_cometa_takeover_t *takeover, ngx_cometa_place_t *place,
