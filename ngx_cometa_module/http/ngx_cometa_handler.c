@@ -54,7 +54,7 @@ ngx_cometa_handler(ngx_http_request_t *r)
     /* other protocols that a client offers, such as h2c, are ignored */
 
     if (r->method == NGX_HTTP_GET
-        && (lcf->handlers & NGX_COMETA_WEBSOCKET)
+        && (lcf->handlers & (NGX_COMETA_WEBSOCKET|NGX_COMETA_CHANNEL))
         && (!(lcf->handlers & NGX_COMETA_STATS)
             || ngx_cometa_http_token(r, "Upgrade", 7, "websocket")))
     {

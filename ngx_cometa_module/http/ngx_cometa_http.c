@@ -12,6 +12,7 @@
 #include "ngx_cometa_error.h"
 #include "ngx_cometa_zone.h"
 #include "cometa_header.h"
+#include "cometa_id.h"
 
 #include <openssl/crypto.h>
 
@@ -23,20 +24,6 @@ static ngx_uint_t ngx_cometa_http_error_page(ngx_http_request_t *r,
 static ngx_int_t ngx_cometa_http_error_headers(ngx_http_request_t *r,
     ngx_uint_t error);
 static ngx_int_t ngx_cometa_http_upgrade_headers(ngx_http_request_t *r);
-
-
-/* The characters of an id: A-Z a-z 0-9 . _ ~ : @ + - */
-
-static uint32_t  ngx_cometa_id_chars[] = {
-    0x00000000,
-    0x07ff6800, /* 0000 0111 1111 1111  0110 1000 0000 0000 */
-    0x87ffffff, /* 1000 0111 1111 1111  1111 1111 1111 1111 */
-    0x47fffffe, /* 0100 0111 1111 1111  1111 1111 1111 1110 */
-    0x00000000,
-    0x00000000,
-    0x00000000,
-    0x00000000
-};
 
 
 ngx_cometa_ctx_t *
@@ -118,22 +105,7 @@ ngx_cometa_http_id(ngx_http_request_t *r, ngx_http_complex_value_t *value,
 ngx_uint_t
 ngx_cometa_http_id_valid(ngx_str_t *id)
 {
-    u_char      ch;
-    ngx_uint_t  i;
-
-    if (id->len == 0 || id->len > NGX_COMETA_ID_MAX) {
-        return 0;
-    }
-
-    for (i = 0; i < id->len; i++) {
-        ch = id->data[i];
-
-        if (!(ngx_cometa_id_chars[ch >> 5] & (1U << (ch & 0x1f)))) {
-            return 0;
-        }
-    }
-
-    return 1;
+    return cometa_id_valid(id->data, id->len);
 }
 
 
@@ -574,7 +546,9 @@ ngx_cometa_http_allow(ngx_http_request_t *r, ngx_str_t *allow)
 
     allow->data = p;
 
-    if (lcf->handlers & (NGX_COMETA_STATS|NGX_COMETA_WEBSOCKET)) {
+    if (lcf->handlers & (NGX_COMETA_STATS|NGX_COMETA_WEBSOCKET
+                         |NGX_COMETA_CHANNEL))
+    {
         p = ngx_cpymem(p, "GET, ", 5);
     }
 

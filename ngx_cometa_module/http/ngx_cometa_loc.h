@@ -24,6 +24,7 @@
 #define NGX_COMETA_STATS      0x04      /* GET */
 #define NGX_COMETA_WEBSOCKET  0x08      /* GET, and GET with Upgrade */
 #define NGX_COMETA_DETACH     0x10      /* DELETE */
+#define NGX_COMETA_CHANNEL    0x20      /* GET, and GET with Upgrade */
 
 
 typedef struct {
@@ -69,12 +70,14 @@ typedef struct {
 
     ngx_msec_t                 websocket_key_timeout;
     ngx_msec_t                 websocket_timeout;
+    ngx_str_t                  websocket_protocol;  /* empty: none */
     ngx_flag_t                 websocket_move;
     ngx_flag_t                 tls_park;
     ngx_cometa_webhook_conf_t *webhook;         /* NULL: not set */
 
     ngx_cometa_device_conf_t  *devices;         /* if attach stands here */
-    ngx_cometa_ws_conf_t      *ws;              /* if websocket does */
+    ngx_cometa_ws_conf_t      *ws;              /* if websocket or
+                                                        channel does */
 } ngx_cometa_loc_conf_t;
 
 

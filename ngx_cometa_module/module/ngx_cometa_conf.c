@@ -230,6 +230,8 @@ ngx_cometa_merge_values(ngx_cometa_loc_conf_t *conf,
     ngx_conf_merge_value(conf->takeover, prev->takeover, 1);
     ngx_conf_init_uint_value(conf->takeover_limit, 5);
     ngx_conf_merge_value(conf->intercept, prev->intercept, 0);
+    ngx_conf_merge_str_value(conf->websocket_protocol,
+                             prev->websocket_protocol, "");
     ngx_conf_merge_value(conf->websocket_move, prev->websocket_move, 1);
     ngx_conf_merge_value(conf->tls_park, prev->tls_park, 0);
     ngx_conf_merge_uint_value(conf->queue, prev->queue, 16);
@@ -290,7 +292,7 @@ ngx_cometa_init_location(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
         return NGX_CONF_ERROR;
     }
 
-    if ((conf->handlers & NGX_COMETA_WEBSOCKET)
+    if ((conf->handlers & (NGX_COMETA_WEBSOCKET|NGX_COMETA_CHANNEL))
         && ngx_cometa_init_ws(cf, conf) != NGX_OK)
     {
         return NGX_CONF_ERROR;
@@ -444,6 +446,8 @@ ngx_cometa_init_ws(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
     sockets->generation = mcf->generation;
     sockets->timeout = conf->websocket_timeout;
     sockets->send_timeout = conf->send_timeout;
+    sockets->send_timeout_max = conf->send_timeout_max;
+    sockets->send_wait = conf->send_wait;
     sockets->queue = conf->queue;
     sockets->max_message = conf->max_message;
     sockets->max_output = NGX_COMETA_WS_OUTPUT

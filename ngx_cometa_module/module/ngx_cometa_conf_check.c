@@ -47,6 +47,16 @@ ngx_cometa_conf_check_handlers(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
         return NGX_ERROR;
     }
 
+    if ((conf->handlers & NGX_COMETA_WEBSOCKET)
+        && (conf->handlers & NGX_COMETA_CHANNEL))
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"cometa_websocket\" and \"cometa_channel\" both "
+                           "open WebSockets: location \"%V\" can have one of "
+                           "them", &clcf->name);
+        return NGX_ERROR;
+    }
+
     return NGX_OK;
 }
 
@@ -75,7 +85,8 @@ ngx_cometa_conf_check_location(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
         return NGX_ERROR;
     }
 
-    if ((conf->handlers & ~(NGX_COMETA_STATS|NGX_COMETA_DETACH)) == 0
+    if ((conf->handlers & ~(NGX_COMETA_STATS|NGX_COMETA_DETACH
+                            |NGX_COMETA_CHANNEL)) == 0
         || conf->device == NULL
         || conf->device->lengths)
     {
@@ -185,7 +196,8 @@ ngx_cometa_conf_check_ids(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
         return NGX_ERROR;
     }
 
-    if ((conf->handlers & ~(NGX_COMETA_STATS|NGX_COMETA_DETACH))
+    if ((conf->handlers & ~(NGX_COMETA_STATS|NGX_COMETA_DETACH
+                            |NGX_COMETA_CHANNEL))
         && conf->device == NULL)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -204,7 +216,9 @@ ngx_cometa_conf_check_ids(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
 static ngx_uint_t
 ngx_cometa_conf_check_keyed(ngx_cometa_loc_conf_t *conf)
 {
-    return conf->handlers == NGX_COMETA_WEBSOCKET && conf->websocket_key;
+    return (conf->handlers == NGX_COMETA_WEBSOCKET
+            || conf->handlers == NGX_COMETA_CHANNEL)
+           && conf->websocket_key;
 }
 
 

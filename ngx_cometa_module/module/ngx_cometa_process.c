@@ -29,6 +29,7 @@
 #include "ngx_cometa_ws_depart.h"
 #include "ngx_cometa_ws_event.h"
 #include "ngx_cometa_ws_group.h"
+#include "ngx_cometa_ws_late.h"
 #include "ngx_cometa_ws_offer.h"
 #include "ngx_cometa_fdpass.h"
 #include "ngx_cometa_interest.h"
@@ -118,6 +119,8 @@ ngx_cometa_join(ngx_cycle_t *cycle)
     ngx_cometa_notify_start();
     ngx_cometa_ws_start(cycle);
     ngx_cometa_ws_call_start();
+    ngx_cometa_ws_event_start(cycle);
+    ngx_cometa_ws_late_start();
     ngx_cometa_kick_init(cycle);
 
     if (ngx_cometa_reader_start(cycle) != NGX_OK
@@ -218,6 +221,7 @@ ngx_cometa_handlers(void)
     to->follow = ngx_cometa_call_follow;
     to->ws_arrived = ngx_cometa_ws_offer_arrived;
     to->ws_tail = ngx_cometa_ws_arrive_tail;
+    to->ws_late = ngx_cometa_ws_late;
     to->online = ngx_cometa_online;
 }
 
@@ -243,6 +247,7 @@ ngx_cometa_deaths(void)
     ngx_cometa_call_deaths();
     ngx_cometa_ws_offer_deaths();
     ngx_cometa_ws_arrive_deaths();
+    ngx_cometa_ws_late_deaths();
 }
 
 

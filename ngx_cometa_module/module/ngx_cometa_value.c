@@ -283,6 +283,50 @@ ngx_cometa_key_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* A token of RFC 9110: what a handshake can name. */
+
+char *
+ngx_cometa_protocol_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    size_t                  i;
+    u_char                  ch;
+    ngx_str_t              *value;
+    ngx_cometa_loc_conf_t  *lcf = conf;
+
+    if (lcf->websocket_protocol.data) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_cometa_value_is(&value[1], "off")) {
+        ngx_str_set(&lcf->websocket_protocol, "");
+        return NGX_CONF_OK;
+    }
+
+    for (i = 0; i < value[1].len; i++) {
+        ch = value[1].data[i];
+
+        if (ch <= ' ' || ch >= 0x7f
+            || ngx_strchr("()<>@,;:\\\"/[]?={}$", ch))
+        {
+            break;
+        }
+    }
+
+    if (value[1].len == 0 || i < value[1].len) {
+        return ngx_cometa_value_refuse(cf, &value[1],
+                                       "the name of a subprotocol without "
+                                       "spaces and separators, such as "
+                                       "chat.v1, or \"off\"");
+    }
+
+    lcf->websocket_protocol = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
 /* A constant would be presented by every request. */
 
 char *

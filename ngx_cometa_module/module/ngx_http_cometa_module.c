@@ -73,6 +73,13 @@ static ngx_command_t  ngx_cometa_commands[] = {
       NGX_COMETA_WEBSOCKET,
       NULL },
 
+    { ngx_string("cometa_channel"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_cometa_handler_directive,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      NGX_COMETA_CHANNEL,
+      NULL },
+
     { ngx_string("cometa_stats"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
       ngx_cometa_handler_directive,
@@ -206,6 +213,13 @@ static ngx_command_t  ngx_cometa_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_cometa_loc_conf_t, websocket_timeout),
       &ngx_cometa_websocket_timeout_range },
+
+    { ngx_string("cometa_websocket_protocol"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_cometa_protocol_directive,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_cometa_loc_conf_t, websocket_protocol),
+      NULL },
 
     { ngx_string("cometa_websocket_move"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,

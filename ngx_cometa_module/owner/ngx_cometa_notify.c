@@ -23,6 +23,8 @@
 
 static void ngx_cometa_notify_data(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
+static void ngx_cometa_notify_tell(ngx_cometa_device_t *dev,
+    ngx_cometa_notice_t *notice);
 static void ngx_cometa_notify_attached(ngx_cometa_device_t *dev);
 static void ngx_cometa_notify_closed(ngx_cometa_device_t *dev,
     ngx_uint_t reason);
@@ -51,8 +53,8 @@ ngx_cometa_notify_start(void)
 static void
 ngx_cometa_notify_data(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
-    ngx_cometa_news_t       news;
-    ngx_cometa_mail_head_t  from;
+    ngx_cometa_news_t    news;
+    ngx_cometa_notice_t  notice;
 
     /* one that is dropped has a number, too: the gap shows */
 
@@ -74,8 +76,13 @@ ngx_cometa_notify_data(ngx_cometa_device_t *dev, u_char *data, size_t len)
     ngx_cometa_probe_event(dev->state.app, dev->state.hash,
                            ngx_cometa_zone.slot, len);
 
-    ngx_cometa_owner_head(dev, &from);
-    ngx_cometa_mail_event(dev->state.hash, &from, data, len);
+    ngx_memzero(&notice, sizeof(ngx_cometa_notice_t));
+
+    notice.kind = NGX_COMETA_EVENT_DATA;
+    notice.data.data = data;
+    notice.data.len = len;
+
+    ngx_cometa_notify_tell(dev, &notice);
 
     if (dev->conf->webhook) {
         ngx_memzero(&news, sizeof(ngx_cometa_news_t));
@@ -86,6 +93,23 @@ ngx_cometa_notify_data(ngx_cometa_device_t *dev, u_char *data, size_t len)
 
         ngx_cometa_webhook_push(dev->conf->webhook, dev, &news);
     }
+}
+
+
+/* To WebSockets. The record has the name of the device. */
+
+static void
+ngx_cometa_notify_tell(ngx_cometa_device_t *dev, ngx_cometa_notice_t *notice)
+{
+    ngx_str_t               app;
+    ngx_cometa_mail_head_t  from;
+
+    ngx_cometa_owner_head(dev, &from);
+    ngx_cometa_registry_name(dev->state.record, &app, &notice->device);
+
+    notice->sequence = dev->state.sequence;
+
+    ngx_cometa_mail_event(dev->state.hash, &from, notice);
 }
 
 
@@ -118,15 +142,12 @@ ngx_cometa_notify_attached(ngx_cometa_device_t *dev)
 {
     static ngx_str_t  attached = ngx_string("attached");
 
-    u_char             address[NGX_SOCKADDR_STRLEN];
-    ngx_cometa_news_t  news;
+    u_char               address[NGX_SOCKADDR_STRLEN];
+    ngx_cometa_news_t    news;
+    ngx_cometa_notice_t  notice;
 
     ngx_cometa_probe_attach(dev->state.app, dev->state.hash,
                             ngx_cometa_zone.slot);
-
-    if (dev->conf->webhook == NULL) {
-        return;
-    }
 
     ngx_memzero(&news, sizeof(ngx_cometa_news_t));
 
@@ -143,14 +164,28 @@ ngx_cometa_notify_attached(ngx_cometa_device_t *dev)
     news.address.len = ngx_cometa_address_text(&dev->state.address, address,
                                                1);
 
-    ngx_cometa_webhook_push(dev->conf->webhook, dev, &news);
+    if (ngx_cometa_registry_named(dev->state.record, dev->state.hash)) {
+        ngx_memzero(&notice, sizeof(ngx_cometa_notice_t));
+
+        notice.kind = NGX_COMETA_EVENT_ATTACH;
+        notice.extra = news.address;
+        notice.word = *news.word;
+        notice.data = news.info;
+
+        ngx_cometa_notify_tell(dev, &notice);
+    }
+
+    if (dev->conf->webhook) {
+        ngx_cometa_webhook_push(dev->conf->webhook, dev, &news);
+    }
 }
 
 
 static void
 ngx_cometa_notify_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
 {
-    ngx_cometa_news_t  news;
+    ngx_cometa_news_t    news;
+    ngx_cometa_notice_t  notice;
 
     /*
      * Only if the attach was told, and before the device leaves the registry,
@@ -166,6 +201,17 @@ ngx_cometa_notify_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
         news.word = &ngx_cometa_reasons[reason];
 
         ngx_cometa_webhook_push(dev->conf->webhook, dev, &news);
+    }
+
+    if (dev->life.prev
+        && ngx_cometa_registry_named(dev->state.record, dev->state.hash))
+    {
+        ngx_memzero(&notice, sizeof(ngx_cometa_notice_t));
+
+        notice.kind = NGX_COMETA_EVENT_DETACH;
+        notice.word = ngx_cometa_reasons[reason];
+
+        ngx_cometa_notify_tell(dev, &notice);
     }
 
     if (dev->life.prev) {

@@ -19,13 +19,6 @@
 #include <ngx_http.h>
 
 
-#define NGX_COMETA_EVENT_DATA    0x01
-#define NGX_COMETA_EVENT_ATTACH  0x02
-#define NGX_COMETA_EVENT_DETACH  0x04
-#define NGX_COMETA_EVENT_REPLY   0x08
-
-#define NGX_COMETA_CALL_ID_MAX   36
-
 #define NGX_COMETA_LANE_MAGIC    0x4c414e45     /* "LANE" */
 
 /* "application: ..., device: ..., session: ..." of a line in the log. */

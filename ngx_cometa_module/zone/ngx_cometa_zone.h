@@ -31,6 +31,7 @@
  *     | head          |  sizes, hash key, session counter
  *     | slots         |  one a worker process: life, epoch, mailbox
  *     | interests     |  rows of one bit a slot
+ *     | hearers       |  the same, a row for each application
  *     | applications  |  names, and how they are found
  *     | keys          |  one-time keys, their buckets and applications
  *     | counters      |  sets, one for each slot and application used
@@ -63,7 +64,7 @@
  *       lost
  *     ring: tail, letters     any worker, under `mail` of the slot
  *     ring: head, begun       the owner of the slot
- *     interests               the owner of the slot its bit, atomic; of a dead
+ *     interests, hearers      the owner of the slot its bit, atomic; of a dead
  *                             one whoever vacates the slot, under `life`
  *     counters, totals of     the owner of the slot, atomic, for workers may
  *       latencies             have to share a set
@@ -80,7 +81,7 @@
 #endif
 #define NGX_COMETA_ROWS          4096   /* of interests */
 #define NGX_COMETA_NONE          0xffffffff
-#define NGX_COMETA_MESSAGE_HEAD  64     /* what a letter adds to a payload */
+#define NGX_COMETA_MESSAGE_HEAD  192    /* what a letter adds to a payload */
 
 
 typedef struct {
@@ -350,6 +351,7 @@ typedef struct {
     ngx_cometa_head_t      *head;
     ngx_cometa_slot_t      *slots;
     uint64_t               *interests;
+    uint64_t               *hearers;
     ngx_cometa_app_t       *apps;
     ngx_cometa_otk_t       *keys;
     uint32_t               *otk_buckets;
