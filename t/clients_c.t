@@ -24,7 +24,7 @@ use Test::Nginx::Cometa;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-use constant { LARGEST => 65536, CODE => 8192 };
+use constant CODE => 8192;
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl rewrite map/)
     ->has_daemon('openssl')->plan(67);
@@ -84,52 +84,6 @@ sub device_in {
     $d->{id} = $id;
 
     return $d;
-}
-
-# All that a device does, whatever its transport
-
-sub is_a_device {
-    my ($name, $d) = @_;
-
-    like(said($d, qr/\n/), qr/\Aattached 1 60\n\z/, "$name: attached");
-    is(echoes($d->{id}, 3, 1), 'right', "$name: a call");
-    is(echoes($d->{id}, 700, 700), 'right', "$name: as large as its buffer");
-    is(echoes($d->{id}, LARGEST, LARGEST), 'right', "$name: larger");
-    is(join(' ', map { echoes($d->{id}, 1 + int rand 2000, int rand 2000) }
-        1 .. 20), join(' ', ('right') x 20), "$name: calls of any size");
-    is(asked($d->{id}, 'event pressed'), '200 sent', "$name: an event");
-}
-
-# It is lost first: another one has its id for a moment.
-
-sub taken_over {
-    my ($name, $d) = @_;
-
-    $d->{session} = session($d->{id});
-
-    my $other = device(device => $d->{id});
-
-    like(said($d, qr/ms\n/), qr/\nclosed \d+ ([5-9]\d{3}|10000) ms\n\z/,
-        "$name: taken over, and does not come back at once");
-
-    $other->socket()->close();
-}
-
-sub comes_back {
-    my ($name, $d) = @_;
-
-    is(echoes($d->{id}, 10, 10), 'right', "$name: comes back later");
-    isnt(session($d->{id}), $d->{session}, "$name: by another attach");
-}
-
-sub leaves {
-    my ($name, $d) = @_;
-
-    my $before = figures('app1')->{detached_total};
-
-    is(asked($d->{id}, 'leave'), '200 leaving', "$name: leaves");
-    ok(offline($d->{id}), "$name: offline");
-    ok(figure_is('app1', 'detached_total', $before + 1), "$name: once");
 }
 
 # The example of the library's README
