@@ -301,6 +301,8 @@ build/valgrind/%: t/unit/%.c $(wildcard t/unit/*.h) $(sources) | build
 	    $(headers) -DNGX_COMETA_DEBUG $< $(pure) \
 	    -lpthread -lssl -lcrypto -lm -o $@
 
+build/unit-$(cc)/client: $(wildcard clients/c/*.[ch])
+
 # This one goes through the mailbox step by step, and wants few steps.
 
 build/unit-$(cc)/mailbox_killed: unit_opt =
@@ -335,6 +337,8 @@ build/fuzz/%: t/fuzz/%.c $(pure) $(wildcard $(pure:.c=.h))
 build/fuzz/fuzz_devices: $(sources) $(wildcard t/fuzz/devices_*.h) | build
 build/fuzz/fuzz_devices: fuzz_opt = -DNGX_COMETA_DEBUG $(folders:%=-I%) \
                                     $(headers) -fno-sanitize=object-size
+
+build/fuzz/fuzz_client: $(wildcard clients/c/*.[ch])
 
 fuzz-long:
 	@$(MAKE) --no-print-directory fuzz FUZZ_TIME=$(DURATION)
@@ -387,7 +391,8 @@ asan:
 # reason.
 
 styled   := $(sources) $(wildcard bench/*/*.[ch] t/unit/*.[ch] t/fuzz/*.[ch] \
-                                  t/fault/*.c tools/*.h)
+                                  t/fault/*.c tools/*.h clients/c/*.[ch] \
+                                  t/clients/*.[ch])
 analyzed := $(filter-out %.h,$(sources))
 checks   := check-tools check-layers check-style check-tls check-cppcheck \
             $(analyzed:%=analyze/%)

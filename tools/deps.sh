@@ -18,7 +18,7 @@ packages() {
     unit)  echo gcc libc6-dev libssl-dev perl ;;
     test)  echo perl libio-socket-ssl-perl libprotocol-websocket-perl \
                 openssl curl chromium $(node_packages) \
-                gcc libc6-dev libssl-dev libgnutls28-dev libmbedtls-dev \
+                gcc g++ libc6-dev libssl-dev libgnutls28-dev libmbedtls-dev \
                 libwolfssl-dev libnss3-dev python3 ;;
     clients) echo $(command -v go > /dev/null || echo golang-go) \
                 $(command -v javac > /dev/null || echo default-jdk-headless) \
