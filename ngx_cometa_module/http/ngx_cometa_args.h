@@ -53,5 +53,9 @@ ngx_int_t ngx_cometa_args_limit(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
 ngx_int_t ngx_cometa_args_detail(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
     ngx_uint_t *detail);
 
+/* Any other, unescaped. NGX_DECLINED: it does not stand there. */
+ngx_int_t ngx_cometa_args_value(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value);
+
 
 #endif /* _NGX_COMETA_ARGS_H_INCLUDED_ */
