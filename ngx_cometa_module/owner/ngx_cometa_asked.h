@@ -14,7 +14,7 @@
 #include "ngx_cometa_device_state.h"
 
 
-#define NGX_COMETA_PIPELINE_MAX  1024   /* that a device may ask for */
+#define NGX_COMETA_PIPELINE_MAX  128    /* that a device may get */
 
 
 /*

@@ -10,6 +10,8 @@
 #include "ngx_cometa_debug.h"
 #include "ngx_cometa_reader.h"
 #include "ngx_cometa_turn.h"
+#include "ngx_cometa_asked.h"
+#include "ngx_cometa_device_gather.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_stats.h"
 #include "ngx_cometa_zone.h"
@@ -387,6 +389,10 @@ ngx_cometa_device_io_write(ngx_cometa_device_t *dev, u_char *data, size_t len)
     p[n++] = CR;
     p[n++] = LF;
 
+    if (ngx_cometa_asked_pipeline(dev) > 1) {
+        return ngx_cometa_device_gather(dev, p, n);
+    }
+
     return ngx_cometa_device_send(dev, p, n);
 }
 
@@ -426,6 +432,8 @@ ngx_cometa_device_send(ngx_cometa_device_t *dev, u_char *data, size_t len)
 
     unsent->pos = 0;
     unsent->len = len;
+    unsent->size = len;
+    unsent->gathered = 0;
     ngx_memcpy(unsent->data, data, len);
 
     dev->unsent = unsent;
@@ -443,6 +451,10 @@ ngx_cometa_device_io_flush(ngx_cometa_device_t *dev)
 
     c = dev->connection;
     unsent = dev->unsent;
+
+    if (unsent) {
+        unsent->gathered = 0;
+    }
 
     while (unsent && unsent->pos < unsent->len) {
 
@@ -478,6 +490,13 @@ ngx_cometa_device_io_close(ngx_cometa_device_t *dev, ngx_uint_t last)
     ngx_connection_t  *c;
 
     c = dev->connection;
+
+    if (last && dev->unsent && dev->unsent->gathered && !c->error
+        && !dev->away)
+    {
+        (void) ngx_cometa_device_io_flush(dev);
+    }
+
     quiet = (dev->unsent != NULL || dev->reason == NGX_COMETA_PROTOCOL_ERROR);
 
     if (last && !quiet && !c->error) {

@@ -33,11 +33,17 @@ struct ngx_cometa_unread_s {
 };
 
 
-/* What the socket did not take. */
+/*
+ * What the socket did not take; or what is gathered until the end of this turn
+ * of the event loop, because a device that takes several calls at a time gets
+ * them in one piece.
+ */
 
 struct ngx_cometa_unsent_s {
     uint32_t              pos;
     uint32_t              len;
+    uint32_t              size;         /* of data */
+    uint32_t              gathered;     /* the socket was not asked yet */
     u_char                data[1];
 };
 
@@ -62,7 +68,7 @@ ngx_int_t ngx_cometa_device_io_read(ngx_cometa_device_t *dev, u_char *data,
 
 /*
  * Writes one chunk, and keeps what the socket does not take. To be called only
- * if nothing is kept. NGX_ERROR: the caller must close the device.
+ * if ngx_cometa_device_gathers(). NGX_ERROR: the caller must close the device.
  */
 ngx_int_t ngx_cometa_device_io_write(ngx_cometa_device_t *dev, u_char *data,
     size_t len);

@@ -8,6 +8,7 @@
 #include "ngx_cometa_device_card.h"
 #include "ngx_cometa_device_io.h"
 #include "ngx_cometa_device_state.h"
+#include "ngx_cometa_queue_move.h"
 #include "ngx_cometa_fdpass.h"
 
 
@@ -47,8 +48,9 @@ ngx_cometa_parcel_pack(ngx_cometa_device_t *dev,
         parcel->unsent = unsent->len - unsent->pos;
     }
 
-    *len = sizeof(ngx_cometa_device_parcel_t) + parcel->info
-           + parcel->asked + (size_t) parcel->unread + parcel->rest + parcel->unsent;
+    *len = sizeof(ngx_cometa_device_parcel_t) + parcel->info + parcel->asked
+           + ngx_cometa_queue_more(&parcel->queue) + (size_t) parcel->unread
+           + parcel->rest + parcel->unsent;
 
     if (*len > NGX_COMETA_PARCEL_MAX) {
         return NULL;
@@ -62,6 +64,7 @@ ngx_cometa_parcel_pack(ngx_cometa_device_t *dev,
     }
 
     p = ngx_cometa_asked_pack(dev, p);
+    p = ngx_cometa_queue_pack(dev, p);
 
     if (unread) {
         p = ngx_cpymem(p, unread->data, parcel->unread);
