@@ -491,10 +491,11 @@ ngx_cometa_device_io_close(ngx_cometa_device_t *dev, ngx_uint_t last)
 
     c = dev->connection;
 
-    if (last && dev->unsent && dev->unsent->gathered && !c->error
-        && !dev->away)
-    {
-        (void) ngx_cometa_device_io_flush(dev);
+    /* nothing of it has left, and nobody waits for what it would lead to */
+
+    if (dev->unsent && dev->unsent->gathered) {
+        ngx_free(dev->unsent);
+        dev->unsent = NULL;
     }
 
     quiet = (dev->unsent != NULL || dev->reason == NGX_COMETA_PROTOCOL_ERROR);
