@@ -105,12 +105,14 @@ sub held {
 
     for my $i (1 .. RELOADS) {
         my @old = serving($t);
+        my $least = $sent + 11;
         $t->reload();
 
         do {
             $sent++;
             $_->event("event $sent") for @d;
-        } until !grep { my $p = $_; grep { $_ == $p } @old } processes($t)
+        } until $sent >= $least
+            && !grep { my $p = $_; grep { $_ == $p } @old } processes($t)
             or $sent > 20000;
 
         wait_serving($t, WORKERS, @old);

@@ -189,6 +189,13 @@ cometa_ring_begun(const cometa_ring_t *r)
 }
 
 
+uint64_t
+cometa_ring_end(const cometa_ring_t *r)
+{
+    return __atomic_load_n(&r->tail, __ATOMIC_ACQUIRE);
+}
+
+
 static void
 cometa_ring_write(uint8_t *rec, uint32_t len)
 {

@@ -105,5 +105,11 @@ size_t cometa_ring_used(const cometa_ring_t *r);
 
 uint64_t cometa_ring_begun(const cometa_ring_t *r);
 
+/*
+ * The consumer has acted on all that was published before this if begun() has
+ * come to it.
+ */
+uint64_t cometa_ring_end(const cometa_ring_t *r);
+
 
 #endif /* COMETA_RING_H */

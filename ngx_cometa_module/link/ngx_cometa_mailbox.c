@@ -45,7 +45,7 @@ static ngx_uint_t ngx_cometa_mailbox_reserve(ngx_cometa_class_e class);
 static void ngx_cometa_mailbox_event(ngx_event_t *ev);
 static void ngx_cometa_mailbox_turn(ngx_event_t *ev);
 static ngx_uint_t ngx_cometa_mailbox_drain(ngx_uint_t max, ngx_uint_t work);
-static void ngx_cometa_mailbox_deaths(void);
+static void ngx_cometa_mailbox_deaths(ngx_cometa_slot_t *slot);
 static void ngx_cometa_mailbox_retry(ngx_event_t *ev);
 static ngx_uint_t ngx_cometa_mailbox_flush(uint32_t slot);
 static void ngx_cometa_mailbox_look(ngx_event_t *ev);
@@ -57,7 +57,11 @@ static ngx_event_handler_pt   ngx_cometa_mailbox_exiting;
 
 static ngx_connection_t      *ngx_cometa_mailbox_connection;
 static ngx_event_t            ngx_cometa_mailbox_next;
+
 static uint32_t               ngx_cometa_mailbox_seen;    /* deaths */
+static ngx_uint_t             ngx_cometa_mailbox_mourns;  /* not told yet */
+static uint64_t               ngx_cometa_mailbox_last;    /* words of them */
+
 
 static ngx_event_t            ngx_cometa_mailbox_retry_event;
 static ngx_msec_t             ngx_cometa_mailbox_wait;
@@ -269,17 +273,20 @@ ngx_cometa_mailbox_event(ngx_event_t *ev)
 static void
 ngx_cometa_mailbox_turn(ngx_event_t *ev)
 {
+    ngx_uint_t          n;
     ngx_cometa_slot_t  *slot;
 
     slot = &ngx_cometa_zone.slots[ngx_cometa_zone.slot];
 
     __atomic_store_n(&slot->sleeping, 0, __ATOMIC_RELAXED);
 
-    ngx_cometa_mailbox_deaths();
+    ngx_cometa_mailbox_deaths(slot);
 
-    if (ngx_cometa_mailbox_drain(NGX_COMETA_MAIL_BATCH, NGX_COMETA_WORK_ALL)
-        <= 1)
-    {
+    n = ngx_cometa_mailbox_drain(NGX_COMETA_MAIL_BATCH, NGX_COMETA_WORK_ALL);
+
+    ngx_cometa_mailbox_deaths(slot);
+
+    if (n <= 1) {
         __atomic_store_n(&slot->sleeping, 1, __ATOMIC_SEQ_CST);
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
 
@@ -337,8 +344,10 @@ ngx_cometa_mailbox_drain(ngx_uint_t max, ngx_uint_t work)
 }
 
 
+/* When all is read that they have posted: an answer may be among it. */
+
 static void
-ngx_cometa_mailbox_deaths(void)
+ngx_cometa_mailbox_deaths(ngx_cometa_slot_t *slot)
 {
     uint32_t  deaths;
 
@@ -346,6 +355,14 @@ ngx_cometa_mailbox_deaths(void)
 
     if (deaths != ngx_cometa_mailbox_seen) {
         ngx_cometa_mailbox_seen = deaths;
+        ngx_cometa_mailbox_mourns = 1;
+        ngx_cometa_mailbox_last = cometa_ring_end(&slot->ring);
+    }
+
+    if (ngx_cometa_mailbox_mourns
+        && cometa_ring_begun(&slot->ring) >= ngx_cometa_mailbox_last)
+    {
+        ngx_cometa_mailbox_mourns = 0;
         ngx_cometa_mailbox_on_deaths();
     }
 }

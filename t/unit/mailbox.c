@@ -64,6 +64,7 @@ static void test_bounds(void);
 static void test_addressee(void);
 static void test_log(void);
 static void test_watch(void);
+static void test_last_words(void);
 static void test_wakeups(void);
 
 
@@ -76,7 +77,8 @@ int
 main(void)
 {
     void      (*tests[])(void) = { test_model, test_bounds, test_addressee,
-                                   test_log, test_watch, test_wakeups };
+                                   test_log, test_watch, test_last_words,
+                                   test_wakeups };
     size_t    i;
     uint32_t  k;
 
@@ -622,6 +624,43 @@ test_watch(void)
     (void) order(0, OP_WATCH);
     ok(world->slots[1].pid == 0 && world->slots[1].epoch == epoch + 1,
        "a death is found by others, also later on");
+}
+
+
+/* A worker has said something, and died */
+
+static void
+test_last_words(void)
+{
+    uint32_t  i;
+
+    for (i = 0; i < 3; i++) {
+        start(i);
+    }
+
+    (void) say(0, 1, NGX_COMETA_CLASS_ANSWER, 0, 0, 3);
+    kill_worker(0);
+    start(0);
+
+    /* a letter makes so much work that it is the only one in its turn */
+
+    world->work = NGX_COMETA_WORK_ALL;
+    world->n[1] = 0;
+    memset(world->deaths, 0, sizeof(world->deaths));
+
+    for (i = 0; i < 5; i++) {
+        (void) order(1, OP_TURN);
+    }
+
+    world->work = 0;
+
+    ok(world->n[1] == 3, "what it has said is read");
+    ok(world->deaths[1] == 1 && world->before[1] == 3,
+       "before its death is told, once: told %u times, after %u letters",
+       world->deaths[1], world->before[1]);
+
+    (void) order(2, OP_TURN);
+    ok(world->deaths[2] == 1, "and to who had no letter");
 }
 
 

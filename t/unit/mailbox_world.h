@@ -76,6 +76,8 @@ typedef struct {
     uint32_t           got[WORLD_SLOTS][WORLD_GOT];  /* their numbers */
     uint32_t           damaged;
     uint32_t           work;            /* that a letter makes */
+    uint32_t           deaths[WORLD_SLOTS];         /* times they were told */
+    uint32_t           before[WORLD_SLOTS];         /* letters before that */
 } world_t;
 
 
@@ -298,6 +300,10 @@ world_deliver(u_char *data, size_t len)
 static void
 world_deaths(void)
 {
+    uint32_t  slot = ngx_cometa_zone.slot;
+
+    world->deaths[slot]++;
+    world->before[slot] = world->n[slot];
 }
 
 
