@@ -27,8 +27,8 @@ ngx_int_t ngx_cometa_args_subject(ngx_http_request_t *r,
 
 
 /*
- * All of these return NGX_DECLINED if the value is wrong, and NGX_ERROR if there
- * is no memory. What does not stand there is empty, or 0.
+ * All of these return NGX_DECLINED if the value is wrong, and NGX_ERROR if
+ * there is no memory. What does not stand there is empty, or 0.
  */
 
 /*

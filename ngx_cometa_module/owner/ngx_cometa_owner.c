@@ -94,7 +94,8 @@ ngx_cometa_owner_kick(ngx_cometa_device_t *dev, ngx_cometa_mail_query_t *mail)
     ngx_cometa_work += NGX_COMETA_WORK_CLOSE;
 
     if (dev->connection == NULL) {
-        ngx_cometa_registry_detach(dev->state.record, dev->state.session);
+        ngx_cometa_registry_detach(dev->state.record, dev->state.session,
+                                   dev->state.hash, NGX_COMETA_KICKED);
     }
 
     ngx_cometa_device_close(dev, NGX_COMETA_KICKED);
