@@ -121,6 +121,7 @@ help:
 	@echo 'make bench-list          what calls feel of a list of 1,000,000 ids'
 	@echo 'make bench-tls           what TLS costs, parked and with SSL objects'
 	@echo 'make bench-storm         all devices drop and attach again at once'
+	@echo 'make bench-kick          an application ends very many devices'
 	@echo 'make bench-seed          the eleven cases of 2015; one: CASE=3.4'
 	@echo 'make bench-million       a call at 1,000,000 devices beside 1,000'
 	@echo 'make bench-limit         devices, until something gives'

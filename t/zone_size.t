@@ -72,7 +72,8 @@ my ($good, $said) = check($t, 'name=z:32m;');
 like($said, qr/expected zone=name:size/, 'another parameter');
 
 ($good, $said) = check($t, 'zone=z:32m zone=y:32m;');
-like($said, qr/invalid number of arguments/, 'two zones in one');
+like($said, qr/invalid parameter "zone=y:32m", expected offline=/,
+    'two zones in one');
 
 ($good, $said) = check($t, 'zone=z:32m; cometa_zone zone=y:32m;');
 like($said, qr/"cometa_zone" directive is duplicate/, 'twice');

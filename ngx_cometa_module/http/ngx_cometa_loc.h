@@ -29,6 +29,8 @@
 typedef struct {
     ngx_cycle_t               *cycle;
     ngx_shm_zone_t            *zone;            /* its data: the head */
+    uint32_t                   offline;         /* places for devices that
+                                                   have left, of the zone */
     size_t                     max_message;     /* of all locations */
     ngx_msec_t                 stats_window;
     ngx_uint_t                 drain_rate;      /* devices a second */

@@ -14,6 +14,8 @@
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_call_table.h"
 #include "ngx_cometa_app.h"
+#include "ngx_cometa_error.h"
+#include "ngx_cometa_offline.h"
 #include "ngx_cometa_otk.h"
 #include "ngx_cometa_stats.h"
 #include "ngx_cometa_zone.h"
@@ -22,6 +24,8 @@
 
 #define NGX_COMETA_QUERY_TIMEOUT  5000          /* ms, for an answer */
 #define NGX_COMETA_JSON_ESCAPE    6             /* bytes of one: \u001f */
+#define NGX_COMETA_JSON_LEFT                                                  \
+    "\"last_seen\":\"%T\",\"reason\":\"%V\",\"session\":\"%uL\""
 
 
 /* The figures of an application, and what is computed from them. */
@@ -55,6 +59,8 @@ static ngx_int_t ngx_cometa_stats_json_device(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
 static void ngx_cometa_stats_json_device_done(ngx_cometa_call_t *call,
     ngx_uint_t error, u_char *data, size_t len);
+static ngx_int_t ngx_cometa_stats_json_left(ngx_http_request_t *r,
+    ngx_cometa_ctx_t *ctx);
 static ngx_int_t ngx_cometa_stats_json_app(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
 static void ngx_cometa_stats_json_collect(ngx_str_t *name,
@@ -201,6 +207,13 @@ ngx_cometa_stats_json_device_done(ngx_cometa_call_t *call, ngx_uint_t error,
     r = ngx_cometa_http_called(call, error);
     ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
 
+    if (error == NGX_COMETA_DEVICE_OFFLINE
+        && ngx_cometa_stats_json_left(r, ctx) != NGX_OK)
+    {
+        rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
+        goto done;
+    }
+
     if (error != NGX_COMETA_OK) {
         rc = ngx_cometa_http_error(r, error);
         goto done;
@@ -221,6 +234,37 @@ ngx_cometa_stats_json_device_done(ngx_cometa_call_t *call, ngx_uint_t error,
 done:
 
     ngx_cometa_http_end(r, ctx, rc);
+}
+
+
+/* Adds to the answer when the device has left, and why, if that is known. */
+
+static ngx_int_t
+ngx_cometa_stats_json_left(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
+{
+    ngx_str_t          *reason;
+    ngx_cometa_left_t   left;
+
+    if (ngx_cometa_offline_find(ctx->key.hash, &left) != NGX_OK) {
+        return NGX_OK;
+    }
+
+    reason = (left.reason == NGX_COMETA_OFFLINE_LOST)
+             ? ngx_cometa_http_word(NGX_COMETA_WORKER_LOST)
+             : &ngx_cometa_reasons[left.reason];
+
+    ctx->more.data = ngx_pnalloc(r->pool, sizeof(NGX_COMETA_JSON_LEFT)
+                                          + NGX_TIME_T_LEN + reason->len
+                                          + NGX_INT64_LEN);
+    if (ctx->more.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    ctx->more.len = ngx_sprintf(ctx->more.data, NGX_COMETA_JSON_LEFT,
+                                left.left, reason, left.session)
+                    - ctx->more.data;
+
+    return NGX_OK;
 }
 
 

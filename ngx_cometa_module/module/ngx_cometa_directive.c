@@ -10,6 +10,7 @@
 #include "ngx_cometa_handler.h"
 #include "ngx_cometa_loc.h"
 #include "ngx_cometa_annex.h"
+#include "ngx_cometa_offline.h"
 #include "ngx_cometa_slot.h"
 #include "ngx_cometa_zone.h"
 #include "cometa_flap.h"
@@ -20,6 +21,7 @@
 
 static char *ngx_cometa_zone_size(ngx_conf_t *cf, ngx_str_t *value,
     ngx_str_t *s, off_t *size);
+static char *ngx_cometa_zone_offline_arg(ngx_conf_t *cf, uint32_t *offline);
 static ngx_int_t ngx_cometa_zone_ready(ngx_shm_zone_t *shm_zone, void *data);
 
 
@@ -55,6 +57,10 @@ ngx_cometa_zone_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     s.len = value[1].data + value[1].len - s.data;
 
     if (ngx_cometa_zone_size(cf, &value[1], &s, &size) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_cometa_zone_offline_arg(cf, &mcf->offline) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 
@@ -120,6 +126,41 @@ ngx_cometa_zone_size(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *s,
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                        "cometa_zone: size \"%V\" in \"%V\" is too small, use "
                        "for example 32m", s, value);
+
+    return NGX_CONF_ERROR;
+}
+
+
+/* How many devices that have left are kept, if that is given. */
+
+static char *
+ngx_cometa_zone_offline_arg(ngx_conf_t *cf, uint32_t *offline)
+{
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    *offline = NGX_COMETA_NONE;
+
+    if (cf->args->nelts == 2) {
+        return NGX_CONF_OK;
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strncmp(value[2].data, "offline=", 8) == 0) {
+
+        n = ngx_atoi(value[2].data + 8, value[2].len - 8);
+
+        if (n >= 0 && n <= NGX_COMETA_OFFLINE_MAX) {
+            *offline = n;
+            return NGX_CONF_OK;
+        }
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid parameter \"%V\", expected offline= and a "
+                       "number from 0 to %d, for example offline=10000",
+                       &value[2], NGX_COMETA_OFFLINE_MAX);
 
     return NGX_CONF_ERROR;
 }
@@ -277,7 +318,7 @@ ngx_cometa_zone_ready(ngx_shm_zone_t *shm_zone, void *data)
     ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
 
     if (ngx_cometa_zone_init(shm_zone, mcf->max_message,
-                             ccf->worker_processes, data)
+                             ccf->worker_processes, mcf->offline, data)
         != NGX_OK)
     {
         return NGX_ERROR;

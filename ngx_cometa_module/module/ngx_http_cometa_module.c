@@ -46,7 +46,7 @@ static ngx_cometa_range_t  ngx_cometa_window_range = {
 static ngx_command_t  ngx_cometa_commands[] = {
 
     { ngx_string("cometa_zone"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
       ngx_cometa_zone_directive,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,

@@ -178,6 +178,7 @@ ngx_cometa_notify_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
 
     /* first: the queue makes calls look the device up again */
 
-    ngx_cometa_registry_detach(dev->state.record, dev->state.session);
+    ngx_cometa_registry_detach(dev->state.record, dev->state.session,
+                               dev->state.hash, reason);
     ngx_cometa_queue_closed(dev, reason);
 }

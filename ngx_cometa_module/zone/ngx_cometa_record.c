@@ -7,6 +7,7 @@
 
 #include "ngx_cometa_record.h"
 #include "ngx_cometa_debug.h"
+#include "ngx_cometa_offline.h"
 #include "ngx_cometa_slot.h"
 
 
@@ -66,6 +67,15 @@ ngx_cometa_shard_enter(ngx_cometa_shard_t *shard)
     if (ngx_cometa_lock(&shard->lock) == NGX_DECLINED) {
         ngx_cometa_shard_mend(shard);
     }
+}
+
+
+void
+ngx_cometa_shard_leave(ngx_cometa_shard_t *shard)
+{
+    ngx_cometa_unlock(&shard->lock);
+
+    ngx_cometa_offline_flush();
 }
 
 
@@ -133,6 +143,7 @@ ngx_cometa_chain_purge(ngx_cometa_shard_t *shard, uint32_t *bucket)
         rec = ngx_cometa_record(*link);
 
         if (!ngx_cometa_slot_alive(rec->slot, rec->epoch)) {
+            ngx_cometa_offline_lost(rec);
             ngx_cometa_chain_remove(shard, link);
             continue;
         }

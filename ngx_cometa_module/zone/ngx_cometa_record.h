@@ -24,6 +24,9 @@ ngx_cometa_shard_t *ngx_cometa_bucket_shard(uint32_t *bucket);
 /* Takes the lock of a shard, and mends the shard if need be. */
 void ngx_cometa_shard_enter(ngx_cometa_shard_t *shard);
 
+/* Frees it; devices of dead workers that were found have left from then on. */
+void ngx_cometa_shard_leave(ngx_cometa_shard_t *shard);
+
 /* The rest is to be called under the lock of the shard. */
 
 /* Takes the records of dead workers out of a chain. */

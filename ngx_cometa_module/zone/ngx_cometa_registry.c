@@ -2,13 +2,15 @@
 /*
  * The registry of devices in the zone. Locks: that of one shard at a time
  * for everything; to borrow a free record from another shard, that shard's
- * lock is tried, never waited for. No lock is held on return.
+ * lock is tried, never waited for. No lock is held on return, nor when devices
+ * that have left, or are back, are told to ngx_cometa_offline.c.
  */
 
 #include "ngx_cometa_registry.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_app.h"
 #include "ngx_cometa_bound.h"
+#include "ngx_cometa_offline.h"
 #include "ngx_cometa_record.h"
 #include "ngx_cometa_stats.h"
 #include "ngx_cometa_zone.h"
@@ -63,7 +65,7 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
 
         /* one lock at a time; meanwhile the device may attach elsewhere */
 
-        ngx_cometa_unlock(&shard->lock);
+        ngx_cometa_shard_leave(shard);
 
         room = ngx_cometa_bound_reserve(app, takeover->max);
 
@@ -95,7 +97,7 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
         ngx_cometa_record_place(rec, place);
     }
 
-    ngx_cometa_unlock(&shard->lock);
+    ngx_cometa_shard_leave(shard);
 
     if (rc != NGX_OK) {
         ngx_cometa_gauge_add(app, devices, -1);
@@ -104,6 +106,9 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
             ngx_cometa_bound_leave(app, ngx_cometa_zone.slot,
                                    ngx_cometa_zone.epoch);
         }
+
+    } else if (old->session == 0) {
+        ngx_cometa_offline_remove(key->hash);
     }
 
     return rc;
@@ -185,7 +190,8 @@ ngx_cometa_registry_new(ngx_cometa_shard_t *shard, uint32_t *bucket,
 
 
 void
-ngx_cometa_registry_detach(uint32_t record, uint64_t session)
+ngx_cometa_registry_detach(uint32_t record, uint64_t session, uint64_t hash,
+    ngx_uint_t reason)
 {
     uint32_t             *link;
     ngx_cometa_shard_t   *shard;
@@ -199,7 +205,11 @@ ngx_cometa_registry_detach(uint32_t record, uint64_t session)
                                ngx_cometa_zone.epoch);
     }
 
-    ngx_cometa_unlock(&shard->lock);
+    ngx_cometa_shard_leave(shard);
+
+    if (rec) {
+        ngx_cometa_offline_add(hash, session, reason);
+    }
 }
 
 
@@ -235,7 +245,7 @@ ngx_cometa_registry_move(uint32_t record, uint64_t session, uint32_t slot,
         rc = NGX_OK;
     }
 
-    ngx_cometa_unlock(&shard->lock);
+    ngx_cometa_shard_leave(shard);
 
     return rc;
 }
@@ -255,7 +265,7 @@ ngx_cometa_registry_where(uint32_t record, uint64_t session,
         ngx_cometa_record_place(rec, place);
     }
 
-    ngx_cometa_unlock(&shard->lock);
+    ngx_cometa_shard_leave(shard);
 
     return rec ? NGX_OK : NGX_DECLINED;
 }
@@ -347,7 +357,7 @@ ngx_cometa_registry_find_in(uint32_t app, ngx_cometa_key_t *key,
         ngx_cometa_record_place(rec, place);
     }
 
-    ngx_cometa_unlock(&shard->lock);
+    ngx_cometa_shard_leave(shard);
 
     return rec ? NGX_OK : NGX_DECLINED;
 }
@@ -402,7 +412,7 @@ ngx_cometa_registry_walk(uint32_t app, uint32_t *cursor, ngx_cometa_id_t *ids)
             }
         }
 
-        ngx_cometa_unlock(&shard->lock);
+        ngx_cometa_shard_leave(shard);
         (*cursor)++;
     }
 

@@ -58,8 +58,12 @@ ngx_int_t ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
     ngx_cometa_takeover_t *takeover, ngx_cometa_place_t *place,
     ngx_cometa_place_t *old);
 
-/* Takes it out, unless it has got a newer session meanwhile. */
-void ngx_cometa_registry_detach(uint32_t record, uint64_t session);
+/*
+ * Takes it out, unless it has got a newer session meanwhile: it has left now,
+ * for this reason. The hash is that of its key.
+ */
+void ngx_cometa_registry_detach(uint32_t record, uint64_t session,
+    uint64_t hash, ngx_uint_t reason);
 
 /*
  * The device moves to this worker from the slot and epoch that had it, under

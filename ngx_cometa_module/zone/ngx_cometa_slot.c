@@ -112,12 +112,18 @@ static void
 ngx_cometa_slot_vacate(ngx_cometa_slot_t *slot)
 {
     uint32_t            i;
+    uint64_t            lost;
     ngx_cometa_head_t  *head;
 
     head = ngx_cometa_zone.head;
+    lost = ngx_cometa_slot_devices(slot);
 
-    __atomic_fetch_add(&head->lost, ngx_cometa_slot_devices(slot),
-                       __ATOMIC_RELAXED);
+    if (lost) {
+        slot->lost_at = ngx_time();
+        __atomic_store_n(&slot->lost_epoch, slot->epoch, __ATOMIC_RELEASE);
+    }
+
+    __atomic_fetch_add(&head->lost, lost, __ATOMIC_RELAXED);
 
     slot->last_begun = cometa_ring_begun(&slot->ring);
     slot->last_epoch = slot->epoch;

@@ -22,11 +22,13 @@
 #define NGX_COMETA_GENERATIONS      8       /* reloads that overlap */
 #define NGX_COMETA_SLOTS_MORE       16
 
-/* ... and these parts of the zone: 1/24, 1/12, 1/32. */
+/* ... and these parts of the zone: 1/24, 1/12, 1/32, 1/64. */
 
 #define NGX_COMETA_COUNTERS_PART    24
 #define NGX_COMETA_LATENCIES_PART   12
 #define NGX_COMETA_OTK_PART         32
+#define NGX_COMETA_OFFLINE_PART     64
+#define NGX_COMETA_SLAB_PART        128     /* nginx takes less of a zone */
 #define NGX_COMETA_LATENCIES_SHARED 4       /* of the latencies */
 
 #define NGX_COMETA_SHARDS_MAX       256
@@ -42,6 +44,8 @@ _Static_assert(sizeof(ngx_cometa_latency_t) == 3712,
                "a set of latencies has 3712 bytes");
 _Static_assert(sizeof(ngx_cometa_otk_t) + sizeof(uint32_t) == 60,
                "a key and its bucket have 60 bytes");
+_Static_assert(sizeof(ngx_cometa_offline_t) + sizeof(uint32_t) == 44,
+               "a device that has left and its bucket have 44 bytes");
 _Static_assert(sizeof(ngx_cometa_app_t) + sizeof(ngx_cometa_otk_app_t) == 112,
                "an application has 112 bytes");
 
@@ -60,14 +64,19 @@ typedef struct {
     size_t              shards;
     size_t              buckets;
     size_t              records;
+    size_t              offline;
+    size_t              offline_buckets;
     size_t              end;
 } ngx_cometa_layout_t;
 
 
 static ngx_int_t ngx_cometa_zone_check(ngx_shm_zone_t *shm_zone,
-    size_t max_message, ngx_cometa_head_t *head);
+    size_t max_message, uint32_t offline, ngx_cometa_head_t *head);
+static ngx_int_t ngx_cometa_zone_offline(ngx_shm_zone_t *shm_zone,
+    uint32_t offline, ngx_cometa_head_t *head);
 static ngx_int_t ngx_cometa_zone_plan(ngx_cometa_head_t *head, size_t size,
     size_t max_message, ngx_uint_t workers);
+static size_t ngx_cometa_zone_ring(size_t max_message);
 static size_t ngx_cometa_zone_part(size_t *p, size_t n, size_t size);
 static void ngx_cometa_zone_layout(ngx_cometa_head_t *head,
     ngx_cometa_layout_t *lt);
@@ -81,7 +90,7 @@ ngx_cometa_zone_t  ngx_cometa_zone;
 
 ngx_int_t
 ngx_cometa_zone_init(ngx_shm_zone_t *shm_zone, size_t max_message,
-    ngx_uint_t workers, ngx_cometa_head_t *old)
+    ngx_uint_t workers, uint32_t offline, ngx_cometa_head_t *old)
 {
     size_t              size, more;
     ngx_slab_pool_t    *pool;
@@ -89,17 +98,16 @@ ngx_cometa_zone_init(ngx_shm_zone_t *shm_zone, size_t max_message,
 
     if (old) {
         shm_zone->data = old;
-        return ngx_cometa_zone_check(shm_zone, max_message, old);
+        return ngx_cometa_zone_check(shm_zone, max_message, offline, old);
     }
 
     pool = (ngx_slab_pool_t *) shm_zone->shm.addr;
     size = pool->pfree * ngx_pagesize;
 
     ngx_memzero(&plan, sizeof(ngx_cometa_head_t));
+    plan.offline_wanted = offline;
 
     if (ngx_cometa_zone_plan(&plan, size, max_message, workers) != NGX_OK) {
-
-        /* what nginx itself takes of a zone stays the same */
 
         more = 0;
 
@@ -111,7 +119,9 @@ ngx_cometa_zone_init(ngx_shm_zone_t *shm_zone, size_t max_message,
         ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
                       "cometa_zone \"%V\" is too small for %ui worker "
                       "processes, use at least %uzk", &shm_zone->shm.name,
-                      workers, (shm_zone->shm.size + more) / 1024 + 4);
+                      workers,
+                      (shm_zone->shm.size + more
+                       + more / NGX_COMETA_SLAB_PART) / 1024 + 4);
         return NGX_ERROR;
     }
 
@@ -129,7 +139,7 @@ ngx_cometa_zone_init(ngx_shm_zone_t *shm_zone, size_t max_message,
 
 static ngx_int_t
 ngx_cometa_zone_check(ngx_shm_zone_t *shm_zone, size_t max_message,
-    ngx_cometa_head_t *head)
+    uint32_t offline, ngx_cometa_head_t *head)
 {
     if (head->magic != NGX_COMETA_ZONE_MAGIC
         || head->version != NGX_COMETA_ZONE_VERSION)
@@ -154,14 +164,40 @@ ngx_cometa_zone_check(ngx_shm_zone_t *shm_zone, size_t max_message,
         return NGX_ERROR;
     }
 
-    return NGX_OK;
+    return ngx_cometa_zone_offline(shm_zone, offline, head);
+}
+
+
+static ngx_int_t
+ngx_cometa_zone_offline(ngx_shm_zone_t *shm_zone, uint32_t offline,
+    ngx_cometa_head_t *head)
+{
+    if (offline == head->offline_wanted) {
+        return NGX_OK;
+    }
+
+    if (head->offline_wanted == NGX_COMETA_NONE) {
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                      "cometa_zone \"%V\" was made without \"offline=%uD\", "
+                      "remove that or restart nginx", &shm_zone->shm.name,
+                      offline);
+
+    } else {
+        ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                      "cometa_zone \"%V\" was made with \"offline=%uD\", set "
+                      "that again or restart nginx", &shm_zone->shm.name,
+                      head->offline_wanted);
+    }
+
+    return NGX_ERROR;
 }
 
 
 /*
  * Divides `size` bytes. There are slots for eight generations of workers. A
  * twelfth goes to the latencies, half of that to the counters, a 32nd to the
- * keys, and the rest to the records. Three in four sets of latencies are the
+ * keys, a 64th to devices that have left unless their number is given, and the
+ * rest to the records. Three in four sets of latencies are the
  * first sets of applications, the others are for their further workers.
  * NGX_DECLINED: the size is too small.
  */
@@ -170,21 +206,14 @@ static ngx_int_t
 ngx_cometa_zone_plan(ngx_cometa_head_t *head, size_t size,
     size_t max_message, ngx_uint_t workers)
 {
-    size_t               ring, rest;
+    size_t               rest;
     ngx_cometa_layout_t  lt;
 
     head->slots = NGX_COMETA_GENERATIONS * workers + NGX_COMETA_SLOTS_MORE;
     head->words = (head->slots + 63) / 64;
     head->max_message = max_message;
 
-    for (ring = NGX_COMETA_RING_MIN;
-         cometa_ring_max(ring) < max_message + NGX_COMETA_MESSAGE_HEAD;
-         ring *= 2)
-    {
-        /* void */
-    }
-
-    head->ring_size = ring;
+    head->ring_size = ngx_cometa_zone_ring(max_message);
 
     head->sets = ngx_max(head->slots,
                          size / NGX_COMETA_COUNTERS_PART
@@ -201,6 +230,13 @@ ngx_cometa_zone_plan(ngx_cometa_head_t *head, size_t size,
     head->keys = size / NGX_COMETA_OTK_PART / sizeof(ngx_cometa_otk_t);
     head->keys = ngx_max(NGX_COMETA_OTK_MIN,
                          ngx_min(head->keys, NGX_COMETA_OTK_MAX));
+
+    head->offline = (head->offline_wanted == NGX_COMETA_NONE)
+                    ? ngx_min(size / NGX_COMETA_OFFLINE_PART
+                              / (sizeof(ngx_cometa_offline_t)
+                                 + sizeof(uint32_t)),
+                              NGX_COMETA_NONE - 1)
+                    : head->offline_wanted;
 
     head->shards = 1;
     ngx_cometa_zone_layout(head, &lt);
@@ -236,6 +272,21 @@ ngx_cometa_zone_plan(ngx_cometa_head_t *head, size_t size,
 }
 
 
+static size_t
+ngx_cometa_zone_ring(size_t max_message)
+{
+    size_t  ring;
+
+    ring = NGX_COMETA_RING_MIN;
+
+    while (cometa_ring_max(ring) < max_message + NGX_COMETA_MESSAGE_HEAD) {
+        ring *= 2;
+    }
+
+    return ring;
+}
+
+
 static void
 ngx_cometa_zone_layout(ngx_cometa_head_t *head, ngx_cometa_layout_t *lt)
 {
@@ -265,6 +316,10 @@ ngx_cometa_zone_layout(ngx_cometa_head_t *head, ngx_cometa_layout_t *lt)
     lt->buckets = ngx_cometa_zone_part(&p, buckets, sizeof(uint32_t));
     lt->records = ngx_cometa_zone_part(&p, head->records,
                                        sizeof(ngx_cometa_record_t));
+    lt->offline = ngx_cometa_zone_part(&p, head->offline,
+                                       sizeof(ngx_cometa_offline_t));
+    lt->offline_buckets = ngx_cometa_zone_part(&p, head->offline,
+                                               sizeof(uint32_t));
     lt->end = p;
 }
 
@@ -309,7 +364,8 @@ ngx_cometa_zone_format(ngx_cometa_head_t *head, ngx_log_t *log)
     ngx_cometa_zone_view(head, &view);
 
     if (ngx_cometa_mutex_init(&head->apps_lock) != NGX_OK
-        || ngx_cometa_mutex_init(&head->otk_lock) != NGX_OK)
+        || ngx_cometa_mutex_init(&head->otk_lock) != NGX_OK
+        || ngx_cometa_mutex_init(&head->offline_lock) != NGX_OK)
     {
         goto failed;
     }
@@ -368,6 +424,8 @@ ngx_cometa_zone_view(ngx_cometa_head_t *head, ngx_cometa_zone_t *view)
     view->shards = (ngx_cometa_shard_t *) (p + lt.shards);
     view->buckets = (uint32_t *) (p + lt.buckets);
     view->records = (ngx_cometa_record_t *) (p + lt.records);
+    view->offline = (ngx_cometa_offline_t *) (p + lt.offline);
+    view->offline_buckets = (uint32_t *) (p + lt.offline_buckets);
     view->rings = NULL;
     view->gauges = NULL;
     view->claimed = 0;

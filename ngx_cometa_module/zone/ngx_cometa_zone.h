@@ -38,6 +38,7 @@
  *     | shards        |  lock and free list of a part of the registry
  *     | buckets       |  heads of the chains of records
  *     | records       |  one a device
+ *     | offline       |  devices that have left last, and their buckets
  *     +---------------+
  *
  *     +---------------+
@@ -54,8 +55,10 @@
  *     head, apps: names, sets any worker, under apps_lock; the state of a
  *                             place and the link of a set are published last
  *     head, keys: otk_*       any worker, under otk_lock
+ *     head, offline:          any worker, under offline_lock; a bucket is also
+ *       offline_*             read without it, to see whether it is empty
  *     slot: epoch, pid,       its owner; of a dead one whoever finds it;
- *       last_*                under `life`
+ *       last_*, lost_*        under `life`
  *     slot: sleeping          its owner; senders clear it; atomic
  *     slot: draining,         its owner; a reader may see an old value
  *       generation, crowded
@@ -95,6 +98,8 @@ typedef struct {
     uint32_t         buckets;           /* in each shard */
     uint32_t         records;
     uint32_t         keys;              /* there is room for */
+    uint32_t         offline;           /* the same, may be 0 */
+    uint32_t         offline_wanted;    /* NGX_COMETA_NONE: what is usual */
     uint32_t         words;             /* of 64 slots, in a row of interests */
     uint32_t         max_message;       /* the rings were made for */
     uint64_t         ring_size;
@@ -119,6 +124,12 @@ typedef struct {
     pthread_mutex_t  otk_lock;         /* for all of the keys */
     uint32_t         otk_free;         /* index + 1 */
     uint32_t         otk_carved;       /* in use or free, of all */
+
+    pthread_mutex_t  offline_lock;     /* for all that is offline */
+    uint32_t         offline_used;     /* places; all these are index + 1 */
+    uint32_t         offline_oldest;
+    uint32_t         offline_newest;
+    uint32_t         offline_moving;
 
     /*
      * Counters that belong to no application, atomic: the name of an
@@ -153,6 +164,8 @@ typedef struct {
     uint32_t         workers;           /* in its configuration */
     uint32_t         last_epoch;        /* the epoch before this one ... */
     uint64_t         last_begun;        /* ... had read its ring up to here */
+    uint32_t         lost_epoch;        /* the last one that lost devices ... */
+    uint32_t         lost_at;           /* ... did so at this time, s */
 
     /* the mailbox */
     pthread_mutex_t  mail;              /* producers serialise on it */
@@ -333,6 +346,24 @@ typedef struct {
 
 
 /*
+ * A device that has left. Its place stands in the chain of its bucket, and in
+ * the list of all of them by age. Links are an index plus one; 0 ends.
+ *
+ *     oldest -> newer -> newer -> 0
+ */
+
+typedef struct {
+    uint64_t         hash;              /* of application and device */
+    uint64_t         session;           /* 0: nobody, and in no chain */
+    uint32_t         left;              /* when, s */
+    uint32_t         reason;
+    uint32_t         next;              /* in the bucket */
+    uint32_t         newer;
+    uint32_t         older;
+} ngx_cometa_offline_t;
+
+
+/*
  * `moving` names the record that is on its way between two chains, so that the
  * next holder of the lock can put it into one if this process dies.
  */
@@ -360,6 +391,8 @@ typedef struct {
     ngx_cometa_shard_t     *shards;
     uint32_t               *buckets;
     ngx_cometa_record_t    *records;
+    ngx_cometa_offline_t   *offline;
+    uint32_t               *offline_buckets;
     u_char                 *rings;
     ngx_cometa_gauges_t    *gauges;
 
@@ -374,9 +407,11 @@ extern ngx_cometa_zone_t  ngx_cometa_zone;
 /*
  * In the master: makes the zone, or checks that an old one still serves the
  * new configuration, without a change to it. `data` of the zone is the head.
+ * `offline`: how many devices that have left are kept; NGX_COMETA_NONE: as many
+ * as fit into a part of the zone.
  */
 ngx_int_t ngx_cometa_zone_init(ngx_shm_zone_t *shm_zone, size_t max_message,
-    ngx_uint_t workers, ngx_cometa_head_t *old);
+    ngx_uint_t workers, uint32_t offline, ngx_cometa_head_t *old);
 
 /* Makes a view of a zone; it has no rings, gauges and slot yet. */
 void ngx_cometa_zone_view(ngx_cometa_head_t *head, ngx_cometa_zone_t *view);

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "ngx_cometa_bound.c"
+#include "ngx_cometa_offline.c"
 #include "ngx_cometa_record.c"
 #include "ngx_cometa_registry.c"
 
@@ -77,7 +78,7 @@ attach(int i)
 static void
 detach(int i)
 {
-    ngx_cometa_registry_detach(records[i], sessions[i]);
+    ngx_cometa_registry_detach(records[i], sessions[i], 1, 0);
     ngx_cometa_gauge_add(0, devices, -1);
     sessions[i] = 0;
 }
@@ -288,7 +289,7 @@ test_model(void)
     (void) attach(1);
     before = sessions[1];
     (void) attach(1);
-    ngx_cometa_registry_detach(records[1], before);
+    ngx_cometa_registry_detach(records[1], before, 1, 0);
     ok(agrees(), "a device that was taken over does not take out the other");
 
     clear();
@@ -354,7 +355,7 @@ operate_attach(void)
 static void
 operate_detach(void)
 {
-    ngx_cometa_registry_detach(records[1], sessions[1]);
+    ngx_cometa_registry_detach(records[1], sessions[1], 1, 0);
 }
 
 

@@ -129,6 +129,7 @@ ngx_slab_alloc(ngx_slab_pool_t *pool, size_t size)
 /* The zone, and processes in it. */
 
 static ngx_log_t       test_log;
+static uint32_t        test_offline = NGX_COMETA_NONE;
 static ngx_shm_zone_t  test_shm;
 
 
@@ -193,7 +194,8 @@ zone_make(size_t size, ngx_uint_t workers)
         test_cleanup.handler(test_cleanup.data);
     }
 
-    if (ngx_cometa_zone_init(&test_shm, 65536, workers, NULL) != NGX_OK
+    if (ngx_cometa_zone_init(&test_shm, 65536, workers, test_offline, NULL)
+        != NGX_OK
         || ngx_cometa_annex_make(test_shm.data, NULL, &test_log) != NGX_OK)
     {
         printf("Bail out! no zone\n");
