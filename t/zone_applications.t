@@ -41,7 +41,7 @@ $t->write_file_expand('nginx.conf', worker_conf(workers => 2, zone => '1m',
 
         location ~ ^/key/(?<app>[^/]+)/(?<device>[^/]+)$ {
             cometa_websocket;
-            cometa_websocket_key_timeout 2s;
+            cometa_websocket_key_timeout 1h;
             cometa_secret off;
         }
 

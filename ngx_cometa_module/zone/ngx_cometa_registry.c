@@ -26,6 +26,7 @@ static ngx_cometa_record_t *ngx_cometa_chain_find(ngx_cometa_shard_t *shard,
     uint32_t *bucket, ngx_cometa_key_t *key, uint32_t app);
 static void ngx_cometa_registry_count(uint32_t app, ngx_int_t room,
     ngx_cometa_place_t *old);
+static void ngx_cometa_registry_uncount(uint32_t app, ngx_int_t room);
 static ngx_int_t ngx_cometa_registry_take(ngx_cometa_record_t *rec,
     ngx_cometa_takeover_t *takeover, ngx_cometa_place_t *old);
 static ngx_cometa_record_t *ngx_cometa_registry_new(ngx_cometa_shard_t *shard,
@@ -99,20 +100,11 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
 
     ngx_cometa_shard_leave(shard);
 
-    if (rc == NGX_OK) {
+    if (rc != NGX_OK) {
+        ngx_cometa_registry_uncount(app, room);
 
-        if (old->session == 0) {
-            ngx_cometa_offline_remove(key->hash);
-        }
-
-        return NGX_OK;
-    }
-
-    ngx_cometa_gauge_add(app, devices, -1);
-
-    if (room == NGX_OK) {
-        ngx_cometa_bound_leave(app, ngx_cometa_zone.slot,
-                               ngx_cometa_zone.epoch);
+    } else if (old->session == 0) {
+        ngx_cometa_offline_remove(key->hash);
     }
 
     return rc;
@@ -134,6 +126,20 @@ ngx_cometa_registry_count(uint32_t app, ngx_int_t room,
 
     if (old->session) {
         ngx_cometa_bound_leave(app, old->slot, old->epoch);
+    }
+}
+
+
+/* What was counted for a device that was refused. */
+
+static void
+ngx_cometa_registry_uncount(uint32_t app, ngx_int_t room)
+{
+    ngx_cometa_gauge_add(app, devices, -1);
+
+    if (room == NGX_OK) {
+        ngx_cometa_bound_leave(app, ngx_cometa_zone.slot,
+                               ngx_cometa_zone.epoch);
     }
 }
 

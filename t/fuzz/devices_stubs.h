@@ -499,6 +499,15 @@ ngx_cometa_stats(uint32_t app)
 
 /* As in ngx_cometa_stats.c; here nobody else is between two steps of it. */
 
+/* No application of this world has a bound. */
+
+void
+ngx_cometa_stats_lock(void)
+{
+    check(!"no bound");
+}
+
+
 ngx_int_t
 ngx_cometa_stats_taken(uint32_t app, uint32_t slot, uint32_t epoch, int n)
 {

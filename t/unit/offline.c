@@ -6,6 +6,7 @@
 
 #include "zone.h"
 
+#include "ngx_cometa_bound.c"
 #include "ngx_cometa_offline.c"
 #include "ngx_cometa_record.c"
 #include "ngx_cometa_registry.c"

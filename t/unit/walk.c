@@ -7,6 +7,7 @@
 
 #include "ngx_cometa_offline.c"
 #include "ngx_cometa_record.c"
+#include "ngx_cometa_bound.c"
 #include "ngx_cometa_registry.c"
 
 
