@@ -6,6 +6,7 @@
 #include "ngx_cometa_parcel.h"
 #include "ngx_cometa_asked.h"
 #include "ngx_cometa_device_card.h"
+#include "ngx_cometa_device_input.h"
 #include "ngx_cometa_device_io.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_fdpass.h"
@@ -48,7 +49,8 @@ ngx_cometa_parcel_pack(ngx_cometa_device_t *dev,
     }
 
     *len = sizeof(ngx_cometa_device_parcel_t) + parcel->info
-           + parcel->asked + (size_t) parcel->unread + parcel->rest + parcel->unsent;
+           + parcel->asked
+           + (size_t) parcel->unread + parcel->rest + parcel->unsent;
 
     if (*len > NGX_COMETA_PARCEL_MAX) {
         return NULL;
