@@ -6,7 +6,6 @@
 
 #include "ngx_cometa_device_gather.h"
 #include "ngx_cometa.h"
-#include "ngx_cometa_device_io.h"
 #include "ngx_cometa_device_state.h"
 
 

@@ -5,6 +5,7 @@
  */
 
 #include "ngx_cometa_queue_move.h"
+#include "ngx_cometa.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_queue.h"
 #include "ngx_cometa_queue_state.h"
