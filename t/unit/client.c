@@ -115,6 +115,9 @@ static const sample_t  samples[] = {
     { "503, in chunks", 0, IN(H("503 x", "Transfer-Encoding: chunked\r\n")
                               "16\r\n{\"error\":\"zone_full\"}\r\n0\r\n\r\n"),
       "refused 503 zone_full; " },
+    { "404, and what is not its body", 0,
+      IN(H("404 x", "Content-Length: 2\r\n") "{}{\"error\":\"x\"}"),
+      "refused 404; " },
     { "503, cut", 0, IN(H("503 x", "Content-Length: 50\r\n") "{\"error\":\"zo"),
       "refused 503; " },
     { "a refusal longer than the buffer", 0,
@@ -272,7 +275,7 @@ static void
 test_backoff(void)
 {
     int       i, good = 1;
-    uint32_t  limit = 1000, before;
+    uint32_t  limit = 1000, high = 0, before;
 
     world_start("", 0, 0);
     w.unreachable = 1;
@@ -286,10 +289,12 @@ test_backoff(void)
         }
 
         good = good && w.wait <= limit && w.clock - before == w.wait;
+        high = w.wait > high ? w.wait : high;
         limit = limit * 2 < RETRY_MAX ? limit * 2 : RETRY_MAX;
     }
 
-    ok(good, "the limit doubles, and the device sleeps so long");
+    ok(good && high > RETRY_MAX / 2,
+       "the limit doubles, and the device sleeps so long");
     ok(w.device.tries == 16, "and has an end");
 
     w.unreachable = 0;
@@ -511,6 +516,12 @@ test_heartbeats(void)
     ok(strcmp(w.trace, "attached 1 60 7; silent; ") == 0,
        "with an echo it does");
     says("one heartbeat was not answered", "<82 \x06>");
+
+    world_start(IN(OPENED_ECHO), WS | ECHO);
+    w.stays = w.answers = 1;
+    world_run(1000000);
+    ok(w.closed == 0 && strcmp(w.trace, "attached 1 60 7; ") == 0,
+       "a server that answers is alive");
 
     world_start(IN(""), 0);
     w.stays = 1;
