@@ -88,6 +88,7 @@ ngx_cometa_notify_data(ngx_cometa_device_t *dev, u_char *data, size_t len)
         ngx_memzero(&news, sizeof(ngx_cometa_news_t));
 
         news.event = NGX_COMETA_EVENT_DATA;
+        news.sequence = dev->state.sequence;
         news.data = data;
         news.len = len;
 
@@ -152,6 +153,7 @@ ngx_cometa_notify_attached(ngx_cometa_device_t *dev)
     ngx_memzero(&news, sizeof(ngx_cometa_news_t));
 
     news.event = NGX_COMETA_EVENT_ATTACH;
+    news.sequence = dev->state.sequence;
     news.word = dev->state.successor
                 ? &ngx_cometa_reasons[NGX_COMETA_TAKEN_OVER] : &attached;
 
@@ -198,6 +200,7 @@ ngx_cometa_notify_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
         ngx_memzero(&news, sizeof(ngx_cometa_news_t));
 
         news.event = NGX_COMETA_EVENT_DETACH;
+        news.sequence = dev->state.sequence;
         news.word = &ngx_cometa_reasons[reason];
 
         ngx_cometa_webhook_push(dev->conf->webhook, dev, &news);

@@ -47,7 +47,7 @@ typedef struct {
 
 typedef struct {
     ngx_uint_t             event;           /* which of the above */
-    uint32_t               sequence;        /* in its session; 0: none */
+    uint32_t               sequence;        /* in its session */
     ngx_str_t             *word;            /* the reason of an attach or */
                                             /* detach, the error of a reply */
     ngx_str_t              call;            /* id, of a reply */
@@ -107,7 +107,7 @@ typedef struct {
     ngx_str_t                  *word;       /* or NULL, as in the news */
     uint64_t                    session;    /* 0: none */
     uint64_t                    time;       /* ms since 1970 */
-    uint32_t                    sequence;   /* 0: none */
+    uint32_t                    sequence;   /* a reply has none */
     uint32_t                    len;        /* of the data */
     uint32_t                    places;     /* of the queue */
     uint8_t                     event;
