@@ -18,6 +18,16 @@
 
 #define NGX_COMETA_ID_MAX    64      /* bytes of an application or device id */
 #define NGX_COMETA_INFO_MAX  256     /* bytes of a device's info */
+#define NGX_COMETA_CALL_ID_MAX  36   /* of a call that nobody waits for */
+
+
+/* What happens to a device, and is told to webhooks and WebSockets. */
+
+#define NGX_COMETA_EVENT_DATA    0x01
+#define NGX_COMETA_EVENT_ATTACH  0x02
+#define NGX_COMETA_EVENT_DETACH  0x04
+#define NGX_COMETA_EVENT_REPLY   0x08    /* of a call that nobody waits for */
+#define NGX_COMETA_EVENT_ALL     0x0f
 
 
 /*
@@ -42,6 +52,7 @@ typedef enum {
     NGX_COMETA_MESSAGE_TOO_LARGE,
     NGX_COMETA_UPGRADE_REQUIRED,
     NGX_COMETA_DEVICE_BUSY,
+    NGX_COMETA_TOO_MANY_DEVICES,
     NGX_COMETA_DEVICE_DISCONNECTED,
     NGX_COMETA_DEVICE_TAKEN_OVER,
     NGX_COMETA_WORKER_LOST,
@@ -83,6 +94,7 @@ typedef enum {
     NGX_COMETA_UNRESPONSIVE,        /* owed a reply for too long */
     NGX_COMETA_PROTOCOL_ERROR,
     NGX_COMETA_DRAINED,             /* its worker left */
+    NGX_COMETA_KICKED,              /* its application ended it */
     NGX_COMETA_REASONS
 } ngx_cometa_reason_e;
 

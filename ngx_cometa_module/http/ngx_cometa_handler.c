@@ -54,7 +54,7 @@ ngx_cometa_handler(ngx_http_request_t *r)
     /* other protocols that a client offers, such as h2c, are ignored */
 
     if (r->method == NGX_HTTP_GET
-        && (lcf->handlers & NGX_COMETA_WEBSOCKET)
+        && (lcf->handlers & (NGX_COMETA_WEBSOCKET|NGX_COMETA_CHANNEL))
         && (!(lcf->handlers & NGX_COMETA_STATS)
             || ngx_cometa_http_token(r, "Upgrade", 7, "websocket")))
     {
@@ -65,6 +65,10 @@ ngx_cometa_handler(ngx_http_request_t *r)
         && (lcf->handlers & NGX_COMETA_STATS))
     {
         return ngx_cometa_stats_json_handler(r, ctx);
+    }
+
+    if (r->method == NGX_HTTP_DELETE && (lcf->handlers & NGX_COMETA_DETACH)) {
+        return ngx_cometa_detach_handler(r, ctx);
     }
 
     return ngx_cometa_http_error(r, NGX_COMETA_NOT_ALLOWED);

@@ -23,6 +23,8 @@
 #define NGX_COMETA_SEND       0x02      /* POST */
 #define NGX_COMETA_STATS      0x04      /* GET */
 #define NGX_COMETA_WEBSOCKET  0x08      /* GET, and GET with Upgrade */
+#define NGX_COMETA_DETACH     0x10      /* DELETE */
+#define NGX_COMETA_CHANNEL    0x20      /* GET, and GET with Upgrade */
 
 
 typedef struct {
@@ -50,6 +52,8 @@ typedef struct {
     ngx_http_complex_value_t  *secret;          /* NULL: not set */
     ngx_http_complex_value_t  *device_secret;
     ngx_http_complex_value_t  *websocket_key;
+    ngx_http_complex_value_t  *devices_max;     /* NULL: no bound */
+    ngx_http_complex_value_t  *token;           /* NULL: Authorization */
     ngx_flag_t                 guarded;         /* cometa_secret off */
 
     ngx_msec_t                 heartbeat;
@@ -60,17 +64,20 @@ typedef struct {
     ngx_uint_t                 queue;
     size_t                     max_message;
     ngx_uint_t                 max_given;       /* not the default */
+    ngx_flag_t                 intercept;       /* errors, by error_page */
     ngx_flag_t                 takeover;
     ngx_uint_t                 takeover_limit;  /* in 10 s; 0: none */
 
     ngx_msec_t                 websocket_key_timeout;
     ngx_msec_t                 websocket_timeout;
+    ngx_str_t                  websocket_protocol;  /* empty: none */
     ngx_flag_t                 websocket_move;
     ngx_flag_t                 tls_park;
     ngx_cometa_webhook_conf_t *webhook;         /* NULL: not set */
 
     ngx_cometa_device_conf_t  *devices;         /* if attach stands here */
-    ngx_cometa_ws_conf_t      *ws;              /* if websocket does */
+    ngx_cometa_ws_conf_t      *ws;              /* if websocket or
+                                                        channel does */
 } ngx_cometa_loc_conf_t;
 
 

@@ -1,7 +1,8 @@
 
 /*
  * The WebSocket requests: one that asks for a one-time key, and the handshake
- * that opens the socket with it. For a key the device need not be attached.
+ * that opens the socket with it. For a key the device need not be attached. A
+ * channel is a WebSocket of the application, to the device without a name.
  *
  * The handshake is checked first, then the key, then whether the device is
  * attached, and only then the key is taken out of the zone: an attempt that
@@ -15,6 +16,7 @@
 #include "ngx_cometa_handler.h"
 #include "ngx_cometa_http.h"
 #include "ngx_cometa_loc.h"
+#include "ngx_cometa_ws_mode.h"
 #include "ngx_cometa_ws_move.h"
 #include "ngx_cometa_ws.h"
 #include "ngx_cometa_ws_read.h"
@@ -30,6 +32,7 @@
 #define NGX_COMETA_WS_GUID  "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
+static ngx_uint_t ngx_cometa_websocket_channel(ngx_http_request_t *r);
 static ngx_uint_t ngx_cometa_websocket_opens(ngx_http_request_t *r);
 static ngx_int_t ngx_cometa_websocket_issue(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
@@ -39,8 +42,12 @@ static ngx_uint_t ngx_cometa_websocket_check(ngx_http_request_t *r,
     ngx_str_t **key);
 static ngx_uint_t ngx_cometa_websocket_admit(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx, ngx_cometa_place_t *place);
+static ngx_uint_t ngx_cometa_websocket_device(ngx_http_request_t *r,
+    ngx_cometa_ctx_t *ctx);
 static ngx_int_t ngx_cometa_websocket_switch(ngx_http_request_t *r,
-    ngx_cometa_ctx_t *ctx, ngx_str_t *key);
+    ngx_cometa_ctx_t *ctx, ngx_str_t *key, ngx_str_t *protocol);
+static ngx_int_t ngx_cometa_websocket_headers(ngx_http_request_t *r,
+    ngx_str_t *key, ngx_str_t *protocol);
 static void ngx_cometa_websocket_adopted(ngx_connection_t *c,
     ngx_cometa_adoptee_t *adoptee, u_char *rest, size_t len);
 static void ngx_cometa_websocket_cleanup(void *data);
@@ -65,6 +72,17 @@ ngx_cometa_websocket_handler(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     }
 
     return ngx_cometa_websocket_issue(r, ctx);
+}
+
+
+static ngx_uint_t
+ngx_cometa_websocket_channel(ngx_http_request_t *r)
+{
+    ngx_cometa_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    return (lcf->handlers & NGX_COMETA_CHANNEL) != 0;
 }
 
 
@@ -98,16 +116,22 @@ ngx_cometa_websocket_issue(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     u_char                  hex[2 * NGX_COMETA_OTK_LEN];
     uint32_t                app;
     ngx_int_t               rc;
-    ngx_str_t               body;
-    ngx_uint_t              error;
+    ngx_str_t               body, *subject;
+    ngx_uint_t              error, channel;
     ngx_cometa_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
 
-    error = ngx_cometa_http_admit(r, ctx, 1);
+    channel = ngx_cometa_websocket_channel(r);
+    error = ngx_cometa_http_admit(r, ctx, !channel);
 
     if (error != NGX_COMETA_OK) {
         return ngx_cometa_http_error(r, error);
+    }
+
+    if (channel) {
+        ngx_str_set(&ctx->key.device, "");
+        ngx_cometa_key_init(&ctx->key);
     }
 
     app = ngx_cometa_app_hold(&ctx->key.app, 1, holds);
@@ -127,14 +151,16 @@ ngx_cometa_websocket_issue(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
     body.data = ngx_pnalloc(r->pool, sizeof(hex) + NGX_COMETA_ID_MAX
                             + sizeof("{\"device_id\":\"\","
-                                     "\"device_key\":\"\"}"));
+                                     "\"channel_key\":\"\"}"));
     if (body.data == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    body.len = ngx_sprintf(body.data,
-                           "{\"device_id\":\"%V\",\"device_key\":\"%*s\"}",
-                           &ctx->key.device, sizeof(hex), hex)
+    subject = channel ? &ctx->key.app : &ctx->key.device;
+
+    body.len = ngx_sprintf(body.data, "{\"%s_id\":\"%V\",\"%s_key\":\"%*s\"}",
+                           channel ? "app" : "device", subject,
+                           channel ? "channel" : "device", sizeof(hex), hex)
                - body.data;
 
     return ngx_cometa_http_json(r, NGX_HTTP_OK, &body);
@@ -144,15 +170,21 @@ ngx_cometa_websocket_issue(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 static ngx_int_t
 ngx_cometa_websocket_open(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
-    ngx_str_t              *key;
-    ngx_uint_t              error;
+    ngx_str_t              *key, protocol;
+    ngx_uint_t              error, channel;
     ngx_cometa_place_t      place;
     ngx_http_cleanup_t     *cln;
+    ngx_cometa_ws_mode_t    mode;
     ngx_cometa_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
 
+    channel = ngx_cometa_websocket_channel(r);
     error = ngx_cometa_websocket_check(r, &key);
+
+    if (error == NGX_COMETA_OK) {
+        error = ngx_cometa_ws_mode_read(r, channel, &mode, &protocol);
+    }
 
     /* no drain would end it; the key can be used at another worker */
 
@@ -176,18 +208,18 @@ ngx_cometa_websocket_open(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     cln->handler = ngx_cometa_websocket_cleanup;
     cln->data = ctx;
 
-    if (ngx_cometa_ws_move_wanted(r, &place)) {
-        ctx->adoptee.move = ngx_cometa_ws_move_begin(r, ctx, &place);
+    if (!channel && ngx_cometa_ws_move_wanted(r, &place)) {
+        ctx->adoptee.move = ngx_cometa_ws_move_begin(r, ctx, &place, &mode);
 
     } else {
-        ctx->adoptee.ws = ngx_cometa_ws_create(lcf->ws, &ctx->key);
+        ctx->adoptee.ws = ngx_cometa_ws_create(lcf->ws, &ctx->key, &mode);
     }
 
     if (ctx->adoptee.move == NULL && ctx->adoptee.ws == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    return ngx_cometa_websocket_switch(r, ctx, key);
+    return ngx_cometa_websocket_switch(r, ctx, key, &protocol);
 }
 
 
@@ -258,7 +290,7 @@ ngx_cometa_websocket_admit(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
         || ngx_http_complex_value(r, lcf->websocket_key, &key) != NGX_OK
         || ngx_cometa_otk_find(&key, 0, &app, &hash) != NGX_OK)
     {
-        error = ngx_cometa_http_device(r, ctx);
+        error = ngx_cometa_websocket_device(r, ctx);
         return (error == NGX_COMETA_OK) ? NGX_COMETA_INVALID_KEY : error;
     }
 
@@ -272,7 +304,7 @@ ngx_cometa_websocket_admit(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
         return NGX_COMETA_INVALID_KEY;
     }
 
-    error = ngx_cometa_http_device(r, ctx);
+    error = ngx_cometa_websocket_device(r, ctx);
     if (error != NGX_COMETA_OK) {
         return error;
     }
@@ -283,12 +315,18 @@ ngx_cometa_websocket_admit(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
         return NGX_COMETA_INVALID_KEY;
     }
 
-    if (ngx_cometa_registry_find(&ctx->key, place) != NGX_OK) {
+    if (ctx->key.device.len
+        && ngx_cometa_registry_find(&ctx->key, place) != NGX_OK)
+    {
         return NGX_COMETA_DEVICE_OFFLINE;
     }
 
     if (ngx_cometa_otk_find(&key, 1, &app, &hash) != NGX_OK) {
         return NGX_COMETA_INVALID_KEY;
+    }
+
+    if (ctx->key.device.len == 0) {
+        return NGX_COMETA_OK;
     }
 
     ctx->session = place->session;
@@ -299,12 +337,25 @@ ngx_cometa_websocket_admit(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
 }
 
 
+/* A channel has none. */
+
+static ngx_uint_t
+ngx_cometa_websocket_device(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
+{
+    if (ngx_cometa_websocket_channel(r)) {
+        ngx_str_set(&ctx->key.device, "");
+        return NGX_COMETA_OK;
+    }
+
+    return ngx_cometa_http_device(r, ctx);
+}
+
+
 static ngx_int_t
-ngx_cometa_websocket_switch(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
-    ngx_str_t *key)
+ngx_cometa_websocket_headers(ngx_http_request_t *r, ngx_str_t *key,
+    ngx_str_t *protocol)
 {
     u_char      digest[20];
-    ngx_int_t   rc;
     ngx_str_t   accept, sha, upgrade;
     ngx_sha1_t  sha1;
 
@@ -318,7 +369,7 @@ ngx_cometa_websocket_switch(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
 
     accept.data = ngx_pnalloc(r->pool, ngx_base64_encoded_length(sha.len));
     if (accept.data == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        return NGX_ERROR;
     }
 
     ngx_encode_base64(&accept, &sha);
@@ -326,8 +377,25 @@ ngx_cometa_websocket_switch(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
 
     if (ngx_cometa_header_add(r, "Upgrade", 7, &upgrade) == NULL
         || ngx_cometa_header_add(r, "Sec-WebSocket-Accept", 20, &accept)
-           == NULL)
+           == NULL
+        || (protocol->len
+            && ngx_cometa_header_add(r, "Sec-WebSocket-Protocol", 22, protocol)
+               == NULL))
     {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_cometa_websocket_switch(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
+    ngx_str_t *key, ngx_str_t *protocol)
+{
+    ngx_int_t  rc;
+
+    if (ngx_cometa_websocket_headers(r, key, protocol) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 

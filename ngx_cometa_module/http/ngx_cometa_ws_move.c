@@ -24,6 +24,7 @@ struct ngx_cometa_ws_move_s {
     ngx_cometa_ws_conf_t  *conf;
     ngx_cometa_key_t           key;
     ngx_cometa_place_t         place;
+    ngx_cometa_ws_mode_t       mode;
     ngx_cometa_bytes_t        *answer;
     u_char                     app[NGX_COMETA_ID_MAX];
     u_char                     device[NGX_COMETA_ID_MAX];
@@ -49,6 +50,7 @@ typedef struct {
     uint16_t                   answer;
     uint16_t                   rest;
     uint16_t                   debug;   /* of debug_connection */
+    ngx_cometa_ws_mode_t       mode;
 } ngx_cometa_parcel_t;
 
 
@@ -57,8 +59,8 @@ static ngx_chain_t *ngx_cometa_ws_move_chain(ngx_connection_t *c,
 static ngx_int_t ngx_cometa_ws_move_send(ngx_cometa_ws_move_t *move,
     ngx_connection_t *c, ngx_str_t *answer, ngx_str_t *rest);
 static void ngx_cometa_ws_move_open(ngx_connection_t *c,
-    ngx_cometa_ws_conf_t *conf, ngx_cometa_key_t *key, ngx_str_t *answer,
-    ngx_str_t *rest);
+    ngx_cometa_ws_conf_t *conf, ngx_cometa_key_t *key,
+    ngx_cometa_ws_mode_t *mode, ngx_str_t *answer, ngx_str_t *rest);
 
 
 ngx_uint_t
@@ -82,7 +84,7 @@ ngx_cometa_ws_move_wanted(ngx_http_request_t *r, ngx_cometa_place_t *place)
 
 ngx_cometa_ws_move_t *
 ngx_cometa_ws_move_begin(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
-    ngx_cometa_place_t *place)
+    ngx_cometa_place_t *place, ngx_cometa_ws_mode_t *mode)
 {
     ngx_cometa_ws_move_t   *move;
     ngx_cometa_loc_conf_t  *lcf;
@@ -97,6 +99,7 @@ ngx_cometa_ws_move_begin(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
     move->conf = lcf->ws;
     move->key = ctx->key;
     move->place = *place;
+    move->mode = *mode;
 
     ngx_memcpy(move->app, ctx->key.app.data, ctx->key.app.len);
     move->key.app.data = move->app;
@@ -194,7 +197,8 @@ ngx_cometa_ws_move_adopted(ngx_connection_t *c,
     more.len = len;
 
     if (ngx_cometa_ws_move_send(move, c, &answer, &more) != NGX_OK) {
-        ngx_cometa_ws_move_open(c, move->conf, &move->key, &answer, &more);
+        ngx_cometa_ws_move_open(c, move->conf, &move->key, &move->mode,
+                                &answer, &more);
     }
 
     ngx_cometa_ws_move_discard(move);
@@ -227,6 +231,7 @@ ngx_cometa_ws_move_send(ngx_cometa_ws_move_t *move, ngx_connection_t *c,
     parcel.device = move->key.device.len;
     parcel.answer = answer->len;
     parcel.rest = rest->len;
+    parcel.mode = move->mode;
     parcel.debug = (c->log->log_level & NGX_LOG_DEBUG_CONNECTION) != 0;
 
 #if (NGX_HTTP_SSL)
@@ -324,7 +329,7 @@ ngx_cometa_ws_move_arrived(ngx_connection_t *c, u_char *data, size_t len)
                    "cometa ws moved here, device:\"%V/%V\" len:%uz",
                    &key.app, &key.device, len);
 
-    ngx_cometa_ws_move_open(c, conf, &key, &answer, &rest);
+    ngx_cometa_ws_move_open(c, conf, &key, &parcel.mode, &answer, &rest);
 
     return NGX_OK;
 }
@@ -332,11 +337,12 @@ ngx_cometa_ws_move_arrived(ngx_connection_t *c, u_char *data, size_t len)
 
 static void
 ngx_cometa_ws_move_open(ngx_connection_t *c, ngx_cometa_ws_conf_t *conf,
-    ngx_cometa_key_t *key, ngx_str_t *answer, ngx_str_t *rest)
+    ngx_cometa_key_t *key, ngx_cometa_ws_mode_t *mode, ngx_str_t *answer,
+    ngx_str_t *rest)
 {
     ngx_cometa_ws_t  *s;
 
-    s = ngx_cometa_ws_create(conf, key);
+    s = ngx_cometa_ws_create(conf, key, mode);
 
     if (s == NULL) {
         ngx_cometa_connection_close(c, 0);

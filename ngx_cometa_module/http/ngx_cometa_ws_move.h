@@ -12,6 +12,7 @@
 
 #include "ngx_cometa_fdpass.h"
 #include "ngx_cometa_ctx.h"
+#include "ngx_cometa_ws.h"
 #include "ngx_cometa_registry.h"
 
 
@@ -27,7 +28,8 @@ ngx_uint_t ngx_cometa_ws_move_wanted(ngx_http_request_t *r,
 
 /* For ctx->adoptee.move, instead of a WebSocket. NULL: no memory. */
 ngx_cometa_ws_move_t *ngx_cometa_ws_move_begin(ngx_http_request_t *r,
-    ngx_cometa_ctx_t *ctx, ngx_cometa_place_t *place);
+    ngx_cometa_ctx_t *ctx, ngx_cometa_place_t *place,
+    ngx_cometa_ws_mode_t *mode);
 
 /* From now on the answer is kept in ctx->adoptee.move, not written. */
 void ngx_cometa_ws_move_keep(ngx_connection_t *c);

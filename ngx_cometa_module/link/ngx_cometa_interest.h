@@ -3,7 +3,8 @@
  * Which workers are interested in a device: in its attach, because a call waits
  * for it, or in its events, because a WebSocket is open to it. Interests are by
  * hash, so now and then a worker gets a letter about a device that it did not
- * ask for.
+ * ask for. And which workers are interested in the events of all devices of an
+ * application, because they have a channel of it.
  */
 
 #ifndef _NGX_COMETA_INTEREST_H_INCLUDED_
@@ -29,6 +30,17 @@ ngx_uint_t ngx_cometa_interest_any(uint64_t hash);
  * other.
  */
 uint32_t ngx_cometa_interest_next(uint64_t hash, uint32_t slot);
+
+
+/*
+ * The same for an application, whose place in the zone the caller keeps. It has
+ * to be given back as often as it was taken.
+ */
+void ngx_cometa_interest_hear(uint32_t app);
+void ngx_cometa_interest_hear_no_more(uint32_t app);
+
+/* As _next(), of those that want the events of this device: of either kind. */
+uint32_t ngx_cometa_interest_hears(uint64_t hash, uint32_t app, uint32_t slot);
 
 
 #endif /* _NGX_COMETA_INTEREST_H_INCLUDED_ */

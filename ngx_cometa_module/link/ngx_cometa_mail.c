@@ -16,7 +16,11 @@
 
 
 _Static_assert(NGX_COMETA_MESSAGE_HEAD
-               == COMETA_RING_HEAD + sizeof(ngx_cometa_mail_t),
+               >= COMETA_RING_HEAD + sizeof(ngx_cometa_mail_t)
+               && NGX_COMETA_MESSAGE_HEAD
+                  >= COMETA_RING_HEAD + sizeof(ngx_cometa_mail_event_t)
+                     + NGX_COMETA_ID_MAX + NGX_COMETA_CALL_ID_MAX
+                     + NGX_COMETA_WORD_MAX,
                "what a payload gets in front in a ring");
 
 
@@ -62,6 +66,8 @@ static __attribute__((noinline)) void ngx_cometa_mail_read_evict(
     ngx_cometa_mail_evict_t *mail, u_char *body, size_t len);
 static __attribute__((noinline)) void ngx_cometa_mail_read_online(
     ngx_cometa_mail_online_t *mail, u_char *body, size_t len);
+static __attribute__((noinline)) void ngx_cometa_mail_read_event(
+    ngx_cometa_mail_event_t *mail, u_char *body, size_t len);
 
 #if (NGX_DEBUG)
 
@@ -103,6 +109,7 @@ static const ngx_cometa_mail_type_t  ngx_cometa_mail_types[] = {
     ngx_cometa_letter(arrived, NGX_COMETA_CLASS_ANSWER, 0),
     ngx_cometa_letter(ws_arrived, NGX_COMETA_CLASS_REPLY, 0),
     ngx_cometa_letter(ws_tail, NGX_COMETA_CLASS_ANSWER, 0),
+    ngx_cometa_letter(ws_late, NGX_COMETA_CLASS_ANSWER, 0),
     ngx_cometa_letter(follow, NGX_COMETA_CLASS_ANSWER, 1)
 };
 
@@ -124,16 +131,15 @@ ngx_cometa_mail_call(ngx_cometa_place_t *to, ngx_cometa_mail_call_t *mail,
 
 ngx_int_t
 ngx_cometa_mail_query(ngx_cometa_place_t *to, ngx_cometa_ref_t *ref,
-    uint64_t *pos)
+    ngx_uint_t kick, uint64_t *pos)
 {
-    ngx_str_t                body;
+    ngx_str_t                body = ngx_null_string;
     ngx_cometa_mail_query_t  mail;
 
     ngx_cometa_mail_to_owner(&mail.head, NGX_COMETA_MAIL_QUERY, to,
                              ref->debug);
     mail.ref = *ref;
-
-    ngx_str_null(&body);
+    mail.kick = kick;
 
     return ngx_cometa_mail_ask(to->slot, to->epoch, NGX_COMETA_MAIL_QUERY,
                                &mail, &body, pos);
@@ -292,6 +298,17 @@ ngx_cometa_mail_ws_tail(uint32_t slot, uint32_t epoch,
 
 
 void
+ngx_cometa_mail_ws_late(uint32_t slot, uint32_t epoch,
+    ngx_cometa_mail_ws_late_t *mail, u_char *data, size_t len)
+{
+    mail->head.type = NGX_COMETA_MAIL_WS_LATE;
+
+    ngx_cometa_mail_tell(slot, epoch, NGX_COMETA_MAIL_WS_LATE, mail, data,
+                         len);
+}
+
+
+void
 ngx_cometa_mail_online(ngx_cometa_key_t *key, ngx_cometa_mail_head_t *from)
 {
     u_char                    *p, names[2 * NGX_COMETA_ID_MAX];
@@ -311,16 +328,63 @@ ngx_cometa_mail_online(ngx_cometa_key_t *key, ngx_cometa_mail_head_t *from)
 }
 
 
+/* The texts in front of the data go with the struct: only those are copied. */
+
 void
 ngx_cometa_mail_event(uint64_t hash, ngx_cometa_mail_head_t *from,
-    u_char *data, size_t len)
+    ngx_cometa_notice_t *notice)
 {
-    ngx_cometa_mail_event_t  mail;
+    u_char                   *p;
+    uint32_t                  slot;
+    ngx_time_t               *now;
+    ngx_cometa_post_t         post;
+    ngx_cometa_mail_event_t  *mail;
+    u_char                    head[sizeof(ngx_cometa_mail_event_t)
+                                   + NGX_COMETA_ID_MAX + NGX_COMETA_EXTRA_MAX
+                                   + NGX_COMETA_WORD_MAX]
+                                  __attribute__((aligned(8)));
 
-    ngx_cometa_mail_to_origin(&mail.head, NGX_COMETA_MAIL_EVENT, from, 0);
-    mail.hash = hash;
+    slot = ngx_cometa_interest_hears(hash, from->app, 0);
 
-    ngx_cometa_mail_tell_all(hash, NGX_COMETA_MAIL_EVENT, &mail, data, len);
+    if (slot == NGX_COMETA_NONE) {
+        return;
+    }
+
+    now = ngx_timeofday();
+    mail = (ngx_cometa_mail_event_t *) head;
+
+    ngx_cometa_mail_to_origin(&mail->head, NGX_COMETA_MAIL_EVENT, from, 0);
+    mail->hash = hash;
+    mail->time = (uint64_t) now->sec * 1000 + now->msec;
+    mail->sequence = notice->sequence;
+    mail->kind = notice->kind;
+    mail->name = ngx_min(notice->device.len, NGX_COMETA_ID_MAX);
+    mail->extra = ngx_min(notice->extra.len, NGX_COMETA_EXTRA_MAX);
+    mail->word = ngx_min(notice->word.len, NGX_COMETA_WORD_MAX);
+
+    p = head + sizeof(ngx_cometa_mail_event_t);
+    p = ngx_cpymem(p, notice->device.data, mail->name);
+    p = ngx_cpymem(p, notice->extra.data, mail->extra);
+    p = ngx_cpymem(p, notice->word.data, mail->word);
+
+    ngx_cometa_mail_post(NGX_COMETA_MAIL_EVENT, &mail->head,
+                         notice->data.data, notice->data.len, &post);
+    post.head_len = p - head;
+
+    while (slot != NGX_COMETA_NONE) {
+
+        ngx_cometa_mail_trace("sent to", slot, &mail->head, notice->data.len);
+
+        if (slot == ngx_cometa_zone.slot) {
+            ngx_cometa_mail_handlers.event(mail, notice);
+
+        } else {
+            ngx_cometa_mailbox_tell(slot, ngx_cometa_zone.slots[slot].epoch,
+                                    &post);
+        }
+
+        slot = ngx_cometa_interest_hears(hash, from->app, slot + 1);
+    }
 }
 
 
@@ -504,7 +568,7 @@ ngx_cometa_mail_read(ngx_cometa_mail_e type, ngx_cometa_mail_t *mail,
         return;
 
     case NGX_COMETA_MAIL_EVENT:
-        to->event(&mail->event, body, len);
+        ngx_cometa_mail_read_event(&mail->event, body, len);
         return;
 
     case NGX_COMETA_MAIL_ARRIVED:
@@ -517,6 +581,10 @@ ngx_cometa_mail_read(ngx_cometa_mail_e type, ngx_cometa_mail_t *mail,
 
     case NGX_COMETA_MAIL_WS_TAIL:
         to->ws_tail(&mail->ws_tail, body, len);
+        return;
+
+    case NGX_COMETA_MAIL_WS_LATE:
+        to->ws_late(&mail->ws_late, body, len);
         return;
 
     case NGX_COMETA_MAIL_FOLLOW:
@@ -559,6 +627,35 @@ ngx_cometa_mail_read_online(ngx_cometa_mail_online_t *mail, u_char *body,
     key.hash = mail->hash;
 
     ngx_cometa_mail_handlers.online(mail, &key);
+}
+
+
+static void
+ngx_cometa_mail_read_event(ngx_cometa_mail_event_t *mail, u_char *body,
+    size_t len)
+{
+    ngx_cometa_notice_t  notice;
+
+    if ((size_t) mail->name + mail->extra + mail->word > len) {
+        return;
+    }
+
+    notice.kind = mail->kind;
+    notice.sequence = mail->sequence;
+
+    notice.device.data = body;
+    notice.device.len = mail->name;
+
+    notice.extra.data = notice.device.data + mail->name;
+    notice.extra.len = mail->extra;
+
+    notice.word.data = notice.extra.data + mail->extra;
+    notice.word.len = mail->word;
+
+    notice.data.data = notice.word.data + mail->word;
+    notice.data.len = body + len - notice.data.data;
+
+    ngx_cometa_mail_handlers.event(mail, &notice);
 }
 
 

@@ -15,7 +15,8 @@
  *
  *                          16          32         40     48        52      54
  *     CALL                 | ref       | deadline | time | timeout | queue |
- *     QUERY CANCEL         | ref       |
+ *     QUERY                | ref       | kick |
+ *     CANCEL               | ref       |
  *     QUEUED WRITTEN       | ref       |
  *     REPLY                | ref       | latency  |
  *     FAIL                 | ref       | error |
@@ -24,12 +25,15 @@
  *     EVICT                | wait |
  *     LISTENERS            | slot | epoch | n    |
  *     ONLINE               | hash         | app_len |
- *     EVENT                | hash         |
+ *
+ *                          16     24     32         36     37     38      39
+ *     EVENT                | hash | time | sequence | kind | name | extra | word
  *
  *                          16      20     24        28       32     36
  *     ARRIVED              | index | slot | epoch   | handle | rc   | 0  |
  *     WS_ARRIVED           | index | slot | epoch   | other  | rc   | 0  |
  *     WS_TAIL              | index | end  |
+ *     WS_LATE              | slot | epoch |
  *     FOLLOW               | ref       | slot | epoch |
  */
 
@@ -44,7 +48,8 @@
 
 typedef enum {
     NGX_COMETA_MAIL_CALL = 0,       /* origin -> owner, a message to a device */
-    NGX_COMETA_MAIL_QUERY,          /* origin -> owner, asks for its figures */
+    NGX_COMETA_MAIL_QUERY,          /* origin -> owner, asks for its figures,
+                                       or ends it */
     NGX_COMETA_MAIL_CANCEL,         /* origin -> owner, nobody waits any more */
     NGX_COMETA_MAIL_EVICT,          /* new owner -> old owner, the device is
                                        mine; body: the new client's address */
@@ -59,6 +64,7 @@ typedef enum {
     NGX_COMETA_MAIL_ARRIVED,        /* new owner -> old one */
     NGX_COMETA_MAIL_WS_ARRIVED,     /* new holder of a WebSocket -> old one */
     NGX_COMETA_MAIL_WS_TAIL,        /* old holder -> new one, body: frames */
+    NGX_COMETA_MAIL_WS_LATE,        /* the same, body: the end of a call */
     NGX_COMETA_MAIL_FOLLOW,         /* old owner -> origin, who has it now */
     NGX_COMETA_MAIL_TYPES
 } ngx_cometa_mail_e;
@@ -110,6 +116,7 @@ typedef struct {
 typedef struct {
     ngx_cometa_mail_head_t  head;
     ngx_cometa_ref_t        ref;
+    uint64_t                kick;       /* it has to go, and has no figures */
 } ngx_cometa_mail_query_t;
 
 
@@ -167,10 +174,41 @@ typedef struct {
 } ngx_cometa_mail_online_t;
 
 
+/*
+ * In front of the data stand the name of the device, what only one kind has,
+ * and a word, of so many bytes each.
+ */
+
 typedef struct {
     ngx_cometa_mail_head_t  head;
     uint64_t                hash;       /* of the key */
+    uint64_t                time;       /* ms since 1970 */
+    uint32_t                sequence;   /* in the session; 0: none */
+    uint8_t                 kind;       /* NGX_COMETA_EVENT_... */
+    uint8_t                 name;
+    uint8_t                 extra;
+    uint8_t                 word;
 } ngx_cometa_mail_event_t;
+
+
+/*
+ * What happened to a device. An info is the data of an attach. The texts belong
+ * to whoever tells it, and live as long as that lasts.
+ */
+
+#define NGX_COMETA_EXTRA_MAX  (NGX_SOCKADDR_STRLEN)
+#define NGX_COMETA_WORD_MAX   32
+
+typedef struct {
+    ngx_uint_t              kind;       /* NGX_COMETA_EVENT_... */
+    uint32_t                sequence;
+    ngx_str_t               device;
+    ngx_str_t               extra;      /* of an attach, the address; of a
+                                           reply, the call */
+    ngx_str_t               word;       /* the reason; or the error of a reply
+                                           that did not come */
+    ngx_str_t               data;
+} ngx_cometa_notice_t;
 
 
 /*
@@ -209,8 +247,18 @@ typedef ngx_cometa_mail_arrived_t  ngx_cometa_mail_ws_arrived_t;
 typedef struct {
     ngx_cometa_mail_head_t  head;
     uint32_t                index;      /* at the new holder */
-    uint32_t                end;        /* the last piece */
+    uint32_t                end;        /* 0; of the last piece 1, and how many
+                                           calls are left at the old holder */
 } ngx_cometa_mail_ws_tail_t;
+
+
+/* The end of one of these; the head has the serial of the WebSocket there. */
+
+typedef struct {
+    ngx_cometa_mail_head_t  head;
+    uint32_t                slot;       /* of the old holder */
+    uint32_t                epoch;
+} ngx_cometa_mail_ws_late_t;
 
 
 /* The head has the handle of the device at its new owner. */
@@ -238,6 +286,7 @@ typedef union {
     ngx_cometa_mail_event_t      event;
     ngx_cometa_mail_arrived_t    arrived;
     ngx_cometa_mail_ws_tail_t    ws_tail;
+    ngx_cometa_mail_ws_late_t    ws_late;
     ngx_cometa_mail_follow_t     follow;
 } ngx_cometa_mail_t;
 
@@ -247,7 +296,7 @@ typedef union {
 _Static_assert(sizeof(ngx_cometa_mail_head_t) == 16, "head");
 _Static_assert(sizeof(ngx_cometa_ref_t) == 16, "name of a call");
 _Static_assert(sizeof(ngx_cometa_mail_call_t) == 56, "CALL");
-_Static_assert(sizeof(ngx_cometa_mail_query_t) == 32, "QUERY");
+_Static_assert(sizeof(ngx_cometa_mail_query_t) == 40, "QUERY");
 _Static_assert(sizeof(ngx_cometa_mail_cancel_t) == 32, "CANCEL");
 _Static_assert(sizeof(ngx_cometa_mail_evict_t) == 24, "EVICT");
 _Static_assert(sizeof(ngx_cometa_mail_listeners_t) == 32, "LISTENERS");
@@ -256,9 +305,10 @@ _Static_assert(sizeof(ngx_cometa_mail_fail_t) == 40, "FAIL");
 _Static_assert(sizeof(ngx_cometa_mail_queued_t) == 32, "QUEUED");
 _Static_assert(sizeof(ngx_cometa_mail_written_t) == 32, "WRITTEN");
 _Static_assert(sizeof(ngx_cometa_mail_online_t) == 32, "ONLINE");
-_Static_assert(sizeof(ngx_cometa_mail_event_t) == 24, "EVENT");
+_Static_assert(sizeof(ngx_cometa_mail_event_t) == 40, "EVENT");
 _Static_assert(sizeof(ngx_cometa_mail_arrived_t) == 40, "ARRIVED");
 _Static_assert(sizeof(ngx_cometa_mail_ws_tail_t) == 24, "WS_TAIL");
+_Static_assert(sizeof(ngx_cometa_mail_ws_late_t) == 24, "WS_LATE");
 _Static_assert(sizeof(ngx_cometa_mail_follow_t) == 40, "FOLLOW");
 _Static_assert(sizeof(ngx_cometa_mail_t) == 56, "the longest letter");
 
@@ -270,6 +320,7 @@ _Static_assert(offsetof(ngx_cometa_mail_head_t, app) == 2
                && offsetof(ngx_cometa_mail_call_t, time) == 40
                && offsetof(ngx_cometa_mail_call_t, timeout) == 48
                && offsetof(ngx_cometa_mail_call_t, queue) == 52
+               && offsetof(ngx_cometa_mail_query_t, kick) == 32
                && offsetof(ngx_cometa_mail_reply_t, latency) == 32
                && offsetof(ngx_cometa_mail_fail_t, error) == 32
                && offsetof(ngx_cometa_mail_evict_t, wait) == 16
@@ -278,7 +329,10 @@ _Static_assert(offsetof(ngx_cometa_mail_head_t, app) == 2
                && offsetof(ngx_cometa_mail_listeners_t, n) == 24
                && offsetof(ngx_cometa_mail_online_t, hash) == 16
                && offsetof(ngx_cometa_mail_online_t, app_len) == 24
-               && offsetof(ngx_cometa_mail_event_t, hash) == 16,
+               && offsetof(ngx_cometa_mail_event_t, hash) == 16
+               && offsetof(ngx_cometa_mail_event_t, time) == 24
+               && offsetof(ngx_cometa_mail_event_t, sequence) == 32
+               && offsetof(ngx_cometa_mail_event_t, kind) == 36,
                "offsets of letters");
 
 _Static_assert(sizeof(ngx_cometa_mail_head_t) >= NGX_COMETA_LETTER_MIN,
@@ -301,10 +355,13 @@ typedef struct {
     void  (*queued)(ngx_cometa_mail_queued_t *mail);
     void  (*written)(ngx_cometa_mail_written_t *mail);
     void  (*online)(ngx_cometa_mail_online_t *mail, ngx_cometa_key_t *key);
-    void  (*event)(ngx_cometa_mail_event_t *mail, u_char *data, size_t len);
+    void  (*event)(ngx_cometa_mail_event_t *mail,
+                   ngx_cometa_notice_t *notice);
     void  (*arrived)(ngx_cometa_mail_arrived_t *mail);
     void  (*ws_arrived)(ngx_cometa_mail_arrived_t *mail);
     void  (*ws_tail)(ngx_cometa_mail_ws_tail_t *mail, u_char *data,
+                     size_t len);
+    void  (*ws_late)(ngx_cometa_mail_ws_late_t *mail, u_char *data,
                      size_t len);
     void  (*follow)(ngx_cometa_mail_follow_t *mail);
 } ngx_cometa_mail_handlers_t;
@@ -327,7 +384,7 @@ void ngx_cometa_mail_deliver(u_char *data, size_t len);
 ngx_int_t ngx_cometa_mail_call(ngx_cometa_place_t *to,
     ngx_cometa_mail_call_t *mail, ngx_str_t *message, uint64_t *pos);
 ngx_int_t ngx_cometa_mail_query(ngx_cometa_place_t *to, ngx_cometa_ref_t *ref,
-    uint64_t *pos);
+    ngx_uint_t kick, uint64_t *pos);
 ngx_int_t ngx_cometa_mail_written(ngx_cometa_ref_t *to,
     ngx_cometa_mail_head_t *from);
 
@@ -356,15 +413,18 @@ void ngx_cometa_mail_arrived(uint32_t slot, uint32_t epoch,
     ngx_cometa_mail_e type, ngx_cometa_mail_arrived_t *mail);
 void ngx_cometa_mail_ws_tail(uint32_t slot, uint32_t epoch,
     ngx_cometa_mail_ws_tail_t *mail, u_char *data, size_t len);
+void ngx_cometa_mail_ws_late(uint32_t slot, uint32_t epoch,
+    ngx_cometa_mail_ws_late_t *mail, u_char *data, size_t len);
 
 /*
  * To all workers that are interested in the device, this one included; see
- * ngx_cometa_interest.h.
+ * ngx_cometa_interest.h. Of an event also those hear that are interested in its
+ * application.
  */
 void ngx_cometa_mail_online(ngx_cometa_key_t *key,
     ngx_cometa_mail_head_t *from);
 void ngx_cometa_mail_event(uint64_t hash, ngx_cometa_mail_head_t *from,
-    u_char *data, size_t len);
+    ngx_cometa_notice_t *notice);
 
 
 #endif /* _NGX_COMETA_MAIL_H_INCLUDED_ */

@@ -14,6 +14,7 @@
 #include "ngx_cometa_ws_move.h"
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_call_owner.h"
+#include "ngx_cometa_kick.h"
 #include "ngx_cometa_arrive.h"
 #include "ngx_cometa_depart.h"
 #include "ngx_cometa_device.h"
@@ -28,6 +29,7 @@
 #include "ngx_cometa_ws_depart.h"
 #include "ngx_cometa_ws_event.h"
 #include "ngx_cometa_ws_group.h"
+#include "ngx_cometa_ws_late.h"
 #include "ngx_cometa_ws_offer.h"
 #include "ngx_cometa_fdpass.h"
 #include "ngx_cometa_interest.h"
@@ -117,6 +119,9 @@ ngx_cometa_join(ngx_cycle_t *cycle)
     ngx_cometa_notify_start();
     ngx_cometa_ws_start(cycle);
     ngx_cometa_ws_call_start();
+    ngx_cometa_ws_event_start(cycle);
+    ngx_cometa_ws_late_start();
+    ngx_cometa_kick_init(cycle);
 
     if (ngx_cometa_reader_start(cycle) != NGX_OK
         || ngx_cometa_stats_start(cycle, mcf->stats_window) != NGX_OK
@@ -216,6 +221,7 @@ ngx_cometa_handlers(void)
     to->follow = ngx_cometa_call_follow;
     to->ws_arrived = ngx_cometa_ws_offer_arrived;
     to->ws_tail = ngx_cometa_ws_arrive_tail;
+    to->ws_late = ngx_cometa_ws_late;
     to->online = ngx_cometa_online;
 }
 
@@ -241,6 +247,7 @@ ngx_cometa_deaths(void)
     ngx_cometa_call_deaths();
     ngx_cometa_ws_offer_deaths();
     ngx_cometa_ws_arrive_deaths();
+    ngx_cometa_ws_late_deaths();
 }
 
 

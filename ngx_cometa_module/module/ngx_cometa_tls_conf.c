@@ -54,7 +54,8 @@ ngx_cometa_tls_conf_add(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
     ngx_http_core_srv_conf_t   *cscf;
 
     if (!conf->tls_park
-        || (conf->handlers & (NGX_COMETA_ATTACH|NGX_COMETA_WEBSOCKET)) == 0)
+        || (conf->handlers & (NGX_COMETA_ATTACH|NGX_COMETA_WEBSOCKET
+                               |NGX_COMETA_CHANNEL)) == 0)
     {
         return NGX_OK;
     }

@@ -283,6 +283,112 @@ ngx_cometa_key_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* A token of RFC 9110: what a handshake can name. */
+
+char *
+ngx_cometa_protocol_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    size_t                  i;
+    u_char                  ch;
+    ngx_str_t              *value;
+    ngx_cometa_loc_conf_t  *lcf = conf;
+
+    if (lcf->websocket_protocol.data) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_cometa_value_is(&value[1], "off")) {
+        ngx_str_set(&lcf->websocket_protocol, "");
+        return NGX_CONF_OK;
+    }
+
+    for (i = 0; i < value[1].len; i++) {
+        ch = value[1].data[i];
+
+        if (ch <= ' ' || ch >= 0x7f
+            || ngx_strchr("()<>@,;:\\\"/[]?={}$", ch))
+        {
+            break;
+        }
+    }
+
+    if (value[1].len == 0 || i < value[1].len) {
+        return ngx_cometa_value_refuse(cf, &value[1],
+                                       "the name of a subprotocol without "
+                                       "spaces and separators, such as "
+                                       "chat.v1, or \"off\"");
+    }
+
+    lcf->websocket_protocol = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
+/* A constant would be presented by every request. */
+
+char *
+ngx_cometa_variable_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char *p = conf;
+
+    ngx_str_t                  *value;
+    ngx_http_complex_value_t  **field;
+
+    field = (ngx_http_complex_value_t **) (p + cmd->offset);
+
+    if (*field != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_cometa_value_is(&value[1], "off")) {
+        *field = NULL;
+        return NGX_CONF_OK;
+    }
+
+    if (!ngx_cometa_value_varies(&value[1])) {
+        return ngx_cometa_value_refuse(cf, &value[1], cmd->post);
+    }
+
+    return ngx_cometa_value_set(cf, field);
+}
+
+
+char *
+ngx_cometa_devices_max_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_int_t               n;
+    ngx_str_t              *value;
+    ngx_cometa_loc_conf_t  *lcf = conf;
+
+    if (lcf->devices_max != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_cometa_value_is(&value[1], "off")) {
+        lcf->devices_max = NULL;
+        return NGX_CONF_OK;
+    }
+
+    n = ngx_atoi(value[1].data, value[1].len);
+
+    if (!ngx_cometa_value_varies(&value[1]) && (n == NGX_ERROR || n == 0)) {
+        return ngx_cometa_value_refuse(cf, &value[1],
+                                       "a number of devices from 1, a "
+                                       "variable, or \"off\"");
+    }
+
+    return ngx_cometa_value_set(cf, &lcf->devices_max);
+}
+
+
 char *
 ngx_cometa_device_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)

@@ -53,14 +53,21 @@ ngx_cometa_ws_start(ngx_cycle_t *cycle)
 
 ngx_cometa_ws_t *
 ngx_cometa_ws_create(ngx_cometa_ws_conf_t *conf,
-    ngx_cometa_key_t *key)
+    ngx_cometa_key_t *key, ngx_cometa_ws_mode_t *mode)
 {
     uint32_t          app;
     ngx_cometa_ws_t  *s;
 
-    s = ngx_calloc(sizeof(ngx_cometa_ws_t), ngx_cycle->log);
+    s = ngx_calloc(sizeof(ngx_cometa_ws_t)
+                   + (mode->json ? sizeof(ngx_cometa_ws_json_t) : 0),
+                   ngx_cycle->log);
     if (s == NULL) {
         return NULL;
+    }
+
+    if (mode->json) {
+        s->json = (ngx_cometa_ws_json_t *) (s + 1);
+        s->json->mode = *mode;
     }
 
     /* the application keeps its place as long as the socket is counted */
@@ -108,6 +115,10 @@ ngx_cometa_ws_free(ngx_cometa_ws_t *s)
     ngx_cometa_ws_group_leave(group, &s->link);
 
     ngx_cometa_ws_drop(s);
+
+    if (s->json && s->json->link.next) {
+        ngx_queue_remove(&s->json->link);
+    }
 
     ngx_cometa_ws_time_leave(&s->conf->times, &s->time);
     ngx_cometa_ws_batch_leave(&s->batch);
@@ -236,8 +247,11 @@ ngx_cometa_ws_put(ngx_cometa_ws_t *s, ngx_uint_t type, u_char *data,
         return NGX_ERROR;
     }
 
-    if (ngx_cometa_bytes_left(s->io.output) + len > s->conf->max_output
-        && ngx_cometa_ws_room(s, len) != NGX_OK)
+    /* in JSON one that is long may be several times as long as what it says */
+
+    if (ngx_cometa_bytes_left(s->io.output) + (s->json ? 0 : len)
+        > s->conf->max_output
+        && ngx_cometa_ws_room(s, s->json ? 0 : len) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -535,6 +549,11 @@ ngx_cometa_ws_log_error(ngx_log_t *log, u_char *buf, size_t len)
 
     c = s->io.connection;
     n = ngx_sock_ntop(c->sockaddr, c->socklen, text, NGX_SOCKADDR_STRLEN, 0);
+
+    if (ngx_cometa_ws_is_channel(s)) {
+        return ngx_snprintf(buf, len, ", client: %*s, channel of \"%V\"",
+                            n, text, &s->group->key.app);
+    }
 
     return ngx_snprintf(buf, len, ", client: %*s, websocket of \"%V/%V\"",
                         n, text, &s->group->key.app, &s->group->key.device);

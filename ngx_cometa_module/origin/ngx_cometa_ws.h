@@ -1,8 +1,9 @@
 
 /*
- * A WebSocket to a device, after the request of the handshake was freed. What
- * it receives is handled in ngx_cometa_ws_read.c, and its calls in
- * ngx_cometa_ws_call.c, which use this file.
+ * A WebSocket to a device, or to all devices of an application: a channel. The
+ * request of the handshake was freed. What it receives is handled in
+ * ngx_cometa_ws_read.c, and its calls in ngx_cometa_ws_call.c, or those that it
+ * makes in JSON in ngx_cometa_ws_json.c, which use this file.
  */
 
 #ifndef _NGX_COMETA_WS_H_INCLUDED_
@@ -30,6 +31,8 @@ typedef struct {
     uint32_t                   generation;  /* of the configuration */
     ngx_msec_t                 timeout;     /* without a frame */
     ngx_msec_t                 send_timeout;    /* of a call */
+    ngx_msec_t                 send_timeout_max;
+    ngx_msec_t                 send_wait;
     ngx_uint_t                 queue;
     size_t                     max_message;
     size_t                     max_output;  /* bytes, for the peer */
@@ -40,6 +43,36 @@ typedef struct {
 } ngx_cometa_ws_conf_t;
 
 
+/*
+ * What a WebSocket speaks, and what it wants to hear: the part that moves to
+ * another worker. All zero: messages are what a device gets and says.
+ */
+
+typedef struct {
+    uint8_t                    json;        /* cometa.json.v1 */
+    uint8_t                    events;      /* NGX_COMETA_EVENT_... */
+    uint8_t                    prefix_len;  /* of the devices it hears of */
+    uint8_t                    unused;      /* 0 */
+    u_char                     prefix[NGX_COMETA_ID_MAX];
+} ngx_cometa_ws_mode_t;
+
+
+/* One that speaks JSON has this, too. */
+
+typedef struct {
+    ngx_cometa_ws_mode_t       mode;
+    size_t                     bytes;       /* of the messages of its calls */
+
+    /* calls that are still at the worker that it came from */
+
+    ngx_queue_t                link;        /* .next is NULL: there are none */
+    uint64_t                   serial;      /* its name there */
+    uint32_t                   slot;
+    uint32_t                   epoch;
+    uint32_t                   away;        /* how many */
+} ngx_cometa_ws_json_t;
+
+
 typedef struct {
     ngx_cometa_ws_io_t         io;
     ngx_cometa_ws_conf_t      *conf;
@@ -48,8 +81,9 @@ typedef struct {
     ngx_cometa_ws_time_t       time;
     ngx_cometa_ws_batch_t      batch;
 
-    /* used by ngx_cometa_ws_call.c */
+    /* used by ngx_cometa_ws_call.c and ngx_cometa_ws_json.c */
 
+    ngx_cometa_ws_json_t      *json;        /* or NULL */
     ngx_queue_t                requests;
     uint16_t                   queued;      /* requests, including ended ones */
     uint16_t                   outstanding; /* calls that have not ended */
@@ -83,15 +117,21 @@ void ngx_cometa_ws_conf_init(ngx_cometa_ws_conf_t *conf,
 void ngx_cometa_ws_start(ngx_cycle_t *cycle);
 
 /*
- * A socket without a connection yet; the key is copied. NULL: no memory, or the
- * application has lost its place. From now on the socket is counted, and gets
- * the events of its device.
+ * A socket without a connection yet; key and mode are copied. The key of a
+ * channel has no device. NULL: no memory, or the application has lost its
+ * place. From now on the socket is counted, and gets the events of its device.
  */
 ngx_cometa_ws_t *ngx_cometa_ws_create(ngx_cometa_ws_conf_t *conf,
-    ngx_cometa_key_t *key);
+    ngx_cometa_key_t *key, ngx_cometa_ws_mode_t *mode);
 
 /* Frees a socket that will not be opened. */
 void ngx_cometa_ws_discard(ngx_cometa_ws_t *s);
+
+/* The socket behind which this stands. */
+#define ngx_cometa_ws_of(json)  ((ngx_cometa_ws_t *) (json) - 1)
+
+/* Whether it is a channel. */
+#define ngx_cometa_ws_is_channel(s)  ((s)->group->key.device.len == 0)
 
 /* Adds bytes that are written first when it opens. NGX_ERROR: no memory. */
 ngx_int_t ngx_cometa_ws_say(ngx_cometa_ws_t *s, u_char *data,

@@ -13,7 +13,9 @@
 #include "ngx_cometa_bytes.h"
 #include "ngx_cometa_debug.h"
 #include "ngx_cometa_ws.h"
+#include "ngx_cometa_ws_event.h"
 #include "ngx_cometa_ws_group.h"
+#include "ngx_cometa_ws_late.h"
 #include "ngx_cometa_ws_parcel.h"
 #include "ngx_cometa_ws_read.h"
 #include "ngx_cometa_fdpass.h"
@@ -150,6 +152,7 @@ ngx_cometa_ws_arrive_read(ngx_cometa_ws_parcel_t *parcel, u_char *data,
         || parcel->address > sizeof(struct sockaddr_in6)
         || parcel->app > NGX_COMETA_ID_MAX
         || parcel->device > NGX_COMETA_ID_MAX
+        || parcel->mode.prefix_len > NGX_COMETA_ID_MAX
         || size + parcel->address + parcel->app + parcel->device
            + (size_t) parcel->message + parcel->control + parcel->rest
            + parcel->output != len)
@@ -348,7 +351,11 @@ ngx_cometa_ws_arrive_socket(ngx_cometa_ws_conf_t *conf,
 
     ngx_cometa_key_init(&key);
 
-    s = ngx_cometa_ws_create(conf, &key);
+    /* what was heard here before is told by the old worker */
+
+    ngx_cometa_ws_event_flush();
+
+    s = ngx_cometa_ws_create(conf, &key, &parcel->mode);
     if (s == NULL) {
         return NULL;
     }
@@ -403,6 +410,11 @@ ngx_cometa_ws_arrive_tail(ngx_cometa_mail_ws_tail_t *mail, u_char *data,
         && ngx_cometa_bytes_add(&a->head, data, len) != NGX_OK)
     {
         a->connection->error = 1;
+    }
+
+    if (mail->end > 1 && a->socket) {
+        ngx_cometa_ws_late_wait(a->socket, a->slot, a->epoch, a->serial,
+                                mail->end - 1);
     }
 
     if (mail->end) {

@@ -12,6 +12,7 @@
 #include "ngx_cometa_call_table.h"
 #include "ngx_cometa_ws.h"
 #include "ngx_cometa_ws_group.h"
+#include "ngx_cometa_ws_json.h"
 #include "ngx_cometa_app.h"
 #include "ngx_cometa_error.h"
 #include "ngx_cometa_stats.h"
@@ -310,6 +311,11 @@ ngx_cometa_ws_drop_requests(ngx_cometa_ws_t *s)
 {
     ngx_queue_t           *head;
     ngx_cometa_request_t  *q;
+
+    if (s->json) {
+        ngx_cometa_ws_json_drop(s);
+        return;
+    }
 
     while (!ngx_queue_empty(&s->requests)) {
         head = ngx_queue_head(&s->requests);

@@ -120,7 +120,10 @@ ngx_cometa_ws_depart_group(ngx_cometa_ws_group_t *group)
             /* perhaps its message is complete when it was read on */
 
             s->moving_since = ngx_current_msec + NGX_COMETA_WS_DEPART_WAIT;
-            ngx_cometa_ws_read_on(s);
+
+            if (s->moving) {
+                ngx_cometa_ws_read_on(s);
+            }
         }
 
         if (rc == NGX_AGAIN) {
@@ -206,6 +209,14 @@ ngx_cometa_ws_depart_can(ngx_cometa_ws_t *s)
 #endif
 
     now = ngx_current_msec;
+
+    /* its calls end here, and what they end with is sent after it */
+
+    if (s->json) {
+        return s->json->away == 0
+               && (s->moving_since == 0
+                   || (int32_t) (now - s->moving_since) >= 0);
+    }
 
     if (!s->moving) {
 

@@ -1,7 +1,8 @@
 
 /*
  * The WebSockets of this worker by device: a hash table of groups. The worker
- * is interested in a device as long as it has a group.
+ * is interested in a device as long as it has a group. The channels of an
+ * application are a group, too, of the device without a name.
  */
 
 #include "ngx_cometa_ws_group.h"
@@ -20,6 +21,7 @@ static ngx_cometa_ws_group_t **ngx_cometa_ws_group_chain(uint64_t hash);
 
 
 static ngx_cometa_ws_group_t  *ngx_cometa_ws_groups[NGX_COMETA_WS_CHAINS];
+static ngx_cometa_ws_group_t **ngx_cometa_ws_channels;  /* by application */
 static ngx_uint_t              ngx_cometa_ws_total;
 
 
@@ -46,6 +48,12 @@ ngx_cometa_ws_group_join(ngx_cometa_key_t *key, uint32_t app,
     group->n++;
     ngx_cometa_ws_total++;
 
+    if (key->device.len == 0) {
+        ngx_cometa_ws_channels[app] = group;
+        ngx_cometa_interest_hear(app);
+        return group;
+    }
+
     ngx_cometa_interest_add(key->hash);
     ngx_cometa_ws_listeners(key);
 
@@ -58,6 +66,15 @@ ngx_cometa_ws_group_create(ngx_cometa_key_t *key, uint32_t app)
 {
     u_char                  *name;
     ngx_cometa_ws_group_t   *group, **chain;
+
+    if (key->device.len == 0 && ngx_cometa_ws_channels == NULL) {
+        ngx_cometa_ws_channels = ngx_calloc(ngx_cometa_zone.head->apps
+                                            * sizeof(ngx_cometa_ws_group_t *),
+                                            ngx_cycle->log);
+        if (ngx_cometa_ws_channels == NULL) {
+            return NULL;
+        }
+    }
 
     group = ngx_calloc(sizeof(ngx_cometa_ws_group_t) + key->device.len,
                        ngx_cycle->log);
@@ -107,6 +124,11 @@ ngx_cometa_ws_group_leave(ngx_cometa_ws_group_t *group, ngx_queue_t *socket)
     group->n--;
     ngx_cometa_ws_total--;
 
+    if (group->key.device.len == 0) {
+        ngx_cometa_interest_hear_no_more(group->app);
+        return;
+    }
+
     ngx_cometa_interest_remove(group->key.hash);
     ngx_cometa_ws_listeners(&group->key);
 }
@@ -128,6 +150,10 @@ ngx_cometa_ws_group_free_empty(ngx_cometa_ws_group_t *group)
     }
 
     *place = group->next;
+
+    if (group->key.device.len == 0) {
+        ngx_cometa_ws_channels[group->app] = NULL;
+    }
 
     ngx_free(group);
 }
@@ -161,6 +187,13 @@ ngx_cometa_ws_group_find(uint64_t hash)
     }
 
     return group;
+}
+
+
+ngx_cometa_ws_group_t *
+ngx_cometa_ws_group_channels(uint32_t app)
+{
+    return ngx_cometa_ws_channels ? ngx_cometa_ws_channels[app] : NULL;
 }
 
 

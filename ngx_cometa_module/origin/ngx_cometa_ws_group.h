@@ -1,7 +1,8 @@
 
 /*
  * The WebSockets of this worker by device: an event of a device touches only
- * the sockets to that device, and their number is known at once.
+ * the sockets to that device, and their number is known at once. Where the key
+ * has no device the group has the channels of the application.
  */
 
 #ifndef _NGX_COMETA_WS_GROUP_H_INCLUDED_
@@ -42,6 +43,9 @@ void ngx_cometa_ws_listeners(ngx_cometa_key_t *key);
 
 /* NULL: there is no socket to the device. */
 ngx_cometa_ws_group_t *ngx_cometa_ws_group_find(uint64_t hash);
+
+/* The channels of an application. NULL: there are none. */
+ngx_cometa_ws_group_t *ngx_cometa_ws_group_channels(uint32_t app);
 
 /* The first group of a chain of the table; the others are behind it. */
 #define NGX_COMETA_WS_CHAINS  4096

@@ -9,7 +9,9 @@
 #include "ngx_cometa_debug.h"
 #include "ngx_cometa_ws.h"
 #include "ngx_cometa_ws_batch.h"
+#include "ngx_cometa_ws_event.h"
 #include "ngx_cometa_ws_group.h"
+#include "ngx_cometa_ws_json.h"
 #include "ngx_cometa_ws_parcel.h"
 #include "ngx_cometa_ws_read.h"
 #include "ngx_cometa_ws_time.h"
@@ -192,6 +194,10 @@ ngx_cometa_ws_offer_arrived(ngx_cometa_mail_arrived_t *mail)
         return;
     }
 
+    /* what was heard before this letter goes before the tail */
+
+    ngx_cometa_ws_event_flush();
+
     if (mail->rc == NGX_COMETA_ARRIVED) {
         ngx_cometa_ws_offer_tail(offer, mail);
         return;
@@ -217,12 +223,17 @@ ngx_cometa_ws_offer_tail(ngx_cometa_ws_offer_t *offer,
 {
     size_t                      n, left;
     u_char                     *p;
+    uint32_t                    calls;
     ngx_cometa_ws_t            *s;
     ngx_connection_t           *c;
     ngx_cometa_mail_ws_tail_t   tail;
 
     s = offer->socket;
     c = offer->connection;
+
+    calls = s->json ? ngx_cometa_ws_json_leave(s, arrived->slot,
+                                               arrived->epoch, offer->serial)
+                    : 0;
 
     ngx_memzero(&tail, sizeof(ngx_cometa_mail_ws_tail_t));
 
@@ -237,7 +248,7 @@ ngx_cometa_ws_offer_tail(ngx_cometa_ws_offer_t *offer,
         n = ngx_min(left, NGX_COMETA_WS_OFFER_PIECE);
         left -= n;
 
-        tail.end = (left == 0);
+        tail.end = left ? 0 : 1 + calls;
 
         ngx_cometa_mail_ws_tail(arrived->slot, arrived->epoch, &tail, p, n);
 

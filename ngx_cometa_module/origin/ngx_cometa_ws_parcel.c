@@ -41,6 +41,10 @@ ngx_cometa_ws_parcel_pack(ngx_cometa_ws_t *s, ngx_connection_t *c,
     parcel->rest = ngx_cometa_bytes_left(s->io.rest);
     parcel->codec = s->io.codec;
 
+    if (s->json) {
+        parcel->mode = s->json->mode;
+    }
+
     *len = sizeof(ngx_cometa_ws_parcel_t) + parcel->address + parcel->app
            + parcel->device + (size_t) parcel->message + parcel->control
            + parcel->rest + parcel->output;

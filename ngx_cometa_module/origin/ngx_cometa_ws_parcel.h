@@ -45,6 +45,8 @@ typedef struct {
     uint32_t     output;
 
     cometa_ws_t  codec;
+
+    ngx_cometa_ws_mode_t  mode;
 } ngx_cometa_ws_parcel_t;
 
 

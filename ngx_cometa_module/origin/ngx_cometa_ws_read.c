@@ -10,6 +10,7 @@
 #include "ngx_cometa_ws.h"
 #include "ngx_cometa_ws_call.h"
 #include "ngx_cometa_ws_io.h"
+#include "ngx_cometa_ws_json.h"
 #include "cometa_ws.h"
 
 
@@ -155,16 +156,20 @@ ngx_cometa_ws_take(ngx_connection_t *c, u_char *data, size_t len)
 static void
 ngx_cometa_ws_parse(ngx_cometa_ws_t *s, ngx_str_t *in)
 {
+    uint32_t   most;
     ngx_int_t  rc;
     ngx_str_t  frame;
 
     ngx_cometa_ws_hear(s);
 
+    most = s->json ? ngx_cometa_ws_json_most(s->conf->max_message)
+                   : s->conf->max_message;
+
     /* behind the peer's close frame there is nothing that counts */
 
     while (!s->dead && !s->closed) {
 
-        rc = ngx_cometa_ws_io_parse(&s->io, in, s->conf->max_message, &frame);
+        rc = ngx_cometa_ws_io_parse(&s->io, in, most, &frame);
 
         if (rc == NGX_AGAIN) {
             return;
@@ -251,6 +256,12 @@ ngx_cometa_ws_frame(ngx_cometa_ws_t *s, ngx_str_t *frame)
         return;
 
     default: /* COMETA_WS_TEXT, COMETA_WS_BINARY */
+
+        if (s->json) {
+            ngx_cometa_ws_json(s, frame->data, frame->len);
+            return;
+        }
+
         ngx_cometa_ws_call(s, frame->data, frame->len);
     }
 }

@@ -16,6 +16,8 @@
 static void ngx_cometa_slot_vacate(ngx_cometa_slot_t *slot);
 static void ngx_cometa_slot_clear(ngx_cometa_slot_t *slot);
 static void ngx_cometa_slot_forget(ngx_cometa_slot_t *slot);
+static void ngx_cometa_slot_forget_in(ngx_cometa_slot_t *slot, uint64_t *row,
+    ngx_uint_t rows);
 static uint64_t ngx_cometa_slot_devices(ngx_cometa_slot_t *slot);
 
 
@@ -145,14 +147,25 @@ ngx_cometa_slot_vacate(ngx_cometa_slot_t *slot)
 static void
 ngx_cometa_slot_forget(ngx_cometa_slot_t *slot)
 {
+    ngx_cometa_slot_forget_in(slot, ngx_cometa_zone.interests,
+                              NGX_COMETA_ROWS);
+    ngx_cometa_slot_forget_in(slot, ngx_cometa_zone.hearers,
+                              ngx_cometa_zone.head->apps);
+}
+
+
+static void
+ngx_cometa_slot_forget_in(ngx_cometa_slot_t *slot, uint64_t *row,
+    ngx_uint_t rows)
+{
     uint64_t    *word, bit;
     ngx_uint_t   i, n;
 
     n = slot - ngx_cometa_zone.slots;
     bit = (uint64_t) 1 << (n % 64);
-    word = ngx_cometa_zone.interests + n / 64;
+    word = row + n / 64;
 
-    for (i = 0; i < NGX_COMETA_ROWS; i++) {
+    for (i = 0; i < rows; i++) {
 
         if (__atomic_load_n(word, __ATOMIC_RELAXED) & bit) {
             __atomic_fetch_and(word, ~bit, __ATOMIC_SEQ_CST);

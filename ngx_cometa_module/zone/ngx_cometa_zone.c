@@ -51,6 +51,7 @@ _Static_assert(sizeof(ngx_cometa_app_t) + sizeof(ngx_cometa_otk_app_t) == 112,
 typedef struct {
     size_t              slots;
     size_t              interests;
+    size_t              hearers;
     size_t              apps;
     size_t              keys;
     size_t              otk_buckets;
@@ -251,6 +252,8 @@ ngx_cometa_zone_layout(ngx_cometa_head_t *head, ngx_cometa_layout_t *lt)
                                      sizeof(ngx_cometa_slot_t));
     lt->interests = ngx_cometa_zone_part(&p, NGX_COMETA_ROWS * head->words,
                                          sizeof(uint64_t));
+    lt->hearers = ngx_cometa_zone_part(&p, (size_t) head->apps * head->words,
+                                       sizeof(uint64_t));
     lt->apps = ngx_cometa_zone_part(&p, head->apps, sizeof(ngx_cometa_app_t));
     lt->keys = ngx_cometa_zone_part(&p, head->keys, sizeof(ngx_cometa_otk_t));
     lt->otk_buckets = ngx_cometa_zone_part(&p, head->keys, sizeof(uint32_t));
@@ -359,6 +362,7 @@ ngx_cometa_zone_view(ngx_cometa_head_t *head, ngx_cometa_zone_t *view)
     view->head = head;
     view->slots = (ngx_cometa_slot_t *) (p + lt.slots);
     view->interests = (uint64_t *) (p + lt.interests);
+    view->hearers = (uint64_t *) (p + lt.hearers);
     view->apps = (ngx_cometa_app_t *) (p + lt.apps);
     view->keys = (ngx_cometa_otk_t *) (p + lt.keys);
     view->otk_buckets = (uint32_t *) (p + lt.otk_buckets);

@@ -31,6 +31,7 @@
  *     | head          |  sizes, hash key, session counter
  *     | slots         |  one a worker process: life, epoch, mailbox
  *     | interests     |  rows of one bit a slot
+ *     | hearers       |  the same, a row for each application
  *     | applications  |  names, and how they are found
  *     | keys          |  one-time keys, their buckets and applications
  *     | counters      |  sets, one for each slot and application used
@@ -63,23 +64,24 @@
  *       lost
  *     ring: tail, letters     any worker, under `mail` of the slot
  *     ring: head, begun       the owner of the slot
- *     interests               the owner of the slot its bit, atomic; of a dead
+ *     interests, hearers      the owner of the slot its bit, atomic; of a dead
  *                             one whoever vacates the slot, under `life`
  *     counters, totals of     the owner of the slot, atomic, for workers may
  *       latencies             have to share a set
  *     windows of latencies    the owner of the slot; in a shared set some
  *                             latencies may get lost
- *     gauges                  the owner of the slot; `taken` any worker, atomic
+ *     gauges                  the owner of the slot; `taken` and `left` any
+ *                             worker, atomic
  *     buckets, records        any worker, under the lock of the shard
  */
 
 #define NGX_COMETA_ZONE_MAGIC    0x434f4d45
 #ifndef NGX_COMETA_ZONE_VERSION
-#define NGX_COMETA_ZONE_VERSION  7
+#define NGX_COMETA_ZONE_VERSION  9
 #endif
 #define NGX_COMETA_ROWS          4096   /* of interests */
 #define NGX_COMETA_NONE          0xffffffff
-#define NGX_COMETA_MESSAGE_HEAD  64     /* what a letter adds to a payload */
+#define NGX_COMETA_MESSAGE_HEAD  192    /* what a letter adds to a payload */
 
 
 typedef struct {
@@ -257,7 +259,8 @@ typedef struct {
  *
  * `taken` is no gauge: how many of `devices` are on another worker already,
  * which the process will hear of by letter, below the epoch of the slot that
- * they were taken from. It is written by those who take them, too.
+ * they were taken from. It is written by those who take them, too. `entered` and
+ * `left` are those of ngx_cometa_bound.c.
  */
 
 typedef struct {
@@ -269,6 +272,8 @@ typedef struct {
     uint64_t  tls_parked;           /* connections without an SSL object */
     uint64_t  holds;                /* uses that keep the place for a while */
     uint64_t  taken;                /* epoch << 32 | devices */
+    uint64_t  entered;              /* records that have come, only grows */
+    uint64_t  left;                 /* epoch << 32 | those that have gone */
 } ngx_cometa_gauges_t;
 
 
@@ -346,6 +351,7 @@ typedef struct {
     ngx_cometa_head_t      *head;
     ngx_cometa_slot_t      *slots;
     uint64_t               *interests;
+    uint64_t               *hearers;
     ngx_cometa_app_t       *apps;
     ngx_cometa_otk_t       *keys;
     uint32_t               *otk_buckets;

@@ -107,7 +107,7 @@ client_open(client_t *client, unsigned abandon)
 /* Workers */
 
 static void
-on_event(ngx_cometa_mail_event_t *mail, u_char *data, size_t len)
+on_event(ngx_cometa_mail_event_t *mail, ngx_cometa_notice_t *notice)
 {
     /* void */
 }

@@ -32,6 +32,9 @@ typedef struct {
 } notes_t;
 
 
+static ngx_time_t  now = { 1764200000, 123, 0 };
+volatile ngx_time_t  *ngx_cached_time = &now;
+
 static notes_t     said;
 static notes_t    *heard;                       /* in shared memory */
 static uint32_t    seed = 20261127;
@@ -250,14 +253,23 @@ hear_online(ngx_cometa_mail_online_t *mail, ngx_cometa_key_t *key)
 }
 
 
+/* The texts are pieces of one body: see say_event(). */
+
 static void
-hear_event(ngx_cometa_mail_event_t *mail, u_char *data, size_t len)
+hear_event(ngx_cometa_mail_event_t *mail, ngx_cometa_notice_t *notice)
 {
     note_t  *t;
 
     t = hear(&mail->head, NGX_COMETA_MAIL_EVENT);
     note_number(t, mail->hash);
-    note_body(t, data, len);
+    note_number(t, mail->time);
+    note_number(t, notice->kind);
+    note_number(t, notice->sequence);
+    note_number(t, notice->device.len);
+    note_number(t, notice->extra.len);
+    note_number(t, notice->word.len);
+    note_body(t, notice->device.data,
+              notice->data.data + notice->data.len - notice->device.data);
 }
 
 
@@ -302,6 +314,18 @@ hear_ws_tail(ngx_cometa_mail_ws_tail_t *mail, u_char *data, size_t len)
 
 
 static void
+hear_ws_late(ngx_cometa_mail_ws_late_t *mail, u_char *data, size_t len)
+{
+    note_t  *t;
+
+    t = hear(&mail->head, NGX_COMETA_MAIL_WS_LATE);
+    note_number(t, mail->slot);
+    note_number(t, mail->epoch);
+    note_body(t, data, len);
+}
+
+
+static void
 hear_follow(ngx_cometa_mail_follow_t *mail)
 {
     note_t  *t;
@@ -316,7 +340,7 @@ hear_follow(ngx_cometa_mail_follow_t *mail)
 static ngx_cometa_mail_handlers_t  ears = {
     hear_call, hear_query, hear_cancel, hear_evict, hear_listeners,
     hear_reply, hear_fail, hear_queued, hear_written, hear_online, hear_event,
-    hear_arrived, hear_ws_arrived, hear_ws_tail, hear_follow
+    hear_arrived, hear_ws_arrived, hear_ws_tail, hear_ws_late, hear_follow
 };
 
 
@@ -381,7 +405,7 @@ say_owner(ngx_uint_t type, ngx_cometa_place_t *to, ngx_cometa_ref_t *ref,
 
     case NGX_COMETA_MAIL_QUERY:
         note_ref(say_to_owner(type, ref->debug, to), ref);
-        (void) ngx_cometa_mail_query(to, ref, &pos);
+        (void) ngx_cometa_mail_query(to, ref, 0, &pos);
         return;
 
     case NGX_COMETA_MAIL_CANCEL:
@@ -404,6 +428,10 @@ say_owner(ngx_uint_t type, ngx_cometa_place_t *to, ngx_cometa_ref_t *ref,
         ngx_cometa_mail_listeners(to, n);
     }
 }
+
+
+static void say_event(note_t *t, uint64_t hash, ngx_cometa_mail_head_t *from,
+    ngx_str_t *body);
 
 
 static void
@@ -460,9 +488,44 @@ say_origin(ngx_uint_t type, ngx_cometa_mail_head_t *from,
         return;
 
     default: /* NGX_COMETA_MAIL_EVENT */
-        note_body(t, body->data, body->len);
-        ngx_cometa_mail_event(n, from, body->data, body->len);
+        say_event(t, n, from, body);
     }
+}
+
+
+/* The body is cut into its four texts. */
+
+static void
+say_event(note_t *t, uint64_t hash, ngx_cometa_mail_head_t *from,
+    ngx_str_t *body)
+{
+    ngx_cometa_notice_t  notice;
+
+    notice.kind = random_below(256);
+    notice.sequence = random_bits();
+    notice.device.data = body->data;
+    notice.device.len = random_below(ngx_min(body->len, NGX_COMETA_ID_MAX)
+                                     + 1);
+    notice.extra.data = body->data + notice.device.len;
+    notice.extra.len = random_below(ngx_min(body->len - notice.device.len,
+                                            NGX_COMETA_EXTRA_MAX) + 1);
+    notice.word.data = notice.extra.data + notice.extra.len;
+    notice.word.len = random_below(ngx_min((size_t) (body->data + body->len
+                                                     - notice.word.data),
+                                           NGX_COMETA_WORD_MAX) + 1);
+    notice.data.data = notice.word.data + notice.word.len;
+    notice.data.len = body->data + body->len - notice.data.data;
+
+    note_number(t, 1000 * (uint64_t) ngx_cached_time->sec
+                   + ngx_cached_time->msec);
+    note_number(t, notice.kind);
+    note_number(t, notice.sequence);
+    note_number(t, notice.device.len);
+    note_number(t, notice.extra.len);
+    note_number(t, notice.word.len);
+    note_body(t, body->data, body->len);
+
+    ngx_cometa_mail_event(hash, from, &notice);
 }
 
 
@@ -475,10 +538,23 @@ say_move(ngx_uint_t type, uint32_t slot, ngx_cometa_mail_head_t *from,
     note_t                     *t;
     uint32_t                    epoch;
     ngx_cometa_mail_ws_tail_t   tail;
+    ngx_cometa_mail_ws_late_t   late;
     ngx_cometa_mail_arrived_t   mail;
 
     epoch = world->slots[slot].epoch;
     t = say_to_origin(type, from->debug, from);
+
+    if (type == NGX_COMETA_MAIL_WS_LATE) {
+        late.head = *from;
+        late.slot = random_bits();
+        late.epoch = random_bits();
+
+        note_number(t, late.slot);
+        note_number(t, late.epoch);
+        note_body(t, body->data, body->len);
+        ngx_cometa_mail_ws_late(slot, epoch, &late, body->data, body->len);
+        return;
+    }
 
     if (type == NGX_COMETA_MAIL_WS_TAIL) {
         tail.head = *from;
@@ -555,7 +631,7 @@ say_any(uint32_t slot)
 
     memset(&from, 0xa5, sizeof(from));
     from.debug = random_below(2);
-    from.app = random_bits();
+    from.app = random_below(WORLD_APPS);
     from.handle = random_bits();
     from.session = random_bits();
 
@@ -618,6 +694,13 @@ say_nonsense(uint32_t slot)
         if (type == NGX_COMETA_MAIL_ONLINE && random_below(2)) {
             post.head_len = sizeof(ngx_cometa_mail_online_t) + 7;
             bytes[offsetof(ngx_cometa_mail_online_t, app_len)] = 8;
+        }
+
+        if (type == NGX_COMETA_MAIL_EVENT && random_below(2)) {
+            post.head_len = sizeof(ngx_cometa_mail_event_t) + 7;
+            bytes[offsetof(ngx_cometa_mail_event_t, name)] = 3;
+            bytes[offsetof(ngx_cometa_mail_event_t, extra)] = 3;
+            bytes[offsetof(ngx_cometa_mail_event_t, word)] = 2;
         }
     }
 

@@ -70,6 +70,7 @@ typedef struct {
     ngx_cometa_head_t  head;
     ngx_cometa_slot_t  slots[WORLD_SLOTS];
     uint64_t           interests[NGX_COMETA_ROWS];
+    uint64_t           hearers[WORLD_APPS];
     ngx_cometa_app_t   apps[WORLD_APPS];
     uint32_t           n[WORLD_SLOTS];          /* letters delivered */
     uint32_t           got[WORLD_SLOTS][WORLD_GOT];  /* their numbers */
@@ -132,6 +133,7 @@ ngx_cometa_zone_view(ngx_cometa_head_t *head, ngx_cometa_zone_t *view)
     view->head = head;
     view->slots = ((world_t *) head)->slots;
     view->interests = ((world_t *) head)->interests;
+    view->hearers = ((world_t *) head)->hearers;
     view->apps = ((world_t *) head)->apps;
 }
 

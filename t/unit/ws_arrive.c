@@ -85,7 +85,8 @@ ngx_cometa_key_init(ngx_cometa_key_t *key)
 
 
 ngx_cometa_ws_t *
-ngx_cometa_ws_create(ngx_cometa_ws_conf_t *c, ngx_cometa_key_t *key)
+ngx_cometa_ws_create(ngx_cometa_ws_conf_t *c, ngx_cometa_key_t *key,
+    ngx_cometa_ws_mode_t *mode)
 {
     ngx_cometa_ws_t  *s;
 
@@ -100,6 +101,21 @@ ngx_cometa_ws_create(ngx_cometa_ws_conf_t *c, ngx_cometa_key_t *key)
     }
 
     return s;
+}
+
+
+void
+ngx_cometa_ws_event_flush(void)
+{
+    /* void */
+}
+
+
+void
+ngx_cometa_ws_late_wait(ngx_cometa_ws_t *s, uint32_t slot, uint32_t epoch,
+    uint64_t serial, uint32_t n)
+{
+    /* void */
 }
 
 

@@ -21,6 +21,7 @@ static ngx_cycle_t            cycle;
 static ngx_cometa_app_t       apps[2];
 
 static ngx_int_t              interests;
+static ngx_int_t              hears;    /* of events of applications */
 static ngx_uint_t             letters;
 static ngx_uint_t             told;     /* the last count */
 static uint32_t               told_to;  /* and whose owner heard it */
@@ -44,6 +45,20 @@ void
 ngx_cometa_interest_remove(uint64_t hash)
 {
     interests--;
+}
+
+
+void
+ngx_cometa_interest_hear(uint32_t app)
+{
+    hears++;
+}
+
+
+void
+ngx_cometa_interest_hear_no_more(uint32_t app)
+{
+    hears--;
 }
 
 

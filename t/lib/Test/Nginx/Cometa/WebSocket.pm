@@ -10,6 +10,7 @@ use strict;
 use base qw/ Exporter /;
 
 use Digest::SHA qw/ sha1_base64 /;
+use JSON::PP qw//;
 use MIME::Base64 qw/ encode_base64 /;
 use Socket qw/ SOL_SOCKET SO_RCVBUF /;
 use Test::Nginx::Cometa::Caller;
@@ -20,6 +21,7 @@ use Time::HiRes qw/ time /;
 our @EXPORT = qw/
     websocket_conf websocket websocket_on websocket_key key_answer accept_of
     frame ws_text ws_binary ws_close ws_ping ws_pong served
+    websocket_json channel channel_key
 /;
 
 use constant CRLF => "\x0d\x0a";
@@ -33,9 +35,10 @@ my %names = (
 );
 
 
-# worker_conf() with the two locations of WebSockets.  More options than there:
+# worker_conf() with the locations of WebSockets and channels.  More options than
+# there:
 #
-#   websocket       text for both of them
+#   websocket       text for all of them
 #   move            whether sockets move to the worker of their device (off)
 #
 # None is pinged unless it is told: a test may take its time.
@@ -44,15 +47,20 @@ sub websocket_conf {
     my (%o) = @_;
 
     my $move = delete $o{move} || 'off';
-    my $text = 'cometa_websocket; add_header Pid $pid always;'
+    my $text = 'add_header Pid $pid always;'
         . "cometa_websocket_move $move;"
         . (defined $o{websocket} ? delete $o{websocket} : '');
     my $device = '(?<device>[^/]+)';
 
     $o{server} = (defined $o{server} ? $o{server} : '')
         . " location ~ ^/v1/applications/(?<app>[^/]+)/devices/$device"
-        . "/websocket\$ { $text }\n"
-        . " location ~ ^/v1/websockets/$device/(?<key>[^/]+)\$ { $text }\n";
+        . "/websocket\$ { cometa_websocket; $text }\n"
+        . " location ~ ^/v1/websockets/$device/(?<key>[^/]+)\$"
+        . " { cometa_websocket; $text }\n"
+        . ' location ~ ^/v1/applications/(?<app>[^/]+)/channel$'
+        . " { cometa_channel; $text }\n"
+        . ' location ~ ^/v1/channels/(?<key>[^/]+)$'
+        . " { cometa_channel; $text }\n";
 
     $o{http} = 'cometa_websocket_timeout 1h;'
         . (defined $o{http} ? $o{http} : '');
@@ -178,6 +186,73 @@ sub websocket_on {
     die "websocket: $ws->{status}\n" if $ws->{status} != 101;
 
     return $ws;
+}
+
+
+# One that speaks JSON.
+
+use constant JSON_V1 => 'cometa.json.v1';
+
+sub websocket_json {
+    my (%o) = @_;
+
+    return websocket(%o, headers => {
+        'Sec-WebSocket-Protocol' => JSON_V1, %{$o{headers} || {}}
+    });
+}
+
+# The channel of an application; more options than websocket() has:
+#
+#   args            "events=data&prefix=lamp-"
+
+sub channel_key {
+    my ($app, %o) = @_;
+
+    my $r = call($app, undef, undef, method => 'GET',
+        uri => "/v1/applications/$app/channel", %o);
+
+    return $r->{json}{channel_key} || die "no key: $r->{status} $r->{body}\n";
+}
+
+sub channel {
+    my (%o) = @_;
+
+    my $key = $o{key} || channel_key($o{app} || 'app1',
+        map { $_ => $o{$_} } grep { exists $o{$_} } qw/ ssl port /);
+
+    return websocket_json(%o,
+        uri => "/v1/channels/$key" . ($o{args} ? "?$o{args}" : ''));
+}
+
+# A call, as an object.
+
+sub ask {
+    my ($self, %o) = @_;
+    return $self->text(JSON::PP->new()->canonical()->encode(\%o));
+}
+
+# The next message, as an object; what is no JSON as { other => "close 1000" }.
+
+sub json {
+    my ($self, $timeout) = @_;
+
+    my $said = $self->said($timeout);
+    my ($text) = $said =~ /\Atext (.*)\z/s;
+
+    return defined $text ? JSON::PP->new()->utf8()->decode($text)
+        : { other => $said };
+}
+
+# The same in a few words, without what differs from run to run: members of this
+# name in the order of their names, but first the event.
+
+sub told {
+    my ($self, $timeout) = @_;
+
+    my $m = $self->json($timeout);
+
+    return join ' ', map { defined $m->{$_} ? "$_=$m->{$_}" : () }
+        qw/ other event call device seq reason reply data base64 error info /;
 }
 
 
