@@ -43,6 +43,8 @@ typedef struct {
     uint32_t                         error;     /* the word of an answer */
     uint32_t                         retry;     /* s, Retry-After of it; 0:
                                                    what the word has */
+    ngx_str_t                        more;      /* members of an answer that
+                                                   is an error, as JSON */
     ngx_str_t                        info;      /* of an attach, form A */
     ngx_cometa_info_pt               info_read;
     uint64_t                         latency;   /* us */

@@ -19,18 +19,27 @@
 
 
 #define NGX_COMETA_DETACH_TIMEOUT  5000         /* ms, for an answer */
+#define NGX_COMETA_DETACH_WAIT     20           /* ms, for one that moves */
 
 
 typedef struct {
-    ngx_event_t         event;                  /* the next slice */
-    ngx_cometa_kick_t  *kick;                   /* NULL: it was started */
+    ngx_event_t         event;                  /* the next slice, or try */
+    ngx_cometa_kick_t  *kick;                   /* not started yet, or NULL */
+    uint64_t            session;                /* of one device; 0: any */
+    ngx_msec_t          begun;
 } ngx_cometa_detach_t;
 
 
+static ngx_int_t ngx_cometa_detach_wrong(ngx_http_request_t *r, ngx_int_t rc);
+static ngx_cometa_detach_t *ngx_cometa_detach_create(ngx_http_request_t *r,
+    ngx_cometa_ctx_t *ctx, ngx_event_handler_pt handler);
 static ngx_int_t ngx_cometa_detach_one(ngx_http_request_t *r,
+    ngx_cometa_ctx_t *ctx);
+static ngx_int_t ngx_cometa_detach_call(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
 static void ngx_cometa_detach_done(ngx_cometa_call_t *call, ngx_uint_t error,
     u_char *data, size_t len);
+static void ngx_cometa_detach_again(ngx_event_t *ev);
 static ngx_int_t ngx_cometa_detach_answer(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
 static ngx_int_t ngx_cometa_detach_many(ngx_http_request_t *r,
@@ -72,24 +81,65 @@ ngx_cometa_detach_handler(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
 
 static ngx_int_t
-ngx_cometa_detach_one(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
+ngx_cometa_detach_wrong(ngx_http_request_t *r, ngx_int_t rc)
 {
-    uint64_t            session;
-    ngx_cometa_call_t  *call;
+    return (rc == NGX_ERROR)
+           ? NGX_HTTP_INTERNAL_SERVER_ERROR
+           : ngx_cometa_http_error(r, NGX_COMETA_BAD_REQUEST);
+}
 
-    if (ngx_cometa_args_session(r, &session) != NGX_OK) {
-        return ngx_cometa_http_error(r, NGX_COMETA_BAD_REQUEST);
+
+static ngx_cometa_detach_t *
+ngx_cometa_detach_create(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
+    ngx_event_handler_pt handler)
+{
+    ngx_http_cleanup_t   *cln;
+    ngx_cometa_detach_t  *detach;
+
+    cln = ngx_http_cleanup_add(r, sizeof(ngx_cometa_detach_t));
+    if (cln == NULL) {
+        return NULL;
     }
 
-    call = ngx_cometa_http_call(r, ctx, ngx_cometa_detach_done);
-    if (call == NULL) {
+    detach = cln->data;
+    ngx_memzero(detach, sizeof(ngx_cometa_detach_t));
+
+    cln->handler = ngx_cometa_detach_cleanup;
+
+    detach->event.handler = handler;
+    detach->event.data = r;
+    detach->event.log = r->connection->log;
+
+    ctx->detach = detach;
+
+    return detach;
+}
+
+
+static ngx_int_t
+ngx_cometa_detach_one(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
+{
+    ngx_int_t             rc;
+    uint64_t              session;
+    ngx_cometa_detach_t  *detach;
+
+    rc = ngx_cometa_args_session(r, ctx, &session);
+
+    if (rc != NGX_OK) {
+        return ngx_cometa_detach_wrong(r, rc);
+    }
+
+    detach = ngx_cometa_detach_create(r, ctx, ngx_cometa_detach_again);
+    if (detach == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    call->timeout = NGX_COMETA_DETACH_TIMEOUT;
-    call->query = 1;
-    call->kick = 1;
-    call->only = session;
+    detach->session = session;
+    detach->begun = ngx_current_msec;
+
+    if (ngx_cometa_detach_call(r, ctx) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
     r->main->count++;
 
@@ -99,21 +149,76 @@ ngx_cometa_detach_one(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 }
 
 
+static ngx_int_t
+ngx_cometa_detach_call(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
+{
+    ngx_cometa_call_t    *call;
+    ngx_cometa_detach_t  *detach;
+
+    detach = ctx->detach;
+
+    call = ngx_cometa_http_call(r, ctx, ngx_cometa_detach_done);
+    if (call == NULL) {
+        return NGX_ERROR;
+    }
+
+    call->timeout = NGX_COMETA_DETACH_TIMEOUT;
+    call->query = 1;
+    call->kick = 1;
+    call->only = detach->session;
+
+    return NGX_OK;
+}
+
+
+/* A device that moves to another worker is there soon: it is tried again. */
+
 static void
 ngx_cometa_detach_done(ngx_cometa_call_t *call, ngx_uint_t error, u_char *data,
     size_t len)
 {
-    ngx_int_t            rc;
-    ngx_cometa_ctx_t    *ctx;
-    ngx_http_request_t  *r;
+    ngx_int_t             rc;
+    ngx_cometa_ctx_t     *ctx;
+    ngx_http_request_t   *r;
+    ngx_cometa_detach_t  *detach;
 
     r = ngx_cometa_http_called(call, error);
     ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
+    detach = ctx->detach;
+
+    if (error == NGX_COMETA_DEVICE_BUSY
+        && ngx_current_msec - detach->begun < NGX_COMETA_DETACH_TIMEOUT)
+    {
+        ngx_add_timer(&detach->event, NGX_COMETA_DETACH_WAIT);
+        return;
+    }
 
     rc = (error == NGX_COMETA_OK) ? ngx_cometa_detach_answer(r, ctx)
                                   : ngx_cometa_http_error(r, error);
 
     ngx_cometa_http_end(r, ctx, rc);
+}
+
+
+static void
+ngx_cometa_detach_again(ngx_event_t *ev)
+{
+    ngx_connection_t    *c;
+    ngx_cometa_ctx_t    *ctx;
+    ngx_http_request_t  *r;
+
+    r = ev->data;
+    c = r->connection;
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
+
+    if (ngx_cometa_detach_call(r, ctx) == NGX_OK) {
+        ngx_cometa_http_start(r, ctx);
+
+    } else {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+    }
+
+    ngx_http_run_posted_requests(c);
 }
 
 
@@ -141,35 +246,26 @@ ngx_cometa_detach_answer(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 static ngx_int_t
 ngx_cometa_detach_many(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
+    ngx_int_t             rc;
     ngx_str_t             prefix;
-    ngx_http_cleanup_t   *cln;
     ngx_cometa_detach_t  *detach;
 
-    if (ngx_cometa_args_prefix(r, &prefix) != NGX_OK) {
-        return ngx_cometa_http_error(r, NGX_COMETA_BAD_REQUEST);
+    rc = ngx_cometa_args_prefix(r, ctx, &prefix);
+
+    if (rc != NGX_OK) {
+        return ngx_cometa_detach_wrong(r, rc);
     }
 
-    cln = ngx_http_cleanup_add(r, sizeof(ngx_cometa_detach_t));
-    if (cln == NULL) {
+    detach = ngx_cometa_detach_create(r, ctx, ngx_cometa_detach_event);
+    if (detach == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-
-    detach = cln->data;
-    ngx_memzero(detach, sizeof(ngx_cometa_detach_t));
 
     detach->kick = ngx_cometa_kick_create(&ctx->key.app, &prefix);
 
     if (detach->kick == NULL) {
         return ngx_cometa_http_error(r, NGX_COMETA_OVERLOADED);
     }
-
-    cln->handler = ngx_cometa_detach_cleanup;
-
-    detach->event.handler = ngx_cometa_detach_event;
-    detach->event.data = r;
-    detach->event.log = r->connection->log;
-
-    ctx->detach = detach;
 
     r->main->count++;
     r->write_event_handler = ngx_http_request_empty_handler;
@@ -233,7 +329,7 @@ ngx_cometa_detach_accepted(ngx_http_request_t *r, ngx_uint_t total)
 }
 
 
-/* The client has gone before they were counted: nothing is ended. */
+/* If the client has gone before all were counted, nothing is ended. */
 
 static void
 ngx_cometa_detach_cleanup(void *data)
@@ -242,6 +338,10 @@ ngx_cometa_detach_cleanup(void *data)
 
     if (detach->event.posted) {
         ngx_delete_posted_event(&detach->event);
+    }
+
+    if (detach->event.timer_set) {
+        ngx_del_timer(&detach->event);
     }
 
     if (detach->kick) {

@@ -395,8 +395,9 @@ ngx_cometa_http_error(ngx_http_request_t *r, ngx_uint_t error)
     r->headers_out.status_line = e->line;
 
     p = ngx_pnalloc(r->pool, e->line.len + e->word.len + NGX_COMETA_ID_MAX
+                    + ctx->more.len
                     + sizeof("{\"msg\":\"\",\"error\":\"\","
-                             "\"device_id\":\"\"}"));
+                             "\"device_id\":\"\",}"));
     if (p == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -407,6 +408,10 @@ ngx_cometa_http_error(ngx_http_request_t *r, ngx_uint_t error)
 
     if (ctx->key.device.len) {
         p = ngx_sprintf(p, ",\"device_id\":\"%V\"", &ctx->key.device);
+    }
+
+    if (ctx->more.len) {
+        p = ngx_sprintf(p, ",%V", &ctx->more);
     }
 
     *p++ = '}';

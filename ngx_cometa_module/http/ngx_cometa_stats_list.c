@@ -4,33 +4,37 @@
  * loop, so that no other request waits for it. The whole list is sent as it is
  * read, in no order. A page is picked in one walk over all devices and sent in
  * order: its work grows with the number of devices, its memory with `limit`.
+ * The figures of its devices are asked for when it was picked.
  *
  * The devices are counted before any id is sent, because `num_devices` stands
  * in front of the ids; to keep all ids would take memory in proportion.
  */
 
 #include "ngx_cometa.h"
+#include "ngx_cometa_args.h"
 #include "ngx_cometa_ctx.h"
 #include "ngx_cometa_debug.h"
+#include "ngx_cometa_detail.h"
 #include "ngx_cometa_handler.h"
 #include "ngx_cometa_http.h"
 #include "ngx_cometa_loc.h"
+#include "ngx_cometa_page.h"
 #include "ngx_cometa_app.h"
 #include "ngx_cometa_registry.h"
 #include "ngx_cometa_stats.h"
 #include "ngx_cometa_zone.h"
-#include "cometa_header.h"
 
 
-#define NGX_COMETA_PAGE_MAX  10000              /* ids */
+#define NGX_COMETA_PAGE_MAX    10000            /* ids */
+#define NGX_COMETA_DETAIL_MAX  1000             /* devices with their figures */
 #define NGX_COMETA_LIST_BUFFER                                                \
-    (NGX_COMETA_WALK_MAX * (NGX_COMETA_ID_MAX + 3) + 128)
+    (NGX_COMETA_WALK_MAX * (NGX_COMETA_ID_MAX + 3) + 256)
+#define NGX_COMETA_LIST_END    2                /* the end of an answer */
 
 
 /*
  * A list under way. All devices are counted first. Then their ids are sent, or
- * for a page those that were kept while counting: the smallest ids after
- * `after`, in a heap with the largest of them on top.
+ * for a page those that were kept while counting, or the figures of these.
  */
 
 typedef struct ngx_cometa_stats_list_s  ngx_cometa_stats_list_t;
@@ -43,34 +47,30 @@ struct ngx_cometa_stats_list_s {
     ngx_uint_t            total;
     ngx_uint_t            sent;
 
-    ngx_str_t             after;
-    ngx_uint_t            limit;        /* 0: not a page */
-    ngx_uint_t            kept;
-    ngx_cometa_id_t      *page;
+    ngx_str_t             prefix;
+    ngx_cometa_page_t     page;         /* limit 0: not a page */
+    ngx_uint_t            figures;      /* wanted of the page */
+    ngx_cometa_detail_t  *detail;       /* of the page, when it is picked */
 
     unsigned              counted:1;
     unsigned              done:1;
 };
 
 
-static ngx_uint_t ngx_cometa_stats_list_args(ngx_http_request_t *r,
-    ngx_cometa_stats_list_t *list);
+static ngx_int_t ngx_cometa_stats_list_args(ngx_http_request_t *r,
+    ngx_cometa_ctx_t *ctx, ngx_cometa_stats_list_t *list);
 static ngx_int_t ngx_cometa_stats_list_send(ngx_http_request_t *r);
 static void ngx_cometa_stats_list_event(ngx_event_t *ev);
 static void ngx_cometa_stats_list_next(ngx_http_request_t *r);
 static ngx_int_t ngx_cometa_stats_list_slice(ngx_http_request_t *r,
     ngx_cometa_stats_list_t *list);
-static ngx_uint_t ngx_cometa_stats_list_read(ngx_cometa_stats_list_t *list,
-    ngx_cometa_id_t **ids);
+static void ngx_cometa_stats_list_count(ngx_cometa_stats_list_t *list);
+static ngx_int_t ngx_cometa_stats_list_head(ngx_http_request_t *r,
+    ngx_cometa_stats_list_t *list);
+static ngx_uint_t ngx_cometa_stats_list_walk(ngx_cometa_stats_list_t *list);
+static void ngx_cometa_stats_list_body(ngx_cometa_stats_list_t *list);
 static void ngx_cometa_stats_list_fill(ngx_cometa_stats_list_t *list,
     ngx_cometa_id_t *ids, ngx_uint_t n);
-static void ngx_cometa_page_keep(ngx_cometa_stats_list_t *list,
-    ngx_cometa_id_t *id);
-static void ngx_cometa_page_sink(ngx_cometa_id_t *heap, ngx_uint_t n,
-    ngx_uint_t i);
-static void ngx_cometa_page_sort(ngx_cometa_stats_list_t *list);
-static ngx_int_t ngx_cometa_id_cmp(u_char *a, size_t a_len, u_char *b,
-    size_t b_len);
 static void ngx_cometa_stats_list_cleanup(void *data);
 
 
@@ -80,7 +80,7 @@ static ngx_cometa_id_t  ngx_cometa_stats_list_ids[NGX_COMETA_WALK_MAX];
 ngx_int_t
 ngx_cometa_stats_list(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
-    ngx_uint_t                error;
+    ngx_int_t                 rc;
     ngx_http_cleanup_t       *cln;
     ngx_cometa_stats_list_t  *list;
 
@@ -89,17 +89,17 @@ ngx_cometa_stats_list(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    error = ngx_cometa_stats_list_args(r, list);
-    if (error != NGX_COMETA_OK) {
-        return ngx_cometa_http_error(r, error);
+    rc = ngx_cometa_stats_list_args(r, ctx, list);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_cometa_http_error(r, NGX_COMETA_BAD_REQUEST);
     }
 
-    if (list->limit) {
-        list->page = ngx_palloc(r->pool,
-                                list->limit * sizeof(ngx_cometa_id_t));
-        if (list->page == NULL) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
+    if (rc == NGX_ERROR
+        || (list->page.limit
+            && ngx_cometa_page_init(&list->page, r->pool) != NGX_OK))
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     list->buf = ngx_create_temp_buf(r->pool, NGX_COMETA_LIST_BUFFER);
@@ -131,44 +131,42 @@ ngx_cometa_stats_list(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 }
 
 
-/* Reads "?limit=N&after=ID"; without a limit a page has NGX_COMETA_PAGE_MAX. */
+/* A position or figures without a limit ask for the largest page. */
 
-static ngx_uint_t
-ngx_cometa_stats_list_args(ngx_http_request_t *r, ngx_cometa_stats_list_t *list)
+static ngx_int_t
+ngx_cometa_stats_list_args(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
+    ngx_cometa_stats_list_t *list)
 {
-    u_char     *dst, *src;
-    uint32_t    n;
-    ngx_str_t   value;
+    ngx_int_t   rc;
+    ngx_uint_t  most;
 
-    if (ngx_http_arg(r, (u_char *) "after", 5, &value) == NGX_OK
-        && value.len)
-    {
-        list->after.data = ngx_pnalloc(r->pool, value.len);
-        if (list->after.data == NULL) {
-            return NGX_COMETA_BAD_REQUEST;
-        }
+    rc = ngx_cometa_args_prefix(r, ctx, &list->prefix);
 
-        dst = list->after.data;
-        src = value.data;
-
-        ngx_unescape_uri(&dst, &src, value.len, 0);
-
-        list->after.len = dst - list->after.data;
-        list->limit = NGX_COMETA_PAGE_MAX;
+    if (rc == NGX_OK) {
+        rc = ngx_cometa_args_after(r, &list->page.after);
     }
 
-    if (ngx_http_arg(r, (u_char *) "limit", 5, &value) == NGX_OK) {
-        if (cometa_header_number(value.data, value.len, &n)
-            != COMETA_HEADER_OK
-            || n == 0)
-        {
-            return NGX_COMETA_BAD_REQUEST;
-        }
-
-        list->limit = ngx_min(n, NGX_COMETA_PAGE_MAX);
+    if (rc == NGX_OK) {
+        rc = ngx_cometa_args_limit(r, ctx, &list->page.limit);
     }
 
-    return NGX_COMETA_OK;
+    if (rc == NGX_OK) {
+        rc = ngx_cometa_args_detail(r, ctx, &list->figures);
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    most = list->figures ? NGX_COMETA_DETAIL_MAX : NGX_COMETA_PAGE_MAX;
+
+    if (list->page.limit == 0 && (list->page.after.len || list->figures)) {
+        list->page.limit = most;
+    }
+
+    list->page.limit = ngx_min(list->page.limit, most);
+
+    return NGX_OK;
 }
 
 
@@ -219,6 +217,7 @@ static void
 ngx_cometa_stats_list_next(ngx_http_request_t *r)
 {
     ngx_int_t                  rc;
+    ngx_uint_t                 waits;
     ngx_event_t               *wev;
     ngx_cometa_ctx_t          *ctx;
     ngx_cometa_stats_list_t   *list;
@@ -239,12 +238,14 @@ ngx_cometa_stats_list_next(ngx_http_request_t *r)
     }
 
     rc = NGX_OK;
+    waits = 0;
 
     if (list->buf->pos < list->buf->last) {
         rc = ngx_http_output_filter(r, NULL);
 
     } else if (!list->done) {
         rc = ngx_cometa_stats_list_slice(r, list);
+        waits = (rc == NGX_AGAIN);
     }
 
     if (rc == NGX_ERROR) {
@@ -278,51 +279,38 @@ ngx_cometa_stats_list_next(ngx_http_request_t *r)
         ngx_del_timer(wev);
     }
 
-    ngx_post_event(&list->event, &ngx_posted_next_events);
+    if (!waits) {
+        ngx_post_event(&list->event, &ngx_posted_next_events);
+    }
 }
 
+
+/* NGX_AGAIN: figures have to come before there is something to send. */
 
 static ngx_int_t
 ngx_cometa_stats_list_slice(ngx_http_request_t *r,
     ngx_cometa_stats_list_t *list)
 {
-    ngx_buf_t        *b;
-    ngx_uint_t        i, n;
-    ngx_chain_t       out;
-    ngx_cometa_id_t  *ids;
-
-    n = ngx_cometa_stats_list_read(list, &ids);
+    ngx_buf_t    *b;
+    ngx_chain_t   out;
 
     b = list->buf;
     b->pos = b->start;
     b->last = b->start;
 
-    if (!list->counted) {
-        list->total += n;
+    if (list->counted) {
+        ngx_cometa_stats_list_body(list);
 
-        for (i = 0; list->limit && i < n; i++) {
-            ngx_cometa_page_keep(list, &ids[i]);
-        }
+    } else {
+        ngx_cometa_stats_list_count(list);
 
-        if (list->cursor == NGX_COMETA_NONE) {
-            list->counted = 1;
-            ngx_cometa_page_sort(list);
-
-            if (list->limit ? list->kept : list->total) {
-                list->cursor = 0;
-            }
-
-            b->last = ngx_sprintf(b->last,
-                                  "{\"num_devices\":%ui,\"devices\":[",
-                                  list->total);
-        }
-
-        if (list->cursor != NGX_COMETA_NONE && b->last == b->start) {
+        if (!list->counted) {
             return NGX_OK;
         }
 
-    } else {
-        ngx_cometa_stats_list_fill(list, ids, n);
+        if (ngx_cometa_stats_list_head(r, list) != NGX_OK) {
+            return NGX_ERROR;
+        }
     }
 
     if (list->cursor == NGX_COMETA_NONE) {
@@ -335,14 +323,145 @@ ngx_cometa_stats_list_slice(ngx_http_request_t *r,
     }
 
     if (b->last == b->start) {
-        return NGX_OK;
+        return list->detail ? NGX_AGAIN : NGX_OK;
     }
 
     b->flush = 1;
     out.buf = b;
     out.next = NULL;
 
-    return ngx_http_output_filter(r, &out);
+    return (ngx_http_output_filter(r, &out) == NGX_ERROR) ? NGX_ERROR : NGX_OK;
+}
+
+
+static void
+ngx_cometa_stats_list_count(ngx_cometa_stats_list_t *list)
+{
+    ngx_uint_t  i, n;
+
+    n = ngx_cometa_stats_list_walk(list);
+
+    list->total += n;
+
+    for (i = 0; list->page.limit && i < n; i++) {
+        ngx_cometa_page_keep(&list->page, &ngx_cometa_stats_list_ids[i]);
+    }
+
+    if (list->cursor != NGX_COMETA_NONE) {
+        return;
+    }
+
+    list->counted = 1;
+    ngx_cometa_page_sort(&list->page);
+
+    if (list->page.limit ? list->page.n : list->total) {
+        list->cursor = 0;
+    }
+}
+
+
+/* What stands before the devices; with a page it is known where the next is. */
+
+static ngx_int_t
+ngx_cometa_stats_list_head(ngx_http_request_t *r,
+    ngx_cometa_stats_list_t *list)
+{
+    ngx_buf_t          *b;
+    ngx_cometa_id_t    *last;
+    ngx_cometa_ctx_t   *ctx;
+    ngx_cometa_page_t  *page;
+
+    b = list->buf;
+    page = &list->page;
+
+    b->last = ngx_sprintf(b->last, "{\"num_devices\":%ui,", list->total);
+
+    if (page->beyond > page->n) {
+        last = &page->ids[page->n - 1];
+
+        b->last = ngx_sprintf(b->last, "\"next\":\"%*s\",",
+                              (size_t) last->len, last->data);
+    }
+
+    b->last = ngx_cpymem(b->last, "\"devices\":[",
+                         sizeof("\"devices\":[") - 1);
+
+    if (!list->figures || page->n == 0) {
+        return NGX_OK;
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
+
+    list->detail = ngx_cometa_detail_create(r->pool, &ctx->key.app, page->ids,
+                                            page->n, &list->event);
+
+    return list->detail ? NGX_OK : NGX_ERROR;
+}
+
+
+/* The next ids of the registry, those that begin as was asked for. */
+
+static ngx_uint_t
+ngx_cometa_stats_list_walk(ngx_cometa_stats_list_t *list)
+{
+    ngx_uint_t        i, n, m;
+    ngx_cometa_id_t  *ids;
+
+    if (list->cursor == NGX_COMETA_NONE) {
+        return 0;
+    }
+
+    ids = ngx_cometa_stats_list_ids;
+    n = ngx_cometa_registry_walk(list->app, &list->cursor, ids);
+
+    if (list->prefix.len == 0) {
+        return n;
+    }
+
+    for (i = 0, m = 0; i < n; i++) {
+        if (ids[i].len >= list->prefix.len
+            && ngx_memcmp(ids[i].data, list->prefix.data, list->prefix.len)
+               == 0)
+        {
+            ids[m++] = ids[i];
+        }
+    }
+
+    return m;
+}
+
+
+/* The next devices, of the sorted page or of the registry. */
+
+static void
+ngx_cometa_stats_list_body(ngx_cometa_stats_list_t *list)
+{
+    ngx_uint_t  n;
+
+    if (list->detail) {
+        if (ngx_cometa_detail_take(list->detail, &list->buf->last,
+                                   list->buf->end - NGX_COMETA_LIST_END)
+            == NGX_OK)
+        {
+            list->cursor = NGX_COMETA_NONE;
+        }
+
+        return;
+    }
+
+    if (list->page.limit == 0) {
+        n = ngx_cometa_stats_list_walk(list);
+        ngx_cometa_stats_list_fill(list, ngx_cometa_stats_list_ids, n);
+        return;
+    }
+
+    n = ngx_min(list->page.n - list->sent, NGX_COMETA_WALK_MAX);
+
+    ngx_cometa_stats_list_fill(list, list->page.ids + list->sent, n);
+
+    if (list->sent == list->page.n) {
+        list->cursor = NGX_COMETA_NONE;
+    }
 }
 
 
@@ -369,138 +488,6 @@ ngx_cometa_stats_list_fill(ngx_cometa_stats_list_t *list, ngx_cometa_id_t *ids,
 }
 
 
-/* Returns the next ids, of the sorted page or of the registry. */
-
-static ngx_uint_t
-ngx_cometa_stats_list_read(ngx_cometa_stats_list_t *list, ngx_cometa_id_t **ids)
-{
-    ngx_uint_t  n;
-
-    if (list->counted && list->limit) {
-        n = ngx_min(list->kept - list->sent, NGX_COMETA_WALK_MAX);
-        *ids = list->page + list->sent;
-
-        if (list->sent + n == list->kept) {
-            list->cursor = NGX_COMETA_NONE;
-        }
-
-        return n;
-    }
-
-    *ids = ngx_cometa_stats_list_ids;
-
-    return (list->cursor == NGX_COMETA_NONE)
-           ? 0 : ngx_cometa_registry_walk(list->app, &list->cursor, *ids);
-}
-
-
-static void
-ngx_cometa_page_keep(ngx_cometa_stats_list_t *list, ngx_cometa_id_t *id)
-{
-    ngx_uint_t        i, up;
-    ngx_cometa_id_t  *heap, t;
-
-    if (list->after.len
-        && ngx_cometa_id_cmp(id->data, id->len, list->after.data,
-                             list->after.len) <= 0)
-    {
-        return;
-    }
-
-    heap = list->page;
-
-    if (list->kept == list->limit) {
-
-        if (ngx_cometa_id_cmp(id->data, id->len, heap[0].data, heap[0].len)
-            < 0)
-        {
-            heap[0] = *id;
-            ngx_cometa_page_sink(heap, list->kept, 0);
-        }
-
-        return;
-    }
-
-    heap[list->kept] = *id;
-
-    for (i = list->kept++; i; i = up) {
-        up = (i - 1) / 2;
-
-        if (ngx_cometa_id_cmp(heap[i].data, heap[i].len, heap[up].data,
-                              heap[up].len) <= 0)
-        {
-            break;
-        }
-
-        t = heap[i];
-        heap[i] = heap[up];
-        heap[up] = t;
-    }
-}
-
-
-static void
-ngx_cometa_page_sink(ngx_cometa_id_t *heap, ngx_uint_t n, ngx_uint_t i)
-{
-    ngx_uint_t       down;
-    ngx_cometa_id_t  t;
-
-    for ( ;; ) {
-        down = 2 * i + 1;
-
-        if (down >= n) {
-            return;
-        }
-
-        if (down + 1 < n
-            && ngx_cometa_id_cmp(heap[down + 1].data, heap[down + 1].len,
-                                 heap[down].data, heap[down].len) > 0)
-        {
-            down++;
-        }
-
-        if (ngx_cometa_id_cmp(heap[i].data, heap[i].len, heap[down].data,
-                              heap[down].len) >= 0)
-        {
-            return;
-        }
-
-        t = heap[i];
-        heap[i] = heap[down];
-        heap[down] = t;
-
-        i = down;
-    }
-}
-
-
-static void
-ngx_cometa_page_sort(ngx_cometa_stats_list_t *list)
-{
-    ngx_uint_t       n;
-    ngx_cometa_id_t  t;
-
-    for (n = list->kept; n > 1; n--) {
-        t = list->page[0];
-        list->page[0] = list->page[n - 1];
-        list->page[n - 1] = t;
-
-        ngx_cometa_page_sink(list->page, n - 1, 0);
-    }
-}
-
-
-static ngx_int_t
-ngx_cometa_id_cmp(u_char *a, size_t a_len, u_char *b, size_t b_len)
-{
-    ngx_int_t  rc;
-
-    rc = ngx_memcmp(a, b, ngx_min(a_len, b_len));
-
-    return rc ? rc : (ngx_int_t) a_len - (ngx_int_t) b_len;
-}
-
-
 static void
 ngx_cometa_stats_list_cleanup(void *data)
 {
@@ -515,6 +502,11 @@ ngx_cometa_stats_list_cleanup(void *data)
 
     if (list->event.posted) {
         ngx_delete_posted_event(&list->event);
+    }
+
+    if (list->detail) {
+        ngx_cometa_detail_cancel(list->detail);
+        list->detail = NULL;
     }
 
     if (list->app != NGX_COMETA_NONE) {

@@ -10,6 +10,7 @@
 #include "ngx_cometa_kick.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_drain.h"
+#include "ngx_cometa_turn.h"
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_call_table.h"
 #include "ngx_cometa_app.h"
@@ -21,7 +22,9 @@
 #define NGX_COMETA_KICK_MAX      64     /* of this worker */
 #define NGX_COMETA_KICK_APP      4      /* of an application, here */
 #define NGX_COMETA_KICK_SLICES   32     /* of the registry, in one turn */
-#define NGX_COMETA_KICK_ROUNDS   100    /* tries for those that move */
+#define NGX_COMETA_KICK_WORK     3000   /* of ngx_cometa_turn.h, the same */
+#define NGX_COMETA_KICK_SOON     1      /* ms, to the rest of a step */
+#define NGX_COMETA_KICK_PATIENCE 10000  /* ms, for those that move */
 #define NGX_COMETA_KICK_TIMEOUT  5000   /* ms, for the answer of an owner */
 
 
@@ -41,19 +44,20 @@ struct ngx_cometa_kick_s {
     ngx_uint_t        n;                /* of ids */
     ngx_uint_t        next;
     ngx_uint_t        out;              /* calls under way */
-    ngx_uint_t        rounds;
+    ngx_msec_t        since;            /* when some had to be tried again */
     unsigned          started:1;
-    ngx_cometa_id_t   ids[NGX_COMETA_WALK_MAX];     /* len 0: it is done */
+    unsigned          again:1;
+    ngx_cometa_id_t   ids[2 * NGX_COMETA_WALK_MAX]; /* len 0: it is done */
 };
 
 
-static void ngx_cometa_kick_fill(ngx_cometa_kick_t *kick);
+static ngx_uint_t ngx_cometa_kick_fill(ngx_cometa_kick_t *kick);
 static ngx_uint_t ngx_cometa_kick_meant(ngx_cometa_kick_t *kick,
     ngx_cometa_id_t *id);
 static void ngx_cometa_kick_step(ngx_event_t *ev);
 static ngx_int_t ngx_cometa_kick_turn(ngx_cometa_kick_t *kick,
     ngx_uint_t *slices);
-static void ngx_cometa_kick_again(ngx_cometa_kick_t *kick);
+static ngx_uint_t ngx_cometa_kick_again(ngx_cometa_kick_t *kick);
 static ngx_int_t ngx_cometa_kick_one(ngx_cometa_kick_t *kick);
 static void ngx_cometa_kick_ended(ngx_cometa_call_t *call, ngx_uint_t error,
     u_char *data, size_t len);
@@ -146,9 +150,8 @@ ngx_cometa_kick_free(ngx_cometa_kick_t *kick)
 ngx_int_t
 ngx_cometa_kick_count(ngx_cometa_kick_t *kick, ngx_uint_t *total)
 {
-    ngx_cometa_kick_fill(kick);
-
-    kick->total += kick->n;
+    kick->n = 0;
+    kick->total += ngx_cometa_kick_fill(kick);
 
     if (kick->cursor != NGX_COMETA_NONE) {
         return NGX_AGAIN;
@@ -178,27 +181,32 @@ ngx_cometa_kick_start(ngx_cometa_kick_t *kick)
 }
 
 
-/* Reads the next slice of the registry, of which no id is used any more. */
+/* Adds the ids of the next slice of the registry, which must have room. */
 
-static void
+static ngx_uint_t
 ngx_cometa_kick_fill(ngx_cometa_kick_t *kick)
 {
-    ngx_uint_t  i, n;
+    ngx_uint_t        i, n, meant;
+    ngx_cometa_id_t  *ids;
 
-    n = 0;
-    kick->n = 0;
-    kick->next = 0;
-    kick->rounds = 0;
-
-    if (kick->cursor != NGX_COMETA_NONE) {
-        n = ngx_cometa_registry_walk(kick->app, &kick->cursor, kick->ids);
+    if (kick->cursor == NGX_COMETA_NONE) {
+        return 0;
     }
+
+    ids = &kick->ids[kick->n];
+    meant = 0;
+
+    n = ngx_cometa_registry_walk(kick->app, &kick->cursor, ids);
 
     for (i = 0; i < n; i++) {
-        if (ngx_cometa_kick_meant(kick, &kick->ids[i])) {
-            kick->ids[kick->n++] = kick->ids[i];
+        if (ngx_cometa_kick_meant(kick, &ids[i])) {
+            ids[meant++] = ids[i];
         }
     }
+
+    kick->n += meant;
+
+    return meant;
 }
 
 
@@ -213,21 +221,28 @@ ngx_cometa_kick_meant(ngx_cometa_kick_t *kick, ngx_cometa_id_t *id)
 
 /*
  * Ends as many as the rate allows now, one of each application in turn, and
- * does no more than a bounded walk.
+ * does no more than a bounded walk and some work. What the rate allows beyond
+ * that comes soon.
  */
 
 static void
 ngx_cometa_kick_step(ngx_event_t *ev)
 {
+    static ngx_uint_t   rest;
+
     ngx_int_t           rc;
-    ngx_uint_t          n, idle, slices;
+    ngx_uint_t          n, idle, slices, begun;
     ngx_queue_t        *q;
     ngx_cometa_kick_t  *kick;
 
-    n = ngx_cometa_drain_pace(&ngx_cometa_kick_pace);
+    n = rest + ngx_cometa_drain_pace(&ngx_cometa_kick_pace);
+    begun = ngx_cometa_work;
     slices = NGX_COMETA_KICK_SLICES;
+    idle = 0;
 
-    for (idle = 0; n && idle < ngx_cometa_kicks_n; /* void */) {
+    while (n && idle < ngx_cometa_kicks_n
+           && ngx_cometa_work - begun < NGX_COMETA_KICK_WORK)
+    {
         q = ngx_queue_head(&ngx_cometa_kicks);
         kick = ngx_queue_data(q, ngx_cometa_kick_t, link);
 
@@ -249,8 +264,13 @@ ngx_cometa_kick_step(ngx_event_t *ev)
         }
     }
 
+    /* what nobody could use is not kept */
+
+    rest = (idle < ngx_cometa_kicks_n) ? ngx_min(n, NGX_COMETA_WALK_MAX) : 0;
+
     if (ngx_cometa_kicks_n) {
-        ngx_add_timer(ev, ngx_cometa_drain_pause());
+        ngx_add_timer(ev, rest ? NGX_COMETA_KICK_SOON
+                               : ngx_cometa_drain_pause());
     }
 }
 
@@ -266,37 +286,34 @@ ngx_cometa_kick_turn(ngx_cometa_kick_t *kick, ngx_uint_t *slices)
 
     while (kick->next == kick->n) {
 
-        if (kick->out) {
-            return NGX_AGAIN;
-        }
-
-        ngx_cometa_kick_again(kick);
-
-        if (kick->n) {
+        if (kick->out == 0 && ngx_cometa_kick_again(kick)) {
             /* those that were on their way are tried in another turn */
             return NGX_AGAIN;
         }
 
         if (kick->cursor == NGX_COMETA_NONE) {
-            return NGX_DONE;
+            return kick->out ? NGX_AGAIN : NGX_DONE;
         }
 
-        if (*slices == 0) {
+        if (*slices == 0 || kick->n > NGX_COMETA_WALK_MAX) {
             return NGX_AGAIN;
         }
 
         (*slices)--;
 
-        ngx_cometa_kick_fill(kick);
+        (void) ngx_cometa_kick_fill(kick);
     }
 
     return ngx_cometa_kick_one(kick);
 }
 
 
-/* What is left of the ids: devices that were moving, or gave no answer. */
+/*
+ * When no call is under way: what is left of the ids, which is devices that
+ * were moving or gave no answer. Returns whether there are some.
+ */
 
-static void
+static ngx_uint_t
 ngx_cometa_kick_again(ngx_cometa_kick_t *kick)
 {
     ngx_uint_t  i, n;
@@ -312,10 +329,25 @@ ngx_cometa_kick_again(ngx_cometa_kick_t *kick)
     kick->n = n;
     kick->next = 0;
 
-    if (n && ++kick->rounds >= NGX_COMETA_KICK_ROUNDS) {
-        kick->given_up += n;
-        kick->n = 0;
+    if (n == 0) {
+        kick->again = 0;
+        return 0;
     }
+
+    if (!kick->again) {
+        kick->again = 1;
+        kick->since = ngx_current_msec;
+    }
+
+    if (ngx_current_msec - kick->since < NGX_COMETA_KICK_PATIENCE) {
+        return 1;
+    }
+
+    kick->given_up += n;
+    kick->n = 0;
+    kick->again = 0;
+
+    return 0;
 }
 
 
@@ -345,6 +377,7 @@ ngx_cometa_kick_one(ngx_cometa_kick_t *kick)
     call->data = kick;
 
     kick->out++;
+    ngx_cometa_work += NGX_COMETA_WORK_LETTER;
 
     ngx_cometa_call_begin(call);
 

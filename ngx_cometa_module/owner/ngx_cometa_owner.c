@@ -5,12 +5,14 @@
 
 #include "ngx_cometa_owner.h"
 #include "ngx_cometa.h"
+#include "ngx_cometa_turn.h"
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_device_card.h"
 #include "ngx_cometa_device_log.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_device_table.h"
 #include "ngx_cometa_mail.h"
+#include "ngx_cometa_registry.h"
 
 
 static void ngx_cometa_owner_kick(ngx_cometa_device_t *dev,
@@ -53,7 +55,7 @@ ngx_cometa_owner_query(ngx_cometa_mail_query_t *mail)
 
     dev = ngx_cometa_device_get(mail->head.handle, mail->head.session);
 
-    if (dev == NULL || dev->connection == NULL) {
+    if (dev == NULL || (dev->connection == NULL && !mail->kick)) {
 
         /* it has moved, if it is anywhere */
 
@@ -77,6 +79,8 @@ ngx_cometa_owner_query(ngx_cometa_mail_query_t *mail)
 /*
  * While it is offered to another worker, nobody can say which of both holds it.
  * It ends before the answer, so that who has got it finds no device any more.
+ * One whose attach is still being answered leaves the registry now, and ends as
+ * soon as that is done.
  */
 
 static void
@@ -85,6 +89,12 @@ ngx_cometa_owner_kick(ngx_cometa_device_t *dev, ngx_cometa_mail_query_t *mail)
     if (dev->away) {
         ngx_cometa_mail_fail(&mail->ref, &mail->head, NGX_COMETA_DEVICE_BUSY);
         return;
+    }
+
+    ngx_cometa_work += NGX_COMETA_WORK_CLOSE;
+
+    if (dev->connection == NULL) {
+        ngx_cometa_registry_detach(dev->state.record, dev->state.session);
     }
 
     ngx_cometa_device_close(dev, NGX_COMETA_KICKED);
