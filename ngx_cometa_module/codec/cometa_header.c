@@ -154,6 +154,46 @@ cometa_header_number(const uint8_t *p, size_t len, uint32_t *n)
 }
 
 
+int
+cometa_header_interval(const uint8_t *p, size_t len, uint32_t *n, int *echo)
+{
+    cometa_text_t  t, word;
+
+    *echo = 0;
+
+    t.p = p;
+    t.end = p + len;
+
+    word = cometa_header_take_token(&t);
+
+    if (cometa_header_number(word.p, word.end - word.p, n)
+        != COMETA_HEADER_OK)
+    {
+        return COMETA_HEADER_MALFORMED;
+    }
+
+    for ( ;; ) {
+        cometa_header_skip_space(&t);
+
+        if (t.p == t.end) {
+            return COMETA_HEADER_OK;
+        }
+
+        if (!cometa_header_take(&t, ';')) {
+            return COMETA_HEADER_MALFORMED;
+        }
+
+        cometa_header_skip_space(&t);
+
+        word = cometa_header_take_token(&t);
+
+        if (cometa_header_is(word.p, word.end - word.p, "echo")) {
+            *echo = 1;
+        }
+    }
+}
+
+
 /* An item of a preference; without a value both ends of it are NULL. */
 
 static void

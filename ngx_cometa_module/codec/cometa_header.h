@@ -28,6 +28,15 @@ enum {
 int cometa_header_number(const uint8_t *p, size_t len, uint32_t *n);
 
 /*
+ * An interval, a number that may have the parameter "echo": `*echo` says
+ * whether it has. Other parameters are ignored. COMETA_HEADER_OK or _MALFORMED.
+ *
+ *     Interval = number *( OWS ";" OWS token )
+ */
+int cometa_header_interval(const uint8_t *p, size_t len, uint32_t *n,
+    int *echo);
+
+/*
  * The preference "wait" of a Prefer header. The first one counts, in one header
  * as in several: after COMETA_HEADER_MALFORMED the caller must not look at
  * further headers. A parameter "wait" of another preference does not count.

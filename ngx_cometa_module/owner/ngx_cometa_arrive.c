@@ -8,8 +8,10 @@
 #include "ngx_cometa_arrive.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_compat.h"
+#include "ngx_cometa_asked.h"
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_device_card.h"
+#include "ngx_cometa_device_input.h"
 #include "ngx_cometa_device_io.h"
 #include "ngx_cometa_device_log.h"
 #include "ngx_cometa_device_state.h"
@@ -125,8 +127,8 @@ ngx_cometa_arrive_read(ngx_cometa_device_parcel_t *parcel, u_char *data,
 
     if (parcel->epoch != ngx_cometa_zone.epoch
         || parcel->info > NGX_COMETA_INFO_MAX
-        || size + parcel->info + (size_t) parcel->unread + parcel->rest
-           + parcel->unsent != len)
+        || size + parcel->info + (size_t) parcel->asked + parcel->unread
+           + parcel->rest + parcel->unsent != len)
     {
         return NGX_ERROR;
     }
@@ -209,8 +211,12 @@ ngx_cometa_arrive_device(ngx_cometa_device_conf_t *conf,
     info.data = data;
     info.len = parcel->info;
 
+    data += parcel->info;
+
     if (ngx_cometa_device_info(dev, &info) != NGX_OK
-        || ngx_cometa_arrive_bytes(dev, parcel, data + parcel->info) != NGX_OK)
+        || ngx_cometa_asked_unpack(dev, data, parcel->asked) != NGX_OK
+        || ngx_cometa_arrive_bytes(dev, parcel, data + parcel->asked)
+           != NGX_OK)
     {
         ngx_cometa_device_forget(dev);
         return NULL;

@@ -11,7 +11,9 @@
 #include "ngx_cometa_debug.h"
 #include "ngx_cometa_reader.h"
 #include "ngx_cometa_turn.h"
+#include "ngx_cometa_asked.h"
 #include "ngx_cometa_device_card.h"
+#include "ngx_cometa_device_input.h"
 #include "ngx_cometa_device_io.h"
 #include "ngx_cometa_device_log.h"
 #include "ngx_cometa_device_state.h"
@@ -35,6 +37,8 @@ static void ngx_cometa_device_read(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
 static void ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
+static void ngx_cometa_device_sign(ngx_cometa_device_t *dev);
+static void ngx_cometa_device_ping(ngx_cometa_device_t *dev);
 static void ngx_cometa_device_look(ngx_cometa_device_t *dev);
 static void ngx_cometa_device_finish(ngx_cometa_device_t *dev);
 
@@ -42,7 +46,7 @@ static void ngx_cometa_device_finish(ngx_cometa_device_t *dev);
 /* A call that crosses workers touches the first cache line and the state. */
 
 _Static_assert(offsetof(ngx_cometa_device_t, state) == 64, "a cache line");
-_Static_assert(sizeof(ngx_cometa_device_t) == 184, "of an idle device");
+_Static_assert(sizeof(ngx_cometa_device_t) == 192, "of an idle device");
 
 
 ngx_cometa_device_handlers_t  ngx_cometa_device_handlers;
@@ -51,9 +55,13 @@ ngx_cometa_device_handlers_t  ngx_cometa_device_handlers;
 ngx_int_t
 ngx_cometa_device_start(ngx_cycle_t *cycle)
 {
-    ngx_cometa_device_time_start(ngx_cometa_device_close);
+    ngx_cometa_device_time_start(ngx_cometa_device_close,
+                                 ngx_cometa_device_ping);
 
-    return ngx_cometa_device_io_start(cycle, ngx_cometa_device_message);
+    ngx_cometa_device_input_start(ngx_cometa_device_message,
+                                  ngx_cometa_device_sign);
+
+    return ngx_cometa_device_io_start(cycle);
 }
 
 
@@ -164,7 +172,8 @@ ngx_cometa_device_continue(ngx_cometa_device_t *dev)
     ngx_cometa_device_time_arrive(dev);
 
     if (dev->unread && dev->unread->begun) {
-        ngx_queue_insert_tail(&dev->conf->partial, &dev->unread->link);
+        ngx_queue_insert_tail(&ngx_cometa_device_life(dev)->partial,
+                              &dev->unread->link);
     }
 
     if (dev->unsent && ngx_cometa_device_io_flush(dev) == NGX_ERROR) {
@@ -182,6 +191,7 @@ ngx_cometa_device_forget(ngx_cometa_device_t *dev)
     ngx_cometa_device_time_leave(dev);
     ngx_cometa_device_io_free(dev);
     ngx_cometa_device_card_free(dev);
+    ngx_cometa_asked_free(dev);
     ngx_cometa_device_log_leave(dev);
     ngx_cometa_device_free(dev);
 }
@@ -212,7 +222,7 @@ ngx_cometa_device_read(ngx_cometa_device_t *dev, u_char *data, size_t len)
     ngx_int_t  rc;
 
     dev->reading = 1;
-    rc = ngx_cometa_device_io_read(dev, data, len);
+    rc = ngx_cometa_device_input(dev, data, len);
     dev->reading = 0;
 
     if (rc == NGX_ERROR) {
@@ -221,7 +231,12 @@ ngx_cometa_device_read(ngx_cometa_device_t *dev, u_char *data, size_t len)
     }
 
     if (dev->unread && dev->unread->begun) {
-        ngx_cometa_device_time_arm(dev->conf);
+        ngx_cometa_device_time_arm(dev);
+    }
+
+    if (dev->asked && ngx_cometa_device_io_answer(dev) != NGX_OK) {
+        ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
+        return;
     }
 
     if (rc == NGX_AGAIN) {
@@ -256,6 +271,7 @@ ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data, size_t len)
 
     if (len == 1 && data[0] == NGX_COMETA_CHUNK_HEARTBEAT) {
         dev->state.heartbeat = ngx_time();
+        ngx_cometa_asked_echo(dev);
         ngx_cometa_device_look(dev);
         return;
     }
@@ -269,7 +285,10 @@ ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data, size_t len)
         return;
     }
 
+    /* over a WebSocket nobody leaves by an empty message */
+
     if (len == 0
+        && !dev->frames
         && !(dev->state.sdk && ngx_cometa_device_handlers.outstanding(dev)))
     {
         ngx_cometa_device_close(dev, NGX_COMETA_DETACHED);
@@ -280,6 +299,34 @@ ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data, size_t len)
         ngx_log_error(NGX_LOG_INFO, dev->connection->log, 0,
                       "device sent %uz bytes that answer no call", len);
         ngx_cometa_stats_add(dev->state.app, errors, 1);
+    }
+}
+
+
+/* A ping or a pong. */
+
+static void
+ngx_cometa_device_sign(ngx_cometa_device_t *dev)
+{
+    ngx_cometa_device_time_hear(dev);
+
+    dev->state.heartbeat = ngx_time();
+
+    ngx_cometa_device_look(dev);
+}
+
+
+/* It was silent for a while. */
+
+static void
+ngx_cometa_device_ping(ngx_cometa_device_t *dev)
+{
+    dev->asked->ping_due = 1;
+
+    ngx_cometa_device_log(dev);
+
+    if (ngx_cometa_device_io_answer(dev) != NGX_OK) {
+        ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
     }
 }
 
@@ -320,6 +367,15 @@ ngx_cometa_device_write_handler(ngx_event_t *wev)
     if (rc == NGX_ERROR) {
         ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
         return;
+    }
+
+    if (rc == NGX_OK && dev->asked) {
+        rc = ngx_cometa_device_io_answer(dev);
+
+        if (rc == NGX_ERROR) {
+            ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
+            return;
+        }
     }
 
     if (rc == NGX_OK) {
@@ -429,6 +485,7 @@ ngx_cometa_device_finish(ngx_cometa_device_t *dev)
 
     ngx_cometa_device_io_free(dev);
     ngx_cometa_device_card_free(dev);
+    ngx_cometa_asked_free(dev);
     ngx_cometa_device_log_leave(dev);
     ngx_cometa_device_free(dev);
 }

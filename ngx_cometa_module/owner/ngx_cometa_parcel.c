@@ -4,7 +4,9 @@
  */
 
 #include "ngx_cometa_parcel.h"
+#include "ngx_cometa_asked.h"
 #include "ngx_cometa_device_card.h"
+#include "ngx_cometa_device_input.h"
 #include "ngx_cometa_device_io.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_fdpass.h"
@@ -33,6 +35,7 @@ ngx_cometa_parcel_pack(ngx_cometa_device_t *dev,
     unsent = dev->unsent;
 
     parcel->info = dev->card ? dev->card->len : 0;
+    parcel->asked = ngx_cometa_asked_size(dev);
 
     if (unread) {
         parcel->begun = unread->begun;
@@ -46,6 +49,7 @@ ngx_cometa_parcel_pack(ngx_cometa_device_t *dev,
     }
 
     *len = sizeof(ngx_cometa_device_parcel_t) + parcel->info
+           + parcel->asked
            + (size_t) parcel->unread + parcel->rest + parcel->unsent;
 
     if (*len > NGX_COMETA_PARCEL_MAX) {
@@ -58,6 +62,8 @@ ngx_cometa_parcel_pack(ngx_cometa_device_t *dev,
     if (dev->card) {
         p = ngx_cpymem(p, dev->card->info, parcel->info);
     }
+
+    p = ngx_cometa_asked_pack(dev, p);
 
     if (unread) {
         p = ngx_cpymem(p, unread->data, parcel->unread);

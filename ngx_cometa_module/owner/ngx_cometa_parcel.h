@@ -4,10 +4,10 @@
  * configuration to one of a new one. Both run on the same machine, and the
  * zone says that they have the same layout; what a length says is checked.
  *
- *     +--------+------+--------+------+--------+
- *     | parcel | info | unread | rest | unsent |
- *     +--------+------+--------+------+--------+
- *                .info   .unread  .rest  .unsent   bytes
+ *     +--------+------+-------+--------+------+--------+
+ *     | parcel | info | asked | unread | rest | unsent |
+ *     +--------+------+-------+--------+------+--------+
+ *                .info  .asked  .unread  .rest  .unsent   bytes
  */
 
 #ifndef _NGX_COMETA_PARCEL_H_INCLUDED_
@@ -37,6 +37,8 @@ typedef struct {
     uint32_t                   rest;        /* bytes not decoded */
     uint32_t                   unsent;
     uint32_t                   info;
+    uint32_t                   asked;       /* 0: for nothing */
+    uint32_t                   spare;
 
     ngx_cometa_device_state_t  state;
     ngx_cometa_queue_state_t   queue;

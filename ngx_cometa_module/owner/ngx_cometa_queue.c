@@ -13,6 +13,7 @@
 #include "ngx_cometa_queue.h"
 #include "ngx_cometa_debug.h"
 #include "ngx_cometa.h"
+#include "ngx_cometa_asked.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_device_table.h"
 #include "ngx_cometa_queue_state.h"
@@ -76,6 +77,11 @@ ngx_cometa_queue_call(ngx_cometa_mail_call_t *mail, u_char *message,
     dev = ngx_cometa_device_get(mail->head.handle, mail->head.session);
     if (dev == NULL) {
         error = NGX_COMETA_MOVED;
+        goto failed;
+    }
+
+    if (!ngx_cometa_asked_takes(dev, message, len)) {
+        error = NGX_COMETA_TEXT_REQUIRED;
         goto failed;
     }
 

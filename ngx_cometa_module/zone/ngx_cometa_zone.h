@@ -77,7 +77,7 @@
 
 #define NGX_COMETA_ZONE_MAGIC    0x434f4d45
 #ifndef NGX_COMETA_ZONE_VERSION
-#define NGX_COMETA_ZONE_VERSION  9
+#define NGX_COMETA_ZONE_VERSION  10
 #endif
 #define NGX_COMETA_ROWS          4096   /* of interests */
 #define NGX_COMETA_NONE          0xffffffff

@@ -11,7 +11,9 @@
 
 #define _NGX_COMETA_COMPAT_H_INCLUDED_
 
+#include "ngx_cometa_bytes.c"
 #include "ngx_cometa_arrive.c"
+#include "ngx_cometa_asked.c"
 #include "ngx_cometa_parcel.c"
 #include "tap.h"
 
@@ -38,6 +40,7 @@ static int                        no_memory;    /* the n-th allocation fails */
 static int                        dead;         /* the old worker */
 static int                        elsewhere;    /* its record is */
 static int                        queues;
+static ngx_cometa_life_t          life;
 
 
 void *
@@ -128,7 +131,20 @@ ngx_cometa_device_forget(ngx_cometa_device_t *dev)
 
     free(dev->unsent);
     free(dev->card);
+    ngx_cometa_asked_free(dev);
     dev->used = 0;
+}
+
+
+ngx_cometa_life_t *
+ngx_cometa_life_get(ngx_cometa_device_conf_t *c, ngx_msec_t heartbeat,
+    ngx_uint_t frames)
+{
+    if (heartbeat != 300 || !frames) {
+        return NULL;
+    }
+
+    return &life;
 }
 
 
@@ -230,6 +246,14 @@ pack(ngx_cometa_device_parcel_t *parcel, size_t *len)
 
     static u_char               unsent[sizeof(ngx_cometa_unsent_t) + 8];
     static u_char               info[sizeof(ngx_cometa_card_t) + 8];
+    static u_char               ping[sizeof(ngx_cometa_bytes_t) + 8];
+    static u_char               pong[sizeof(ngx_cometa_bytes_t) + 8];
+    static ngx_cometa_asked_t   asked = { .terms = { .pipeline = 16,
+                                                     .frames = 1,
+                                                     .heartbeat = 300,
+                                                     .requests = 1 },
+                                          .codec = { .rest = 8 },
+                                          .echoes = 3 };
 
     memset(parcel, 0, sizeof(ngx_cometa_device_parcel_t));
     memset(&old, 0, sizeof(old));
@@ -238,6 +262,14 @@ pack(ngx_cometa_device_parcel_t *parcel, size_t *len)
     old.card = (ngx_cometa_card_t *) info;
     old.card->len = 7;
     memcpy(old.card->info, "an info", 7);
+
+    old.asked = &asked;
+    asked.ping = (ngx_cometa_bytes_t *) ping;
+    asked.ping->len = 2;
+    memcpy(asked.ping->data, "pi", 2);
+    asked.pong = (ngx_cometa_bytes_t *) pong;
+    asked.pong->len = 3;
+    memcpy(asked.pong->data, "pon", 3);
 
     old.unread = &unread;
     unread.begun = 1;
@@ -317,6 +349,7 @@ test_malformed(void)
 
     static const size_t   fields[] = {
         offsetof(ngx_cometa_device_parcel_t, info),
+        offsetof(ngx_cometa_device_parcel_t, asked),
         offsetof(ngx_cometa_device_parcel_t, unread),
         offsetof(ngx_cometa_device_parcel_t, rest),
         offsetof(ngx_cometa_device_parcel_t, unsent),
@@ -326,7 +359,9 @@ test_malformed(void)
                                      INT32_MIN };
 
     data = pack(&parcel, &len);
-    ok(data && len == sizeof(ngx_cometa_device_parcel_t) + 7 + 6 + 4 + 5,
+    ok(data && len == sizeof(ngx_cometa_device_parcel_t)
+                      + sizeof(ngx_cometa_asked_parcel_t) + 2 + 3
+                      + 7 + 6 + 4 + 5,
        "a parcel is packed");
 
     for (n = 0, right = 0; n < len; n++) {
@@ -364,6 +399,7 @@ test_malformed(void)
 
     bad = parcel;
     bad.info = NGX_COMETA_INFO_MAX + 1;
+    bad.asked = 0;
     bad.unread = 0;
     bad.rest = 0;
     bad.unsent = 0;
@@ -442,6 +478,15 @@ test_taken(void)
        "it has its connection and its session");
     ok(device.card && device.card->len == 7
        && memcmp(device.card->info, "an info", 7) == 0, "its info");
+    ok(device.asked && device.asked->terms.pipeline == 16
+       && device.asked->terms.requests == 1 && device.frames
+       && device.asked->life == &life && device.asked->echoes == 3,
+       "what it was granted");
+    ok(device.asked->codec.rest == 8
+       && device.asked->ping->len == 2 && device.asked->pong->len == 3
+       && memcmp(device.asked->ping->data, "pi", 2) == 0
+       && memcmp(device.asked->pong->data, "pon", 3) == 0,
+       "and the frame that it was in");
     ok(device.unread && device.unread->begun && device.unread->since == 4000
        && device.unread->len == 6
        && memcmp(device.unread->data, "half a", 6) == 0

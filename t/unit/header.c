@@ -110,6 +110,33 @@ static const sample_t  waits[] = {
 };
 
 
+/* with "echo" 1000 more */
+
+static const sample_t  intervals[] = {
+    { "300", 300 },
+    { "30;echo", 1030 },
+    { "30 ; ECHO ", 1030 },
+    { "30\t;\techo;", 1030 },
+    { "30;a;echo;b", 1030 },
+    { "30;", 30 },
+    { "30;;", 30 },
+    { "30;echoes", 30 },
+    { "0", 0 },
+    { "99999999999999", MOST },
+    { "", MALFORMED },
+    { ";echo", MALFORMED },
+    { "echo", MALFORMED },
+    { " 30", MALFORMED },
+    { "30s", MALFORMED },
+    { "30 echo", MALFORMED },
+    { "30;echo=1", MALFORMED },
+    { "30;echo, 40", MALFORMED },
+    { "30, 40", MALFORMED },
+    { "30.5", MALFORMED },
+    { "-30", MALFORMED }
+};
+
+
 static const sample_t  tokens[] = {
     { "websocket", 1 },
     { "WebSocket", 1 },
@@ -207,6 +234,18 @@ read_token(const uint8_t *p, size_t len, uint32_t *n)
 }
 
 
+static int
+read_interval(const uint8_t *p, size_t len, uint32_t *n)
+{
+    int  rc, echo;
+
+    rc = cometa_header_interval(p, len, n, &echo);
+    *n += echo ? 1000 : 0;
+
+    return rc;
+}
+
+
 static void
 check_credentials(const credentials_t *c)
 {
@@ -236,6 +275,7 @@ main(void)
 
     check_samples("number", numbers, N(numbers), cometa_header_number);
     check_samples("wait", waits, N(waits), cometa_header_wait);
+    check_samples("interval", intervals, N(intervals), read_interval);
     check_samples("token", tokens, N(tokens), read_token);
 
     for (i = 0; i < N(credentials); i++) {
