@@ -17,10 +17,6 @@
     ngx_str_set(&(ctx)->more, "\"hint\":\"" text "\"")
 
 
-static ngx_int_t ngx_cometa_args_value(ngx_http_request_t *r,
-    const char *name, ngx_str_t *value);
-
-
 /* A device "*", or no device and a URI that ends in /devices. */
 
 ngx_int_t
@@ -183,7 +179,7 @@ ngx_cometa_args_detail(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
 
 /* An argument as it was meant. NGX_DECLINED: there is none. */
 
-static ngx_int_t
+ngx_int_t
 ngx_cometa_args_value(ngx_http_request_t *r, const char *name,
     ngx_str_t *value)
 {

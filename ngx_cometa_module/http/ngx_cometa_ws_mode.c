@@ -23,6 +23,7 @@ ngx_cometa_ws_mode_read(ngx_http_request_t *r, ngx_uint_t channel,
     ngx_cometa_ws_mode_t *mode, ngx_str_t *protocol)
 {
     ngx_str_t               prefix;
+    ngx_cometa_ctx_t       *ctx;
     ngx_cometa_loc_conf_t  *lcf;
 
     static ngx_str_t  json = ngx_string("cometa.json.v1");
@@ -59,7 +60,9 @@ ngx_cometa_ws_mode_read(ngx_http_request_t *r, ngx_uint_t channel,
         return NGX_COMETA_OK;
     }
 
-    if (ngx_cometa_args_prefix(r, &prefix) != NGX_OK) {
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
+
+    if (ngx_cometa_args_prefix(r, ctx, &prefix) != NGX_OK) {
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                       "no id of a device can begin with the \"prefix\" of a "
                       "channel");
