@@ -151,7 +151,7 @@ static const sample_t  samples[] = {
     { "a pong", WS, IN(OPENED "\x8a\x02hi\x82\x01x"),
       "attached 1 60 7; call [x]; lost; " },
     { "a close", WS, IN(OPENED "\x88\x06\x03\xe9" "away"),
-      "attached 1 60 7; closed 1001; " },
+      "attached 1 60 7; closed 1001 away; " },
     { "a close without a code", WS, IN(OPENED "\x88\0"),
       "attached 1 60 7; closed; " },
     { "a mask", WS, IN(OPENED "\x82\x81" "abcdx"),
@@ -247,6 +247,9 @@ test_waits(void)
     static const sample_t  lost = { "", 0, IN(ATTACHED), "" };
     static const sample_t  last = { "", 0, IN(ATTACHED "0\r\n\r\n"), "" };
     static const sample_t  away = { "", WS, IN(OPENED "\x88\x02\x0f\xa0"), "" };
+    static const sample_t  drain = {
+        "", WS, IN(OPENED "\x88\x0a\x03\xf4" "draining"), ""
+    };
     static const sample_t  forbidden = { "", 0, IN(H("403 x", "")), "" };
     static const sample_t  busy = {
         "", 0, IN(H("503 x", "Retry-After: 30\r\n")), ""
@@ -262,6 +265,7 @@ test_waits(void)
     check_waits("lost", &lost, 0, 1000);
     check_waits("a last chunk", &last, 5000, 10000);
     check_waits("a close frame", &away, 5000, 10000);
+    check_waits("a server that leaves", &drain, 0, 1000);
     check_waits("403", &forbidden, 30000, 60000);
     check_waits("Retry-After", &busy, 30000, 38500);
     check_waits("a date in it", &date, 0, 1000);
