@@ -115,6 +115,7 @@ help:
 	@echo 'make bench-memory        memory of an idle device'
 	@echo 'make bench-reload        reloads under load: nobody may notice'
 	@echo 'make bench-relay         CPU time of a call beside proxy_pass'
+	@echo 'make bench-pipeline      calls through a network with a long round trip'
 	@echo 'make chaos               misbehaving devices, reloads, killed workers'
 	@echo 'make soak DURATION=600   a mixed load for so many seconds: does it leak?'
 	@echo 'make bench-stats         what counting costs'

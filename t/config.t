@@ -52,6 +52,8 @@ my @good = (
     'cometa_send_wait 5s;',
     'cometa_queue 1;',
     'cometa_queue 1000;',
+    'cometa_pipeline 1;',
+    'cometa_pipeline 128;',
     'cometa_max_message_size 1k;',
     'cometa_max_message_size 128;',
     'cometa_takeover on;',

@@ -42,6 +42,9 @@ static const char  usage[] =
     "  --event_rate R        events per second, 0 for no limit (0)\n"
     "  --eventful P          probability that a device pushes such an event\n"
     "                        before it answers a message, numbered on\n"
+    "  --pipeline N          messages that a device takes at a time, and\n"
+    "                        answers in their order (1)\n"
+    "  --pipelining P        probability at each attach that it does (1)\n"
     "  --park                once attached, a TLS connection keeps 250 bytes\n"
     "                        instead of its SSL object\n"
     "  --processes N         processes (as many as descriptors ask for)\n"
@@ -55,14 +58,16 @@ static const char  usage[] =
     "  --silent P            do not answer\n"
     "  --quit P              close instead of an answer\n"
     "  --elsewhere P         attach anew while the old connection stays\n"
-    "  --chaos               some of each: 0.05 0.05 0.005 0.02 0.02\n"
+    "  --chaos               some of each: 0.05 0.05 0.005 0.02 0.02, and\n"
+    "                        --pipeline 8 --pipelining 0.3\n"
     "\n"
     "Exit status: 0, 1 if the server broke the protocol or not all devices\n"
     "ever attached, 3 if the run itself failed.\n";
 
 static cometa_devices_conf_t    conf = {
     .app = "app", .first = 1, .devices = 1, .heartbeat = 60,
-    .concurrency = 256, .backoff = 1000, .late_max = 1500
+    .concurrency = 256, .backoff = 1000, .late_max = 1500,
+    .pipeline = 1, .pipelining = 1
 };
 
 static cometa_target_t          target = COMETA_TARGET_INIT;
@@ -91,6 +96,8 @@ set_chaos(void)
     conf.silent = 0.005;
     conf.quit = 0.02;
     conf.elsewhere = 0.02;
+    conf.pipeline = 8;
+    conf.pipelining = 0.3;
 }
 
 
@@ -103,6 +110,8 @@ static const cometa_option_t  options[] = {
     { "backoff", .u32 = &conf.backoff, .min = 1, .max = 60000 },
     { "events", .u32 = &conf.events, .min = 1, .max = 1e9 },
     { "event_rate", .real = &conf.event_rate, .max = 1e9 },
+    { "pipeline", .u32 = &conf.pipeline, .min = 1, .max = 128 },
+    { "pipelining", .real = &conf.pipelining, .max = 1 },
     { "eventful", .real = &conf.eventful, .max = 1 },
     { "park", .flag = &conf.park },
     { "processes", .u32 = &processes, .min = 1, .max = MAX_PROCESSES },

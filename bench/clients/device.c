@@ -20,6 +20,7 @@
 #define EVENTS          256     /* of epoll */
 #define PUSHES          256     /* events pushed in one turn */
 #define IDLE_WAIT       50      /* ms, when all devices are attached */
+#define BATCH           16384   /* bytes of answers that leave together */
 
 #define BEGIN_ANEW      -2      /* of a step: not a failure, no backoff */
 
@@ -45,9 +46,11 @@ struct device_s {
     uint32_t          event;    /* number of the last one */
     uint8_t           state;
     uint8_t           tries;
-    unsigned          owes:1;   /* a message is not answered yet */
-    unsigned          leaving:1;
-    unsigned          ghost:1;  /* the old connection of one elsewhere */
+    uint8_t           owed;     /* messages that are not answered yet */
+    uint8_t           pipelining:1;
+    uint8_t           mute:1;   /* answers nothing any more */
+    uint8_t           leaving:1;
+    uint8_t           ghost:1;  /* the old connection of one elsewhere */
 };
 
 
@@ -58,6 +61,8 @@ static device_t                     *ghosts;        /* those not in use */
 static uint32_t                      under_way;
 static cometa_wheel_t                wheel;
 static char                          frame[2 * COMETA_STREAM_MAX];
+static char                          batch[BATCH];  /* answers of a turn */
+static size_t                        batched;
 
 
 static void
@@ -96,7 +101,8 @@ forget(device_t *d)
     cometa_wheel_unset(&d->timer);
 
     d->held = NULL;
-    d->owes = 0;
+    d->owed = 0;
+    d->mute = 0;
     d->leaving = 0;
     d->state = CLOSED;
 }
@@ -135,19 +141,27 @@ lost(device_t *d)
 static size_t
 attach_request(device_t *d)
 {
-    int  n;
+    int   n;
+    char  wanted[64] = "";
+
+    d->pipelining = conf->pipeline > 1 && cometa_chance(conf->pipelining);
+
+    if (d->pipelining) {
+        snprintf(wanted, sizeof(wanted), "Cometa-Pipeline: %u\r\n",
+                 conf->pipeline);
+    }
 
     n = snprintf(frame, sizeof(frame),
                  "POST /v1/applications/%s/devices/%llu HTTP/1.1\r\n"
                  "Host: %s\r\n"
-                 "%s%s%s"
+                 "%s%s%s%s"
                  "Content-Length: 10\r\n\r\n"
                  "cb-devices",
                  conf->app, (unsigned long long) conf->first + d->id,
                  net->name,
                  conf->secret ? "Authorization: OAuth " : "",
                  conf->secret ? conf->secret : "",
-                 conf->secret ? "\r\n" : "");
+                 conf->secret ? "\r\n" : "", wanted);
 
     return (size_t) n;
 }
@@ -216,6 +230,24 @@ read_worker(device_t *d, const char *p, size_t n)
 }
 
 
+/* what was asked for, all of it, and nothing that was not */
+
+static int
+is_granted(device_t *d, const char *p, size_t n)
+{
+    char         line[64];
+    const char  *name = "\r\nCometa-Pipeline:";
+
+    if (!d->pipelining) {
+        return memmem(p, n, name, strlen(name)) == NULL;
+    }
+
+    snprintf(line, sizeof(line), "%s %u\r\n", name, conf->pipeline);
+
+    return memmem(p, n, line, strlen(line)) != NULL;
+}
+
+
 static ssize_t
 read_head(device_t *d, const char *p, size_t n)
 {
@@ -238,6 +270,10 @@ read_head(device_t *d, const char *p, size_t n)
         }
 
         return -1;
+    }
+
+    if (!is_granted(d, p, h.head)) {
+        cometa_die("the server does not grant --pipeline %u", conf->pipeline);
     }
 
     d->state = GREETING;
@@ -314,12 +350,54 @@ answer_frame(const char *message, size_t n)
 }
 
 
+/* answers of one turn leave together if the device takes several messages */
+
+static int
+flush(device_t *d)
+{
+    size_t  n = batched;
+
+    batched = 0;
+
+    return n ? cometa_stream_send(net, &d->stream, d, batch, n) : 0;
+}
+
+
 static int
 answer(device_t *d, size_t n)
 {
-    d->owes = 0;
+    d->owed--;
 
-    return put(d, n);
+    if (!d->pipelining || n > BATCH) {
+        return flush(d) == 0 ? put(d, n) : -1;
+    }
+
+    if (batched + n > BATCH && flush(d) != 0) {
+        return -1;
+    }
+
+    memcpy(batch + batched, frame, n);
+    batched += n;
+
+    return 0;
+}
+
+
+/* behind one that is late all others are, for they keep their order */
+
+static int
+answer_later(device_t *d, size_t n)
+{
+    if (d->held == NULL) {
+        counts->late++;
+        wait_ms(d, cometa_random_below(conf->late_max + 1));
+    }
+
+    if (cometa_buf_add(&d->held, frame, n) != 0) {
+        cometa_die("no memory");
+    }
+
+    return 0;
 }
 
 
@@ -348,6 +426,7 @@ quit(device_t *d, size_t n)
     switch (cometa_random_below(3)) {
 
     case 0:
+        flush(d);
         put(d, n / 2);                  /* in the middle of an answer */
         return -1;
 
@@ -371,7 +450,7 @@ check_message(device_t *d, const char *p, size_t n)
         hash = (hash ^ (unsigned char) p[i]) * 16777619u;
     }
 
-    counts->overruns += d->owes;
+    counts->overruns += d->owed >= (d->pipelining ? conf->pipeline : 1);
     counts->repeated += (hash == d->last);
     d->last = hash;
 }
@@ -402,7 +481,11 @@ on_message(device_t *d, const char *p, size_t size)
     counts->bytes_down += size;
 
     check_message(d, p, size);
-    d->owes = 1;
+    d->owed++;
+
+    if (d->mute) {
+        return 0;
+    }
 
     if (!d->ghost && cometa_chance(conf->eventful) && push_event(d) != 0) {
         return -1;
@@ -420,19 +503,19 @@ on_message(device_t *d, const char *p, size_t size)
 
     if (cometa_chance(conf->silent)) {
         counts->silent++;
+        d->mute = d->pipelining;
         return 0;
     }
 
     counts->bytes_up += answer_size(size);
 
-    if (cometa_chance(conf->late) && d->held == NULL) {
-        counts->late++;
-        d->held = cometa_buf_make(frame, n);
-        wait_ms(d, cometa_random_below(conf->late_max + 1));
-        return 0;
+    if (d->pipelining ? d->held || cometa_chance(conf->late)
+                      : cometa_chance(conf->late) && d->held == NULL)
+    {
+        return answer_later(d, n);
     }
 
-    if (cometa_chance(conf->twice)) {
+    if (!d->pipelining && cometa_chance(conf->twice)) {
         return answer_twice(d, n, answer_size(size));
     }
 
@@ -451,6 +534,7 @@ on_greeting(device_t *d, const char *p, size_t n)
     under_way--;
     counts->attached++;
     counts->attaches++;
+    counts->pipelined += d->pipelining;
     counts->resumed += d->stream.ssl && SSL_session_reused(d->stream.ssl);
     d->state = ATTACHED;
     d->tries = 0;
@@ -524,7 +608,9 @@ go_elsewhere(device_t *d)
     g->id = d->id;
     g->last = d->last;
     g->state = ATTACHED;
-    g->owes = d->owes;
+    g->owed = d->owed;
+    g->pipelining = d->pipelining;
+    g->mute = d->mute;
     g->held = d->held;
     d->held = NULL;
 
@@ -588,7 +674,8 @@ on_event(device_t *d)
         return;
     }
 
-    if (used < 0) {
+    if (used < 0 || flush(d) != 0) {
+        batched = 0;
         lost(d);
         return;
     }
@@ -606,16 +693,20 @@ on_event(device_t *d)
 }
 
 
+/* all that were held; each of them is owed no more */
+
 static int
 answer_late(device_t *d)
 {
-    size_t  n = d->held->size;
+    int  rc;
 
-    memcpy(frame, d->held->data, n);
+    rc = cometa_stream_send(net, &d->stream, d, d->held->data, d->held->size);
+
     free(d->held);
     d->held = NULL;
+    d->owed = 0;
 
-    return answer(d, n);
+    return rc;
 }
 
 

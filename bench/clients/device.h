@@ -25,8 +25,14 @@ typedef struct {
     int           park;             /* TLS without SSL objects */
     uint32_t      events;           /* pushed by each device */
     double        event_rate;       /* by all, per second; 0: no limit */
+    uint32_t      pipeline;         /* messages that a device takes at a time */
+    double        pipelining;       /* share of devices that do, by attach */
 
-    /* misbehaviour: probabilities per message */
+    /*
+     * misbehaviour: probabilities per message. What is answered late makes all
+     * behind it late at a device that takes several; it never answers twice,
+     * and after the first message that it does not answer it answers none
+     */
 
     double        late;             /* answer after up to late_max ms */
     double        twice;            /* answer two times */
@@ -38,9 +44,11 @@ typedef struct {
 } cometa_devices_conf_t;
 
 /*
- * overruns: messages received before the one before was answered; repeated:
+ * overruns: messages received before as many earlier ones were answered as a
+ * device takes at a time; repeated:
  * the same message received twice in a row. Both break the protocol if the
- * callers' messages are unique. memory: what the process has grown by until
+ * callers' messages are unique. pipelined: attaches of devices that take more
+ * than one message at a time. memory: what the process has grown by until
  * all its devices were attached, in bytes.
  */
 
@@ -48,7 +56,7 @@ typedef struct {
     X(attached) X(attaches) X(failed) X(dropped) X(heartbeats) X(messages)    \
     X(bytes_down) X(bytes_up) X(late) X(twice) X(silent) X(quit)              \
     X(elsewhere) X(events) X(wrong_worker) X(overruns) X(repeated)             \
-    X(malformed) X(resumed) X(parked) X(storms) X(memory)
+    X(malformed) X(pipelined) X(resumed) X(parked) X(storms) X(memory)
 
 typedef struct {
 #define X(name)  uint64_t  name;

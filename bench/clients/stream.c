@@ -159,8 +159,8 @@ write_some(cometa_stream_t *s, const char *data, size_t n)
 }
 
 
-static int
-append(cometa_buf_t **buf, const char *data, size_t n)
+int
+cometa_buf_add(cometa_buf_t **buf, const char *data, size_t n)
 {
     size_t         old = *buf ? (*buf)->size : 0;
     cometa_buf_t  *b;
@@ -212,7 +212,7 @@ cometa_stream_send(cometa_net_t *net, cometa_stream_t *s, void *owner,
         }
     }
 
-    if (append(&s->out, data + sent, n - (size_t) sent) != 0) {
+    if (cometa_buf_add(&s->out, data + sent, n - (size_t) sent) != 0) {
         return -1;
     }
 
@@ -300,7 +300,7 @@ read_parked(cometa_stream_t *s, char *p)
     n = cometa_park_open(s->parked, records, (size_t) got, p, &rest);
 
     if (n >= 0 && rest
-        && append(&s->part, (char *) records + got - rest, rest) != 0)
+        && cometa_buf_add(&s->part, (char *) records + got - rest, rest) != 0)
     {
         return -1;
     }
@@ -392,7 +392,7 @@ cometa_stream_read(cometa_stream_t *s, char **data)
 void
 cometa_stream_keep(cometa_stream_t *s, const char *data, size_t n)
 {
-    if (n && append(&s->in, data, n) != 0) {
+    if (n && cometa_buf_add(&s->in, data, n) != 0) {
         cometa_die("a message of more than %d bytes", COMETA_STREAM_MAX);
     }
 }
@@ -457,17 +457,4 @@ cometa_stream_reset(cometa_stream_t *s)
 
     setsockopt(s->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
     cometa_stream_close(s);
-}
-
-
-cometa_buf_t *
-cometa_buf_make(const char *data, size_t n)
-{
-    cometa_buf_t  *b = NULL;
-
-    if (append(&b, data, n) != 0) {
-        cometa_die("no memory for a message of %zu bytes", n);
-    }
-
-    return b;
 }

@@ -64,6 +64,7 @@ void cometa_stream_keep(cometa_stream_t *s, const char *data, size_t n);
 void cometa_stream_close(cometa_stream_t *s);
 void cometa_stream_reset(cometa_stream_t *s);       /* with RST */
 
-cometa_buf_t *cometa_buf_make(const char *data, size_t n);
+/* -1: no memory, or too much */
+int cometa_buf_add(cometa_buf_t **buf, const char *data, size_t n);
 
 #endif

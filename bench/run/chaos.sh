@@ -1,7 +1,7 @@
 #!/bin/bash
-# Devices that answer late, twice or not at all, close, or attach elsewhere;
-# callers with short deadlines, by POST and by WebSockets; and all the while
-# nginx is reloaded and workers are killed, old and new ones, at random moments
+# Devices that answer late, twice or not at all, close, or attach elsewhere, some
+# of which take several calls at a time; callers with short deadlines, by POST
+# and by WebSockets; and all the while nginx is reloaded and workers are killed, old and new ones, at random moments
 # and in the middle of the hand-over. No caller may get the reply to another's
 # message, nothing may hang, the counters have to agree with what devices and
 # callers have seen, and when all is over nothing may be left.
@@ -312,7 +312,7 @@ fi
 
 echo "devices:"
 
-for name in late twice silent quit elsewhere dropped heartbeats; do
+for name in late twice silent quit elsewhere pipelined dropped heartbeats; do
     happened "$name" "$dir"/devices.*
 done
 

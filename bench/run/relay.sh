@@ -12,7 +12,8 @@
 # with a location and connections of its own, so that nothing has to be
 # searched for. WebSockets with more calls outstanding are
 # once as many as the callers, and once so many that as many calls are under
-# way as with proxy_pass.
+# way as with proxy_pass. They are measured with devices that take one call at a
+# time, and with devices that take all of these.
 #
 #   DEVICES CALLERS SIZE ROUNDS ROUND    1000 64 32 5 3 (s)
 #   STRICT    1: fail if a ratio is above its limit
@@ -55,11 +56,17 @@ rotation() {
 own() { run 1 --callers "$CALLERS" --devices "$CALLERS" --each; }
 any() { run 1 --callers "$CALLERS" --devices "$DEVICES"; }
 
-# websocket NUMBER OUTSTANDING
+# websocket NUMBER OUTSTANDING [OPTION...]
 
 websocket() {
-    run 1 --callers "$1" --devices "$1" --each --websocket --outstanding "$2"
+    local n=$1 outstanding=$2
+    shift 2
+
+    run 1 --callers "$n" --devices "$n" --each --websocket \
+        --outstanding "$outstanding" "$@"
 }
+
+pipelined() { websocket "$1" "$OUTSTANDING" --device_id $((DEVICES + 1)); }
 
 
 # two "OPTION..." "OPTION...": a load from each of two workers
@@ -198,9 +205,12 @@ upstream=$!
 
 case_of 1
 devices "$dir/devices" --devices "$DEVICES" --quiet
+one_at_a_time=$devices_pid
+devices "$dir/devices.pipelining" --device_id $((DEVICES + 1)) \
+    --devices "$CALLERS" --pipeline "$OUTSTANDING" --quiet
 
 seconds=$WARM
-any && proxy && rotation && websocket "$CALLERS" 1
+any && proxy && rotation && websocket "$CALLERS" 1 && pipelined "$CALLERS"
 seconds=$ROUND
 
 for _ in $(seq "$ROUNDS"); do
@@ -213,9 +223,11 @@ for _ in $(seq "$ROUNDS"); do
         websocket "$CALLERS" "$OUTSTANDING"
     measure "$few WebSockets, $OUTSTANDING outstanding" \
         websocket "$few" "$OUTSTANDING"
+    measure "$CALLERS WebSockets, $OUTSTANDING pipelined" pipelined "$CALLERS"
+    measure "$few WebSockets, $OUTSTANDING pipelined" pipelined "$few"
 done
 
-end "$devices_pid"
+end "$one_at_a_time" "$devices_pid"
 check_log "^$" || status=1
 nginx_stop
 
@@ -252,6 +264,8 @@ row "send, $DEVICES devices at random" "proxy_pass, $DEVICES at random" fair
 row "$CALLERS WebSockets, 1 outstanding" "proxy_pass" 0.8
 row "$CALLERS WebSockets, $OUTSTANDING outstanding" "proxy_pass" 0.5
 row "$few WebSockets, $OUTSTANDING outstanding" "proxy_pass"
+row "$CALLERS WebSockets, $OUTSTANDING pipelined" "proxy_pass" 0.33
+row "$few WebSockets, $OUTSTANDING pipelined" "proxy_pass" 0.33
 row "proxy_pass, 2 workers" "proxy_pass, 2 workers"
 row "send, own device, none crossing" "proxy_pass, 2 workers"
 row "send, own device, all crossing" "proxy_pass, 2 workers" 1.15

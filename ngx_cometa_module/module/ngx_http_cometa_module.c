@@ -9,6 +9,7 @@
 #include "ngx_cometa_value.h"
 #include "ngx_cometa_variable.h"
 #include "ngx_cometa_loc.h"
+#include "ngx_cometa_asked.h"
 #include "ngx_cometa_annex.h"
 #include "ngx_cometa_zone.h"
 #include "ngx_cometa_slot.h"
@@ -20,6 +21,10 @@ static ngx_int_t ngx_cometa_init_module(ngx_cycle_t *cycle);
 
 static ngx_cometa_range_t  ngx_cometa_queue_range = {
     1, 65535, "a number from 1 to 65535"
+};
+
+static ngx_cometa_range_t  ngx_cometa_pipeline_range = {
+    1, NGX_COMETA_PIPELINE_MAX, "a number from 1 (off) to 128"
 };
 
 static ngx_cometa_range_t  ngx_cometa_size_range = {
@@ -178,6 +183,13 @@ static ngx_command_t  ngx_cometa_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_cometa_loc_conf_t, queue),
       &ngx_cometa_queue_range },
+
+    { ngx_string("cometa_pipeline"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_cometa_number_directive,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_cometa_loc_conf_t, pipeline),
+      &ngx_cometa_pipeline_range },
 
     { ngx_string("cometa_max_message_size"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,

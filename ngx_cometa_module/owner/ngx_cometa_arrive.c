@@ -11,8 +11,8 @@
 #include "ngx_cometa_asked.h"
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_device_card.h"
+#include "ngx_cometa_device_gather.h"
 #include "ngx_cometa_device_input.h"
-#include "ngx_cometa_device_io.h"
 #include "ngx_cometa_device_log.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_device_table.h"
@@ -42,7 +42,7 @@ static ngx_int_t ngx_cometa_arrive_bytes(ngx_cometa_device_t *dev,
 static ngx_int_t ngx_cometa_arrive_copy(u_char **to, u_char **from,
     size_t len);
 static ngx_int_t ngx_cometa_arrive_enter(ngx_cometa_device_t *dev,
-    ngx_cometa_device_parcel_t *parcel);
+    ngx_cometa_device_parcel_t *parcel, u_char *calls);
 static void ngx_cometa_arrive_announce(ngx_cometa_device_t *dev);
 
 
@@ -127,7 +127,9 @@ ngx_cometa_arrive_read(ngx_cometa_device_parcel_t *parcel, u_char *data,
 
     if (parcel->epoch != ngx_cometa_zone.epoch
         || parcel->info > NGX_COMETA_INFO_MAX
-        || size + parcel->info + (size_t) parcel->asked + parcel->unread
+        || parcel->queue.busy > NGX_COMETA_PIPELINE_MAX
+        || size + parcel->info + (size_t) parcel->asked
+           + ngx_cometa_queue_more(&parcel->queue) + parcel->unread
            + parcel->rest + parcel->unsent != len)
     {
         return NGX_ERROR;
@@ -182,7 +184,10 @@ ngx_cometa_arrive_take(ngx_connection_t *c, ngx_cometa_device_parcel_t *parcel,
         return NGX_COMETA_ARRIVE_LATER;
     }
 
-    if (ngx_cometa_arrive_enter(dev, parcel) != NGX_OK) {
+    if (ngx_cometa_arrive_enter(dev, parcel,
+                                data + parcel->info + parcel->asked)
+        != NGX_OK)
+    {
         ngx_cometa_device_forget(dev);
         return NGX_COMETA_ARRIVE_LATER;
     }
@@ -215,7 +220,8 @@ ngx_cometa_arrive_device(ngx_cometa_device_conf_t *conf,
 
     if (ngx_cometa_device_info(dev, &info) != NGX_OK
         || ngx_cometa_asked_unpack(dev, data, parcel->asked) != NGX_OK
-        || ngx_cometa_arrive_bytes(dev, parcel, data + parcel->asked)
+        || ngx_cometa_arrive_bytes(dev, parcel, data + parcel->asked
+                                   + ngx_cometa_queue_more(&parcel->queue))
            != NGX_OK)
     {
         ngx_cometa_device_forget(dev);
@@ -272,6 +278,8 @@ ngx_cometa_arrive_bytes(ngx_cometa_device_t *dev,
 
         unsent->pos = 0;
         unsent->len = parcel->unsent;
+        unsent->size = parcel->unsent;
+        unsent->gathered = 0;
         ngx_memcpy(unsent->data, p, parcel->unsent);
     }
 
@@ -305,7 +313,7 @@ ngx_cometa_arrive_copy(u_char **to, u_char **from, size_t len)
 
 static ngx_int_t
 ngx_cometa_arrive_enter(ngx_cometa_device_t *dev,
-    ngx_cometa_device_parcel_t *parcel)
+    ngx_cometa_device_parcel_t *parcel, u_char *calls)
 {
     ngx_int_t  rc;
 
@@ -314,7 +322,7 @@ ngx_cometa_arrive_enter(ngx_cometa_device_t *dev,
     ngx_cometa_gauge_add(dev->state.app, holds, 1);
 
     if (ngx_cometa_slot_alive(parcel->from_slot, parcel->from_epoch)
-        && ngx_cometa_queue_arrive(dev, &parcel->queue) == NGX_OK)
+        && ngx_cometa_queue_arrive(dev, &parcel->queue, calls) == NGX_OK)
     {
         rc = ngx_cometa_registry_move(dev->state.record, dev->state.session,
                                       parcel->from_slot, parcel->from_epoch,

@@ -16,7 +16,7 @@
 #include "cometa_ws.h"
 
 
-#define NGX_COMETA_PIPELINE_MAX  1024   /* that a device may ask for */
+#define NGX_COMETA_PIPELINE_MAX  128    /* that a device may get */
 #define NGX_COMETA_HEARTBEAT_MAX 86400  /* s, the same */
 
 

@@ -13,6 +13,7 @@
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_asked.h"
 #include "ngx_cometa_device_card.h"
+#include "ngx_cometa_device_gather.h"
 #include "ngx_cometa_device_input.h"
 #include "ngx_cometa_device_io.h"
 #include "ngx_cometa_device_log.h"
@@ -415,8 +416,8 @@ ngx_cometa_device_writable(ngx_cometa_device_t *dev)
 {
     /* while it is read, the next bytes may be an answer that is too many */
 
-    return dev->connection && dev->unsent == NULL && !dev->reading
-           && !dev->closing && !dev->away && dev->turns == 0;
+    return dev->connection && ngx_cometa_device_gathers(dev)
+           && !dev->reading && !dev->closing && !dev->away && dev->turns == 0;
 }
 
 

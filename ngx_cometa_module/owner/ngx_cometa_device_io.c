@@ -9,6 +9,8 @@
 #include "ngx_cometa_compat.h"
 #include "ngx_cometa_linger.h"
 #include "ngx_cometa_turn.h"
+#include "ngx_cometa_asked.h"
+#include "ngx_cometa_device_gather.h"
 #include "ngx_cometa_device_input.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_transport.h"
@@ -52,6 +54,10 @@ ngx_cometa_device_io_write(ngx_cometa_device_t *dev, u_char *data, size_t len)
 
     p = ngx_cometa_write_buffer;
     n = ngx_cometa_transport(dev)->pack(dev, p, data, len);
+
+    if (ngx_cometa_asked_pipeline(dev) > 1) {
+        return ngx_cometa_device_gather(dev, p, n);
+    }
 
     return ngx_cometa_device_send(dev, p, n);
 }
@@ -117,6 +123,8 @@ ngx_cometa_device_send(ngx_cometa_device_t *dev, u_char *data, size_t len)
 
     unsent->pos = 0;
     unsent->len = len;
+    unsent->size = len;
+    unsent->gathered = 0;
     ngx_memcpy(unsent->data, data, len);
 
     dev->unsent = unsent;
@@ -134,6 +142,10 @@ ngx_cometa_device_io_flush(ngx_cometa_device_t *dev)
 
     c = dev->connection;
     unsent = dev->unsent;
+
+    if (unsent) {
+        unsent->gathered = 0;
+    }
 
     while (unsent && unsent->pos < unsent->len) {
 
@@ -171,6 +183,14 @@ ngx_cometa_device_io_close(ngx_cometa_device_t *dev, ngx_uint_t last)
     ngx_connection_t  *c;
 
     c = dev->connection;
+
+    /* nothing of it has left, and nobody waits for what it would lead to */
+
+    if (dev->unsent && dev->unsent->gathered) {
+        ngx_free(dev->unsent);
+        dev->unsent = NULL;
+    }
+
     n = last ? ngx_cometa_transport(dev)->last(dev, words) : 0;
     quiet = (dev->unsent != NULL || (last && n == 0));
 

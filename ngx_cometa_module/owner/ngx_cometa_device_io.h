@@ -12,21 +12,13 @@
 #include "ngx_cometa_device_state.h"
 
 
-/* What the socket did not take. */
-
-struct ngx_cometa_unsent_s {
-    uint32_t              pos;
-    uint32_t              len;
-    u_char                data[1];
-};
-
-
 /* At the start of a worker. */
 ngx_int_t ngx_cometa_device_io_start(ngx_cycle_t *cycle);
 
 /*
  * Writes one message, and keeps what the socket does not take. To be called
- * only if nothing is kept. NGX_ERROR: the caller must close the device.
+ * only if ngx_cometa_device_gathers(). NGX_ERROR: the caller must close the
+ * device.
  */
 ngx_int_t ngx_cometa_device_io_write(ngx_cometa_device_t *dev, u_char *data,
     size_t len);

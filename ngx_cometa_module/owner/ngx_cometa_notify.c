@@ -12,6 +12,7 @@
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_owner.h"
+#include "ngx_cometa_queue_move.h"
 #include "ngx_cometa_webhook.h"
 #include "ngx_cometa_webhook_types.h"
 #include "ngx_cometa_mail.h"

@@ -6,9 +6,10 @@
 #include "ngx_cometa_parcel.h"
 #include "ngx_cometa_asked.h"
 #include "ngx_cometa_device_card.h"
+#include "ngx_cometa_device_gather.h"
 #include "ngx_cometa_device_input.h"
-#include "ngx_cometa_device_io.h"
 #include "ngx_cometa_device_state.h"
+#include "ngx_cometa_queue_move.h"
 #include "ngx_cometa_fdpass.h"
 
 
@@ -48,9 +49,9 @@ ngx_cometa_parcel_pack(ngx_cometa_device_t *dev,
         parcel->unsent = unsent->len - unsent->pos;
     }
 
-    *len = sizeof(ngx_cometa_device_parcel_t) + parcel->info
-           + parcel->asked
-           + (size_t) parcel->unread + parcel->rest + parcel->unsent;
+    *len = sizeof(ngx_cometa_device_parcel_t) + parcel->info + parcel->asked
+           + ngx_cometa_queue_more(&parcel->queue) + (size_t) parcel->unread
+           + parcel->rest + parcel->unsent;
 
     if (*len > NGX_COMETA_PARCEL_MAX) {
         return NULL;
@@ -64,6 +65,7 @@ ngx_cometa_parcel_pack(ngx_cometa_device_t *dev,
     }
 
     p = ngx_cometa_asked_pack(dev, p);
+    p = ngx_cometa_queue_pack(dev, p);
 
     if (unread) {
         p = ngx_cpymem(p, unread->data, parcel->unread);

@@ -4,10 +4,12 @@
  * configuration to one of a new one. Both run on the same machine, and the
  * zone says that they have the same layout; what a length says is checked.
  *
- *     +--------+------+-------+--------+------+--------+
- *     | parcel | info | asked | unread | rest | unsent |
- *     +--------+------+-------+--------+------+--------+
- *                .info  .asked  .unread  .rest  .unsent   bytes
+ *     +--------+------+-------+-------+--------+------+--------+
+ *     | parcel | info | asked | calls | unread | rest | unsent |
+ *     +--------+------+-------+-------+--------+------+--------+
+ *                .info  .asked    |     .unread  .rest  .unsent   bytes
+ *                                 |
+ *                                 ngx_cometa_queue_more(&.queue)
  */
 
 #ifndef _NGX_COMETA_PARCEL_H_INCLUDED_

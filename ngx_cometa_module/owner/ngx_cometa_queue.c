@@ -8,6 +8,10 @@
  *                     |   `--CANCEL--> owing --reply (late)--> as above
  *                     |                  `---- silence ------> closed
  *                     `--closed--> the call fails, those that wait move
+ *
+ * A device that takes several calls at a time goes through this with each of
+ * them, in their order: it owes the reply to the oldest one only, and for the
+ * next one its time begins when that has come.
  */
 
 #include "ngx_cometa_queue.h"
@@ -18,7 +22,7 @@
 #include "ngx_cometa_device_table.h"
 #include "ngx_cometa_queue_state.h"
 #include "ngx_cometa_waiting.h"
-#include "ngx_cometa_trace.h"
+#include "ngx_cometa_written.h"
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_owner.h"
 #include "ngx_cometa_mail.h"
@@ -29,21 +33,20 @@
 
 #define NGX_COMETA_QUEUE_HOLD  20       /* ms, after a takeover */
 
-#define ngx_cometa_queue_trace(ref, session, what)                            \
-    ngx_log_debug5(NGX_LOG_DEBUG_HTTP, ngx_cometa_trace((ref)->debug), 0,     \
-                   "cometa queue: call %ud:%uD:%uD %s, session %uL",          \
-                   (unsigned) (ref)->slot, (ref)->index, (ref)->generation,   \
-                   what, session)
-
 
 static void ngx_cometa_queue_idle(ngx_cometa_queue_t *queue);
 static ngx_uint_t ngx_cometa_queue_empty(ngx_cometa_queue_state_t *state);
-static ngx_uint_t ngx_cometa_queue_orphaned(ngx_cometa_queue_state_t *state);
+static ngx_uint_t ngx_cometa_queue_takes(ngx_cometa_queue_t *queue);
+static void ngx_cometa_queue_orphaned(ngx_cometa_queue_t *queue,
+    ngx_cometa_pending_t *call);
 static ngx_int_t ngx_cometa_queue_write(ngx_cometa_queue_t *queue,
-    u_char *message);
+    ngx_cometa_pending_t *call, u_char *message);
 static ngx_uint_t ngx_cometa_queue_void(ngx_cometa_pending_t *call);
-static void ngx_cometa_queue_abandon(ngx_cometa_queue_t *queue);
+static void ngx_cometa_queue_abandon(ngx_cometa_queue_t *queue,
+    ngx_cometa_pending_t *call);
 static void ngx_cometa_queue_timer(ngx_event_t *ev);
+static void ngx_cometa_queue_answered(ngx_cometa_queue_t *queue,
+    ngx_cometa_pending_t *call);
 
 
 static ngx_queue_t  ngx_cometa_queues;
@@ -62,9 +65,10 @@ void
 ngx_cometa_queue_call(ngx_cometa_mail_call_t *mail, u_char *message,
     size_t len)
 {
-    ngx_uint_t            error;
-    ngx_cometa_queue_t   *queue;
-    ngx_cometa_device_t  *dev;
+    ngx_uint_t             error;
+    ngx_cometa_queue_t    *queue;
+    ngx_cometa_device_t   *dev;
+    ngx_cometa_pending_t   call;
 
     /* it has waited in our ring, and its caller waits no more */
 
@@ -91,18 +95,16 @@ ngx_cometa_queue_call(ngx_cometa_mail_call_t *mail, u_char *message,
         goto failed;
     }
 
-    if (ngx_cometa_queue_empty(&queue->state)) {
-        ngx_cometa_pending_set(&queue->state.written, mail, len);
-
-        if (ngx_cometa_queue_write(queue, message) != NGX_AGAIN) {
-            return;
-        }
+    if (queue->state.waiting == 0 && ngx_cometa_queue_takes(queue)) {
+        ngx_cometa_pending_set(&call, mail, len);
+        (void) ngx_cometa_queue_write(queue, &call, message);
+        return;
     }
 
     /* of a worker that has died just now, perhaps nobody has said so yet */
 
-    if (ngx_cometa_queue_orphaned(&queue->state)) {
-        ngx_cometa_queue_abandon(queue);
+    if (queue->state.busy) {
+        ngx_cometa_queue_orphaned(queue, &queue->state.written);
     }
 
     if (queue->state.waiting >= mail->queue) {
@@ -133,6 +135,7 @@ ngx_cometa_queue_cancel(ngx_cometa_mail_cancel_t *mail)
 {
     ngx_cometa_queue_t    *queue;
     ngx_cometa_device_t   *dev;
+    ngx_cometa_pending_t  *call;
     ngx_cometa_waiting_t  *turn;
 
     dev = ngx_cometa_device_get(mail->head.handle, mail->head.session);
@@ -143,10 +146,10 @@ ngx_cometa_queue_cancel(ngx_cometa_mail_cancel_t *mail)
 
     queue = dev->queue;
 
-    if (queue->state.busy
-        && ngx_cometa_ref_same(&queue->state.written.ref, &mail->ref))
-    {
-        ngx_cometa_queue_abandon(queue);
+    call = ngx_cometa_written_find(queue, &mail->ref);
+
+    if (call) {
+        ngx_cometa_queue_abandon(queue, call);
         return;
     }
 
@@ -223,8 +226,8 @@ ngx_cometa_queue_free(ngx_cometa_queue_t *queue)
         ngx_del_timer(&queue->timer);
     }
 
-    queue->state.busy = 0;
-    queue->state.abandoned = 0;
+    ngx_cometa_written_clear(queue);
+
     queue->state.held = 0;
     queue->state.due = 0;
     queue->state.owed = 0;
@@ -253,45 +256,49 @@ ngx_cometa_queue_empty(ngx_cometa_queue_state_t *state)
 }
 
 
-/* The origin of the call that was written has died. */
+/* One more call can be written now. */
 
 static ngx_uint_t
-ngx_cometa_queue_orphaned(ngx_cometa_queue_state_t *state)
+ngx_cometa_queue_takes(ngx_cometa_queue_t *queue)
 {
-    return state->busy && !state->abandoned
-           && !ngx_cometa_slot_alive(state->written.ref.slot,
-                                     state->written.ref.epoch);
+    return !queue->state.held
+           && queue->state.busy < ngx_cometa_asked_pipeline(queue->device)
+           && ngx_cometa_device_writable(queue->device)
+           && ngx_cometa_written_room(queue) == NGX_OK;
+}
+
+
+/* The origin of a call that was written may have died. */
+
+static void
+ngx_cometa_queue_orphaned(ngx_cometa_queue_t *queue,
+    ngx_cometa_pending_t *call)
+{
+    if (!call->abandoned
+        && !ngx_cometa_slot_alive(call->ref.slot, call->ref.epoch))
+    {
+        ngx_cometa_queue_abandon(queue, call);
+    }
 }
 
 
 /*
- * Writes the call that state.written names. The queue is busy before anything
- * is written: should the write fail, the device closes and the call ends like
- * any other that was written, because a part of it may have left. NGX_AGAIN:
- * nothing was written.
+ * The queue can take it. The call is with the device before anything is
+ * written: should the write fail, the device closes and the call ends like any
+ * other that was written, because a part of it may have left. NGX_ERROR: the
+ * queue may be gone with the device.
  */
 
 static ngx_int_t
-ngx_cometa_queue_write(ngx_cometa_queue_t *queue, u_char *message)
+ngx_cometa_queue_write(ngx_cometa_queue_t *queue, ngx_cometa_pending_t *call,
+    u_char *message)
 {
-    ngx_int_t  rc;
+    ngx_cometa_written_add(queue, call);
 
-    queue->state.busy = 1;
-    queue->state.abandoned = 0;
+    ngx_cometa_queue_trace(&call->ref, queue->device->state.session,
+                           "is written");
 
-    ngx_cometa_queue_trace(&queue->state.written.ref,
-                           queue->device->state.session, "is written");
-
-    rc = ngx_cometa_device_write(queue->device, message,
-                                 queue->state.written.len);
-
-    /* after NGX_ERROR the queue may be gone with the device */
-
-    if (rc == NGX_AGAIN) {
-        queue->state.busy = 0;
-    }
-
-    return rc;
+    return ngx_cometa_device_write(queue->device, message, call->len);
 }
 
 
@@ -309,7 +316,7 @@ ngx_cometa_queue_next(ngx_cometa_device_t *dev)
         return;
     }
 
-    while (!queue->state.busy && !queue->state.held && queue->state.waiting) {
+    while (queue->state.waiting && ngx_cometa_queue_takes(queue)) {
 
         turn = ngx_cometa_waiting_first(queue);
 
@@ -319,10 +326,6 @@ ngx_cometa_queue_next(ngx_cometa_device_t *dev)
             ngx_cometa_waiting_leave(queue, turn);
             ngx_free(turn);
             continue;
-        }
-
-        if (!ngx_cometa_device_writable(dev)) {
-            return;
         }
 
         ngx_cometa_owner_head(dev, &from);
@@ -343,9 +346,8 @@ ngx_cometa_queue_next(ngx_cometa_device_t *dev)
 
         ngx_cometa_waiting_leave(queue, turn);
 
-        queue->state.written = turn->call;
-
-        rc = ngx_cometa_queue_write(queue, (u_char *) (turn + 1));
+        rc = ngx_cometa_queue_write(queue, &turn->call,
+                                    (u_char *) (turn + 1));
 
         ngx_free(turn);
 
@@ -369,25 +371,27 @@ ngx_cometa_queue_void(ngx_cometa_pending_t *call)
 }
 
 
-/* The reply may come until the deadline, and is owed for `timeout` more. */
+/*
+ * Its reply is dropped when its turn comes. It may come until the deadline, and
+ * is owed for `timeout` more; but not before those to older calls.
+ */
 
 static void
-ngx_cometa_queue_abandon(ngx_cometa_queue_t *queue)
+ngx_cometa_queue_abandon(ngx_cometa_queue_t *queue,
+    ngx_cometa_pending_t *call)
 {
-    ngx_cometa_pending_t  *call;
-
-    if (queue->state.abandoned) {
+    if (call->abandoned) {
         return;
     }
 
-    queue->state.abandoned = 1;
-
-    call = &queue->state.written;
+    call->abandoned = 1;
 
     ngx_cometa_queue_trace(&call->ref, queue->device->state.session,
                            "is abandoned, its reply is still owed");
 
-    ngx_cometa_queue_owe(queue);
+    if (call == &queue->state.written) {
+        ngx_cometa_queue_owe(queue);
+    }
 }
 
 
@@ -451,9 +455,8 @@ ngx_int_t
 ngx_cometa_queue_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
     uint64_t                 latency;
-    ngx_uint_t               abandoned;
-    ngx_cometa_ref_t         ref;
     ngx_cometa_queue_t      *queue;
+    ngx_cometa_pending_t     call;
     ngx_cometa_mail_head_t   from;
 
     queue = dev->queue;
@@ -462,37 +465,60 @@ ngx_cometa_queue_reply(ngx_cometa_device_t *dev, u_char *data, size_t len)
         return NGX_DECLINED;
     }
 
-    latency = ngx_cometa_now() - queue->state.written.time;
+    ngx_cometa_queue_answered(queue, &call);
+
+    latency = ngx_cometa_now() - call.time;
 
     dev->state.latency = ngx_min(latency, NGX_MAX_INT32_VALUE);
-
-    ref = queue->state.written.ref;
-    abandoned = queue->state.abandoned;
-    queue->state.busy = 0;
-    queue->state.owed = 0;
-
-    if (queue->timer.timer_set && !queue->state.held) {
-        ngx_del_timer(&queue->timer);
-    }
 
     /*
      * The next one is written when the device has been read to the end: what
      * else it has said already is no answer to that.
      */
 
-    ngx_cometa_queue_trace(&ref, dev->state.session,
-                           abandoned ? "is answered too late"
-                                     : "is answered");
+    ngx_cometa_queue_trace(&call.ref, dev->state.session,
+                           call.abandoned ? "is answered too late"
+                                          : "is answered");
 
-    if (abandoned) {
+    if (call.abandoned) {
         ngx_cometa_stats_add(dev->state.app, late, 1);
         return NGX_OK;
     }
 
     ngx_cometa_owner_head(dev, &from);
-    ngx_cometa_mail_reply(&ref, &from, latency, data, len);
+    ngx_cometa_mail_reply(&call.ref, &from, latency, data, len);
 
     return NGX_OK;
+}
+
+
+/*
+ * Takes out the call that is answered. If nobody waits for the one behind it,
+ * or nobody may be able to say so, the device owes the reply to that from now
+ * on.
+ */
+
+static void
+ngx_cometa_queue_answered(ngx_cometa_queue_t *queue,
+    ngx_cometa_pending_t *call)
+{
+    ngx_cometa_written_take(queue, call);
+
+    queue->state.owed = 0;
+
+    if (queue->timer.timer_set && !queue->state.held) {
+        ngx_del_timer(&queue->timer);
+    }
+
+    if (queue->state.moved) {
+        queue->state.moved--;
+    }
+
+    if (queue->state.busy
+        && (queue->state.moved || queue->state.written.abandoned))
+    {
+        ngx_cometa_queue_owe(queue);
+    }
 }
 
 
@@ -504,64 +530,9 @@ ngx_cometa_queue_outstanding(ngx_cometa_device_t *dev)
 
 
 void
-ngx_cometa_queue_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
-{
-    ngx_cometa_ref_t        *ref;
-    ngx_cometa_queue_t      *queue;
-    ngx_cometa_mail_head_t   from;
-
-    queue = dev->queue;
-
-    if (queue == NULL) {
-        return;
-    }
-
-    ngx_cometa_owner_head(dev, &from);
-
-    if (queue->state.busy && !queue->state.abandoned) {
-        queue->state.busy = 0;
-        ref = &queue->state.written.ref;
-
-        ngx_cometa_queue_trace(ref, dev->state.session,
-                               "fails, the device has left");
-        ngx_cometa_mail_fail(ref, &from,
-                             reason == NGX_COMETA_TAKEN_OVER
-                             ? NGX_COMETA_DEVICE_TAKEN_OVER
-                             : NGX_COMETA_DEVICE_DISCONNECTED);
-    }
-
-    ngx_cometa_queue_send_back(queue);
-    ngx_cometa_queue_free(queue);
-}
-
-
-/* Their origins look for the device again. */
-
-void
-ngx_cometa_queue_send_back(ngx_cometa_queue_t *queue)
-{
-    ngx_cometa_ref_t        *ref;
-    ngx_cometa_waiting_t    *turn;
-    ngx_cometa_mail_head_t   from;
-
-    ngx_cometa_owner_head(queue->device, &from);
-
-    while (!ngx_queue_empty(&queue->waiting)) {
-        turn = ngx_cometa_waiting_first(queue);
-        ref = &turn->call.ref;
-
-        ngx_cometa_queue_trace(ref, from.session,
-                               "moves, the device has left");
-        ngx_cometa_mail_fail(ref, &from, NGX_COMETA_MOVED);
-        ngx_cometa_waiting_leave(queue, turn);
-        ngx_free(turn);
-    }
-}
-
-
-void
 ngx_cometa_queue_deaths(void)
 {
+    ngx_uint_t           i;
     ngx_queue_t         *q;
     ngx_cometa_queue_t  *queue;
 
@@ -573,8 +544,9 @@ ngx_cometa_queue_deaths(void)
 
         /* those that wait are looked at when their turn comes */
 
-        if (ngx_cometa_queue_orphaned(&queue->state)) {
-            ngx_cometa_queue_abandon(queue);
+        for (i = 0; i < queue->state.busy; i++) {
+            ngx_cometa_queue_orphaned(queue,
+                                      ngx_cometa_written_get(queue, i));
         }
     }
 }

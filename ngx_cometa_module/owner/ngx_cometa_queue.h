@@ -1,8 +1,8 @@
 
 /*
  * The queue of calls in front of a device, at the worker that holds it: one
- * call at a time is written, the others wait in arrival order, a late reply
- * reaches nobody.
+ * call at a time is written, or as many as the device has asked for, the others
+ * wait in arrival order, a late reply reaches nobody.
  */
 
 #ifndef _NGX_COMETA_QUEUE_H_INCLUDED_
@@ -12,6 +12,16 @@
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_mail.h"
+#include "ngx_cometa_trace.h"
+
+
+/* A line of the debug log about a call. */
+
+#define ngx_cometa_queue_trace(ref, session, what)                            \
+    ngx_log_debug5(NGX_LOG_DEBUG_HTTP, ngx_cometa_trace((ref)->debug), 0,     \
+                   "cometa queue: call %ud:%uD:%uD %s, session %uL",          \
+                   (unsigned) (ref)->slot, (ref)->index, (ref)->generation,   \
+                   what, session)
 
 
 /* At the start of a worker. */
@@ -22,7 +32,6 @@ ngx_int_t ngx_cometa_queue_reply(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
 ngx_uint_t ngx_cometa_queue_outstanding(ngx_cometa_device_t *dev);
 void ngx_cometa_queue_next(ngx_cometa_device_t *dev);
-void ngx_cometa_queue_closed(ngx_cometa_device_t *dev, ngx_uint_t reason);
 
 /*
  * The device has just taken over from another connection: the calls that
@@ -51,9 +60,6 @@ void ngx_cometa_queue_arm(ngx_cometa_queue_t *queue, uint64_t due);
 
 /* The reply to the written call may come until its deadline and `timeout`. */
 void ngx_cometa_queue_owe(ngx_cometa_queue_t *queue);
-
-/* Those that wait fail with NGX_COMETA_MOVED. */
-void ngx_cometa_queue_send_back(ngx_cometa_queue_t *queue);
 
 
 #endif /* _NGX_COMETA_QUEUE_H_INCLUDED_ */

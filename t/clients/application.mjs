@@ -1,7 +1,8 @@
 /*
  * The application's side of the library in JavaScript, against the nginx of a
  * test.  The devices are "dev1", which answers with the call itself, "slow",
- * which never answers, and "lamp", which obeys as device.c does; "gone" is none.
+ * which never answers, and "lamp", which obeys as device.c does; "gone" is not
+ * there.
  */
 
 import assert from 'node:assert/strict';

@@ -40,10 +40,16 @@ queue_is_right(ngx_cometa_device_t *dev)
 
     check(!(queue->state.held && queue->state.busy) || queue->state.owed);
 
+    check(queue->state.busy <= ngx_cometa_asked_pipeline(dev));
+    check(queue->state.moved <= queue->state.busy);
+
     if (ngx_cometa_device_writable(dev)) {
         check(queue->state.busy || queue->state.held);
+        check(queue->state.busy == ngx_cometa_asked_pipeline(dev)
+              || queue->state.held || n == 0 || world_lacked);
         check(!queue->state.held || queue->timer.timer_set);
-        check(!queue->state.busy || !queue->state.abandoned
+        check(!queue->state.busy
+              || !(queue->state.written.abandoned || queue->state.moved)
               || queue->timer.timer_set);
     }
 

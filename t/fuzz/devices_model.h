@@ -15,7 +15,7 @@
 #define CALLS     96
 #define MESSAGE   10            /* "5", CR, LF, "M0061", CR, LF: on the wire */
 #define SEEN      6             /* bytes of it that say which it is */
-#define NOBODY    (-1)
+#define DEPTH     9             /* calls that a device takes at most */
 #define TIMEOUT   3000          /* ms, of silent devices */
 
 
@@ -26,7 +26,9 @@ typedef struct {
     int                   device;
     int                   worker;       /* where it attached */
     ngx_cometa_device_t  *opening;      /* before its connection is given */
-    int                   outstanding;  /* the call that it has not answered */
+    int                   depth;        /* calls that it takes */
+    int                   with[CALLS];  /* those that it has not answered */
+    int                   nwith;
     int                   writing;      /* a part of a message is to come */
     size_t                stray;        /* end of the last stray in `in` */
     int                   tainted;      /* a stray may count as a reply */
@@ -91,8 +93,8 @@ client_message(client_t *client, descriptor_t *d, int n)
 
     m->client = client - clients;
 
-    check(client->outstanding == NOBODY || client->tainted);
-    client->outstanding = n;
+    check(client->nwith < client->depth || client->tainted);
+    client->with[client->nwith++] = n;
 
     dev = d->c.data;
     queue = dev->queue;
@@ -176,30 +178,34 @@ client_say(client_t *client, const char *data, size_t len, int arrives)
 }
 
 
+/* To the first call that is with it. */
+
 static void
 client_reply(client_t *client, int arrives)
 {
-    int   n;
     char  reply[16];
 
-    n = client->outstanding;
-
-    if (n == NOBODY) {
+    if (client->nwith == 0) {
         return;
     }
 
-    client->outstanding = NOBODY;
-    sprintf(reply, "5\r\nR%04d\r\n", n);
+    sprintf(reply, "5\r\nR%04d\r\n", client->with[0]);
     client_say(client, reply, MESSAGE, arrives);
+
+    memmove(&client->with[0], &client->with[1],
+            --client->nwith * sizeof(client->with[0]));
 }
 
 
 static void
 client_stray(client_t *client, int arrives)
 {
-    /* an answer that comes while the message is written still is an answer */
+    /*
+     * An answer that comes while the message is written still is an answer; one
+     * of a device that takes several calls may be to one that it has not seen.
+     */
 
-    if (client->outstanding != NOBODY || client->writing) {
+    if (client->nwith || client->writing || client->depth > 1) {
         client->tainted = 1;
     }
 

@@ -202,7 +202,9 @@ ngx_close_connection(ngx_connection_t *c)
         ngx_delete_posted_event(c->read);
     }
 
-    check(!c->write->posted);
+    if (c->write->posted) {
+        ngx_delete_posted_event(c->write);
+    }
 
     for (i = 0; self->descriptors[i] != d; i++) { /* void */ }
 
@@ -257,6 +259,10 @@ ngx_cometa_fdpass_offer(uint32_t slot, uint32_t epoch, ngx_connection_t *c,
 
     if (c->read->posted) {
         ngx_delete_posted_event(c->read);
+    }
+
+    if (c->write->posted) {
+        ngx_delete_posted_event(c->write);
     }
 
     c->read->active = 0;

@@ -18,10 +18,13 @@ static uint8_t  *world_parcel;          /* the last one, to be freed */
 static void
 attach(unsigned how)
 {
+    static const uint16_t    depths[] = { 1, 1, 2, DEPTH };
+
     client_t                *client;
     ngx_str_t                info = ngx_string("info"), by = ngx_null_string;
     ngx_cometa_key_t         key;
     ngx_cometa_place_t       old;
+    ngx_cometa_terms_t       terms;
     ngx_cometa_device_t     *dev;
     ngx_cometa_takeover_t    takeover = { .wanted = 1 };
     ngx_cometa_mail_head_t   from;
@@ -38,7 +41,11 @@ attach(unsigned how)
     dev->state.sdk = how / 8 % 2;
     key_of(how % DEVICES, &key);
 
+    memset(&terms, 0, sizeof(ngx_cometa_terms_t));
+    terms.pipeline = depths[how / 16 % 4];
+
     if (ngx_cometa_device_info(dev, &info) != NGX_OK
+        || ngx_cometa_asked_grant(dev, &terms) != NGX_OK
         || ngx_cometa_device_enter(dev, &key, &takeover, &old) != NGX_OK)
     {
         ngx_cometa_device_discard(dev);
@@ -49,7 +56,7 @@ attach(unsigned how)
 
     client->device = how % DEVICES;
     client->worker = self - workers;
-    client->outstanding = NOBODY;
+    client->depth = depths[how / 16 % 4];
     client->opening = dev;
     client->socket.space = SIZE_MAX / 2;
 
@@ -202,6 +209,7 @@ worker_conf(worker_t *w, ngx_uint_t locations)
         conf->heartbeat_max = 4000;
         conf->body_timeout = 500;
         conf->max_message = 64;
+        conf->pipeline = DEPTH;
         conf->id = 100 + i;
 
         ngx_cometa_device_conf_init(conf, &w->log);
@@ -337,6 +345,22 @@ worker_posted(void)
     for (n = 0; !ngx_queue_empty(&posted); n++) {
         check(n < WORLD_TURNS);
         ev = ngx_queue_data(ngx_queue_head(&posted), ngx_event_t, queue);
+        ngx_delete_posted_event(ev);
+        ev->handler(ev);
+    }
+}
+
+
+/* What nginx does at the end of each turn of the event loop. */
+
+static void
+worker_turn_ends(void)
+{
+    ngx_event_t  *ev;
+
+    while (!ngx_queue_empty(&ngx_posted_events)) {
+        ev = ngx_queue_data(ngx_queue_head(&ngx_posted_events), ngx_event_t,
+                            queue);
         ngx_delete_posted_event(ev);
         ev->handler(ev);
     }

@@ -112,6 +112,7 @@ ngx_uint_t         ngx_exiting;
 #include "ngx_cometa_life.c"
 #include "ngx_cometa_asked.c"
 #include "ngx_cometa_device_time.c"
+#include "ngx_cometa_device_gather.c"
 #include "ngx_cometa_device_input.c"
 #include "ngx_cometa_device_io.c"
 
@@ -119,6 +120,7 @@ ngx_uint_t         ngx_exiting;
 
 #include "ngx_cometa_device.c"
 #include "ngx_cometa_waiting.c"
+#include "ngx_cometa_written.c"
 #include "ngx_cometa_queue.c"
 #include "ngx_cometa_queue_move.c"
 #include "ngx_cometa_owner.c"
@@ -229,6 +231,7 @@ static uint8_t               *world_fresh;      /* the sections at first */
 static uint32_t               world_generation;
 static unsigned               world_death;      /* after so many stubs */
 static unsigned               world_no_memory;  /* the same */
+static unsigned               world_lacked;     /* it did, at some time */
 static unsigned               world_no_answer;  /* to offers, the same */
 static jmp_buf                world_dies;
 
@@ -330,6 +333,7 @@ ngx_alloc(size_t size, ngx_log_t *log)
     world_mortal();
 
     if (world_no_memory && --world_no_memory == 0) {
+        world_lacked = 1;
         return NULL;
     }
 

@@ -11,8 +11,8 @@
  *   - a message is written to a device at most once, and not at all if the
  *     call has ended with an error that says so;
  *   - a reply ends the call that it answers;
- *   - one message at a time is with a device, and of those that wait the one
- *     that came first to the server is written first;
+ *   - no more messages are with a device than it takes, and of those that wait
+ *     the one that came first to the server is written first;
  *   - no call waits in front of a device that could be written to;
  *   - a device is read by one worker at a time, also if the answer to an offer
  *     is lost;
@@ -150,6 +150,7 @@ worker_op(worker_t *w, unsigned op, unsigned how)
     }
 
     worker_does(op, how);
+    worker_turn_ends();
     worker_is_right();
 
     w->posted = !ngx_queue_empty(&ngx_posted_next_events);
@@ -166,8 +167,14 @@ client_op(client_t *client, unsigned op, unsigned how)
     switch (op) {
 
     case 0:
-    case 1:
         client_reply(client, how & 1);
+        break;
+
+    case 1:
+        for (how %= DEPTH; how && client->nwith; how--) {
+            client_reply(client, how == 1 || client->nwith == 1);
+        }
+
         break;
 
     case 2:
@@ -206,6 +213,11 @@ client_op(client_t *client, unsigned op, unsigned how)
         }
 
         client_open(client, (how & 7) == 7);
+
+        if (self) {
+            worker_turn_ends();
+        }
+
         break;
     }
 }
@@ -388,6 +400,7 @@ world_begin(void)
 
     nclients = 0;
     ncalls = 0;
+    world_lacked = 0;
     self = NULL;
     world_ms = 1000;
     world_generation = 1;

@@ -41,6 +41,7 @@ static int                        dead;         /* the old worker */
 static int                        elsewhere;    /* its record is */
 static int                        queues;
 static ngx_cometa_life_t          life;
+static int                        calls_right;
 
 
 void *
@@ -162,14 +163,31 @@ ngx_cometa_device_log(ngx_cometa_device_t *dev)
 }
 
 
+/* Written calls behind the first one: a letter for each. */
+
+size_t
+ngx_cometa_queue_more(ngx_cometa_queue_state_t *state)
+{
+    return state->busy ? state->busy - 1 : 0;
+}
+
+
+u_char *
+ngx_cometa_queue_pack(ngx_cometa_device_t *dev, u_char *p)
+{
+    return ngx_cpymem(p, "CALLS", 5);
+}
+
+
 ngx_int_t
 ngx_cometa_queue_arrive(ngx_cometa_device_t *dev,
-    ngx_cometa_queue_state_t *state)
+    ngx_cometa_queue_state_t *state, u_char *more)
 {
     if (no_memory && --no_memory == 0) {
         return NGX_ERROR;
     }
 
+    calls_right = (state->busy == 6 && memcmp(more, "CALLS", 5) == 0);
     queues++;
 
     return NGX_OK;
@@ -293,6 +311,7 @@ pack(ngx_cometa_device_parcel_t *parcel, size_t *len)
     parcel->index = 5;
     parcel->location = 100;
     parcel->state.session = 77;
+    parcel->queue.busy = 6;
 
     data = ngx_cometa_parcel_pack(&old, parcel, len);
 
@@ -361,7 +380,7 @@ test_malformed(void)
     data = pack(&parcel, &len);
     ok(data && len == sizeof(ngx_cometa_device_parcel_t)
                       + sizeof(ngx_cometa_asked_parcel_t) + 2 + 3
-                      + 7 + 6 + 4 + 5,
+                      + 7 + 5 + 6 + 4 + 5,
        "a parcel is packed");
 
     for (n = 0, right = 0; n < len; n++) {
@@ -404,9 +423,32 @@ test_malformed(void)
     bad.rest = 0;
     bad.unsent = 0;
     arrive(&bad, ngx_cometa_parcel_buffer,
-           sizeof(bad) + NGX_COMETA_INFO_MAX + 1, 0);
+           sizeof(bad) + NGX_COMETA_INFO_MAX + 1 + 5, 0);
     ok(closed == 1 && answers == 0 && nothing_left(),
        "an info that is too long: the same");
+}
+
+
+static void
+test_calls_malformed(void)
+{
+    size_t                       len;
+    u_char                      *data;
+    ngx_cometa_device_parcel_t   parcel, bad;
+
+    data = pack(&parcel, &len);
+
+    bad = parcel;
+    bad.queue.busy = 5;
+    arrive(&bad, data, len, 0);
+    ok(closed == 1 && answers == 0 && nothing_left(),
+       "a wrong number of written calls: the same");
+
+    bad = parcel;
+    bad.queue.busy = NGX_COMETA_PIPELINE_MAX + 1;
+    arrive(&bad, ngx_cometa_parcel_buffer, len + bad.queue.busy - 6, 0);
+    ok(closed == 1 && answers == 0 && nothing_left(),
+       "more written calls than any device has: the same");
 }
 
 
@@ -487,6 +529,7 @@ test_taken(void)
        && memcmp(device.asked->ping->data, "pi", 2) == 0
        && memcmp(device.asked->pong->data, "pon", 3) == 0,
        "and the frame that it was in");
+    ok(calls_right, "the calls that were written to it");
     ok(device.unread && device.unread->begun && device.unread->since == 4000
        && device.unread->len == 6
        && memcmp(device.unread->data, "half a", 6) == 0
@@ -509,6 +552,7 @@ main(void)
     ngx_cometa_arrive_start(confs, 1);
 
     test_malformed();
+    test_calls_malformed();
     test_refused();
     test_taken();
 
