@@ -17,4 +17,6 @@ common="stream.c net.c park.c http.c util.c $record_layer"
         pipeline.c frame.c wheel.c histogram.c \
         ../../ngx_cometa_module/codec/cometa_histogram.c $common
     compile cb-upstream.c $common
+    compile cb-channel.c options.c process.c frame.c histogram.c \
+        ../../ngx_cometa_module/codec/cometa_histogram.c $common
 }
