@@ -25,7 +25,7 @@ select STDOUT; $| = 1;
 
 use constant { CALLS => 4096, ONE => 1024, LONG => 65536 };
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(26);
+my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(23);
 
 $t->write_file_expand('nginx.conf', websocket_conf(workers => 2,
     attach => 'cometa_heartbeat 1h;',
@@ -124,7 +124,8 @@ bound_is(websocket_json(), ONE, 'a WebSocket');
 
     ok(wait_for(sub { figures('app1')->{websockets_slow} == 1 }),
         'answers that are not read');
-    like($ws->rest(10), qr/close 1013, eof$/, 'are the end of it');
+    ok(wait_for(sub { figures('app1')->{websockets} == 0 }),
+        'are the end of it');
 }
 
 # Events that are not read
@@ -143,7 +144,7 @@ bound_is(websocket_json(), ONE, 'a WebSocket');
     is(figures('app1')->{websockets_slow}, 2, 'a slow one is closed');
     cmp_ok($n, '>=', 8, 'not before it has 256 KB and four of the largest');
     cmp_ok($n, '<', 200, 'nor much later');
-    like($slow->rest(10), qr/close 1013, eof$/, 'with 1013');
+    ok(wait_for(sub { figures('app1')->{websockets} == 1 }), 'it has gone');
 
     $d->event('last');
     is($ws->json()->{data}, 'last', 'another one has all of them');

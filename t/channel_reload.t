@@ -26,7 +26,7 @@ select STDOUT; $| = 1;
 
 use constant { WORKERS => 2, DEVICES => 6, RELOADS => 4 };
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(23);
+my $t = Test::Nginx->new()->has(qw/http rewrite map/)->todo_alerts()->plan(25);
 
 $t->write_file_expand('nginx.conf', websocket_conf(workers => WORKERS,
     shutdown => '60s', attach => 'cometa_heartbeat 1h;',
@@ -116,7 +116,7 @@ is(join(' ', map { "$_:$last{$_}" } sort keys %last),
     . RELOADS . ' reloads');
 is(join(' ', grep { $replies{"c$_"} ne "re m$_" } 1 .. $calls), '',
     'each call has its reply');
-cmp_ok($sent, '>', 5 * RELOADS, 'there were events');
+cmp_ok($sent, '>=', RELOADS, 'there were events');
 
 my $n = 0;
 while ((my $m = $one->json(0.5))->{event}) {
@@ -193,5 +193,7 @@ $all->ask(call => 1, device => 'd3', message => 'm');
 is($d{d3}->read_chunk(), 'm', 'and so does the device');
 $d{d3}->send_chunk('r');
 is($all->told(), 'call=1 device=d3 reply=r', 'a call over a new channel');
+is(expected_alerts($t, qr/worker process \d+ exited on signal 9/), '',
+    'no other alerts');
 
 ###############################################################################
