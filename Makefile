@@ -113,6 +113,7 @@ help:
 	@echo 'make bench      the measurements down to chaos, one after another'
 	@echo 'make bench-correctness   every reply to its own caller, 64 workers'
 	@echo 'make bench-websocket     calls and events over 4,000 WebSockets'
+	@echo 'make bench-channel       one WebSocket for events and calls of all devices'
 	@echo 'make bench-webhook       events to an upstream that fails at times'
 	@echo 'make bench-memory        memory of an idle device'
 	@echo 'make bench-reload        reloads under load: nobody may notice'

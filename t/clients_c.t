@@ -27,7 +27,7 @@ select STDOUT; $| = 1;
 use constant CODE => 8192;
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl rewrite map/)
-    ->has_daemon('openssl')->plan(67);
+    ->has_daemon('openssl')->plan(149);
 
 my $dir = $t->testdir();
 my ($lib, $here) = map { abs_path($_) } '../clients/c', 'clients';
@@ -121,36 +121,33 @@ ok(!$failed{$_}, "$_: compiled") || diag($failed{$_}) for sort keys %made;
 
 is(size_of_code("$dir/size.o"), 'small', 'the library is small');
 
-my $path = '^/v1/applications/(?<app>[^/]+)/devices';
+$t->write_file_expand('nginx.conf', client_conf(ssl => 1, server => <<'EOC'));
 
-$t->write_file_expand('nginx.conf', cometa_conf(
-    workers => 2, ssl => 1, attach => 'cometa_heartbeat 60s timeout=600s;',
-    server => <<"EOC"));
-
-        location ~ $path/(?<device>closed)\$ {
-            cometa_attach;
-            cometa_device_secret "what it knows";
-        }
-
-        location ~ $path/full\$ {
-            add_header Retry-After 7 always;
-            return 503 '{"error":"zone_full"}';
-        }
-
-        location ~ $path/absent\$ {
+        location ~ ^/v1/applications/app1/devices/absent$ {
             return 404;
         }
 EOC
 
 $t->run();
 
-my @transports = sort keys %port;
-my %devices = map { $_ => device_in($t, $_, $_, '') } @transports;
+# By chunks, over a WebSocket, in text; with heartbeats each second
 
-is_a_device($_, $devices{$_}) for @transports;
-taken_over($_, $devices{$_}) for @transports;
-comes_back($_, $devices{$_}) for @transports;
-leaves($_, $devices{$_}) for @transports;
+my %devices = map {
+    my ($transport, $options) = split /-/;
+    ($_ => device_in($t, $transport, $_, $options))
+} map { ("$_-c", "$_-w", "$_-ehc", "$_-ehw") } sort keys %port;
+
+my @all = sort grep { !/-eh/ } keys %devices;
+
+is_a_device($_, $devices{$_}) for @all;
+beats($_, $devices{$_}) for sort grep { /-eh/ } keys %devices;
+taken_over($_, $devices{$_}) for @all;
+comes_back($_, $devices{$_}) for @all;
+leaves($_, $devices{$_}) for @all;
+
+device_in($t, 'posix', 'text', 'wt');
+is(asked('text', '3 x'), '200 3 x', 'a call in text');
+is(asked('text', "3 \xff"), '415 text_required', 'one that is none');
 
 is_a_lamp($t, 'lamp', port(8080));
 is_a_lamp($t, 'lamp_tls', port(8443));
@@ -163,6 +160,7 @@ like(said(device_in($t, 'posix', 'closed', '', 'what it knows'), qr/\n/),
     qr/\Aattached 1 60\n/, 'with it');
 like(refused($t, 'full'), qr/\Arefused 503 zone_full ([7-9]\d{3}|10\d{3}) ms\n/,
     'Retry-After');
-like(refused($t, 'absent'), qr/\Arefused 404 [3-6]\d{4} ms\n/, 'no such address');
+like(refused($t, 'absent'), qr/\Arefused 404 [3-6]\d{4} ms\n/,
+    'no such address');
 
 ###############################################################################

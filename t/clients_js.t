@@ -1,6 +1,7 @@
 #!/usr/bin/perl
 
-# An application by the library in JavaScript, in Node.js, and its examples.
+# Devices and an application by the library in JavaScript, in Node.js, and its
+# examples.
 
 ###############################################################################
 
@@ -26,25 +27,66 @@ select STDOUT; $| = 1;
 my $t = Test::Nginx->new()->has(qw/http http_ssl rewrite map/)
     ->has_daemon('openssl');
 
-has_node($t)->plan(13);
+has_node($t)->plan(52);
 
 my $dir = $t->testdir();
 my $lib = abs_path('../clients/js');
 
+$ENV{NODE_EXTRA_CA_CERTS} = "$dir/localhost.crt";
+
 ###############################################################################
 
-$t->write_file_expand('nginx.conf', cometa_conf(
-    workers => 2, send => 'cometa_queue 128;'));
+sub device_in {
+    my ($t, $id, $options, @secret) = @_;
+
+    my $d = start($t, "$id@secret", 'node', abs_path('clients/device.mjs'),
+        port(8080), $id, $options, @secret);
+    $d->{id} = $id;
+
+    return $d;
+}
+
+###############################################################################
+
+certificate($t, 'localhost');
+
+$t->write_file_expand('nginx.conf', client_conf(ssl => 1));
 
 $t->run();
 
 my $url = 'http://127.0.0.1:' . port(8080) . '/v1';
 
+# Devices: over TCP, over TLS
+
+my @devices = device_in($t, 'plain', '');
+
+{
+    local $ENV{URL} = 'https://localhost:' . port(8443) . '/v1';
+    push @devices, device_in($t, 'tls', '');
+}
+
+is_a_device($_->{id}, $_) for @devices;
+beats('beats', device_in($t, 'beats', 'eh'));
+is(asked('plain', 'fail'), '200 error', 'a handler that fails');
+taken_over($_->{id}, $_) for @devices;
+comes_back($_->{id}, $_) for @devices;
+leaves($_->{id}, $_) for @devices;
+
+like(said(device_in($t, 'closed', ''), qr/ms\n/),
+    qr/\Aforbidden 403 [3-6]\d{4} ms\n/, 'without a secret');
+like(said(device_in($t, 'closed', '', 'what it knows'), qr/\n/),
+    qr/\Aattached 1 60\n/, 'with it');
+like(said(device_in($t, 'full', ''), qr/ms\n/),
+    qr/\Azone_full 503 ([7-9]\d{3}|10\d{3}) ms\n/, 'Retry-After');
+
 # The examples
 
-answer($t, device => 'lamp-1', reply => sub { "$_[0]!" });
+my $lamp = start($t, 'lamp', 'node', "$lib/lamp.js", $url, 'app1', 'lamp-1');
 
-is(`node $lib/switch.js $url app1 s3cret lamp-1`, "on!\n", 'a lamp is switched');
+like(said($lamp, qr/\n/), qr/\Aattached, a heartbeat every 60 s\n/,
+    'the lamp attaches');
+is(`node $lib/switch.js $url app1 s3cret lamp-1`, "The lamp is on.\n",
+    'and is switched on');
 is(`node $lib/switch.js $url app1 s3cret lamp-2`,
     "lamp-2: device_offline\n", 'another one is not there');
 
@@ -53,7 +95,8 @@ is(`node $lib/switch.js $url app1 s3cret lamp-2`,
 $t->stop_daemons();
 answer($t, device => 'dev1');
 answer($t, device => 'slow', reply => sub { undef });
-wait_for(sub { figures('app1')->{num_devices} == 2 });
+said(device_in($t, 'lamp', ''), qr/attached/);
+wait_for(sub { figures('app1')->{num_devices} == 3 });
 
 node_tests($t, '../clients/application.mjs', { URL => $url });
 

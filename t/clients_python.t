@@ -23,7 +23,7 @@ select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl rewrite map/)
-    ->has_daemon('openssl')->has_daemon('python3')->plan(42);
+    ->has_daemon('openssl')->has_daemon('python3')->plan(80);
 
 my $dir = $t->testdir();
 my ($lib, $here) = map { abs_path($_) } '../clients/python', 'clients';
@@ -49,44 +49,31 @@ sub device_in {
 
 certificate($t, 'localhost');
 
-my $path = '^/v1/applications/(?<app>[^/]+)/devices';
-
-$t->write_file_expand('nginx.conf', cometa_conf(
-    workers => 2, ssl => 1, send => 'cometa_queue 128;',
-    attach => 'cometa_heartbeat 60s timeout=600s;', server => <<"EOC"));
-
-        location ~ $path/(?<device>closed)\$ {
-            cometa_attach;
-            cometa_device_secret "what it knows";
-        }
-
-        location ~ $path/full\$ {
-            add_header Retry-After 7 always;
-            return 503 '{"error":"zone_full"}';
-        }
-EOC
+$t->write_file_expand('nginx.conf', client_conf(ssl => 1));
 
 $t->run();
 
-# Devices: over TCP, over TLS
+# Devices: over TCP, over TLS, by chunks, over a WebSocket
 
-my $plain = device_in($t, 'plain', '');
-my $tls = do {
+my @devices = map { device_in($t, "plain-$_", $_) } qw/ c w /;
+
+{
     local $ENV{URL} = 'https://localhost:' . port(8443) . '/v1';
-    device_in($t, 'tls', '');
-};
+    push @devices, map { device_in($t, "tls-$_", $_) } qw/ c w /;
+}
 
-is_a_device($_->{id}, $_) for $plain, $tls;
-is(asked('plain', 'fail'), '200 error', 'a handler that fails');
-taken_over($_->{id}, $_) for $plain, $tls;
-comes_back($_->{id}, $_) for $plain, $tls;
-leaves($_->{id}, $_) for $plain, $tls;
+is_a_device($_->{id}, $_) for @devices;
+beats("beats-$_", device_in($t, "beats-$_", $_)) for qw/ ehc ehw /;
+is(asked('plain-w', 'fail'), '200 error', 'a handler that fails');
+taken_over($_->{id}, $_) for @devices;
+comes_back($_->{id}, $_) for @devices;
+leaves($_->{id}, $_) for @devices;
 
 like(said(device_in($t, 'closed', ''), qr/ms\n/),
     qr/\Aforbidden 403 [3-6]\d{4} ms\n/, 'without a secret');
 like(said(device_in($t, 'closed', '', 'what it knows'), qr/\n/),
     qr/\Aattached 1 60\n/, 'with it');
-like(said(device_in($t, 'full', ''), qr/ms\n/),
+like(said(device_in($t, 'full', 'w'), qr/ms\n/),
     qr/\Azone_full 503 ([7-9]\d{3}|10\d{3}) ms\n/, 'Retry-After');
 
 # The examples
@@ -106,7 +93,8 @@ is(`python3 $lib/switch.py $url app1 s3cret lamp-2`,
 $t->stop_daemons();
 answer($t, device => 'dev1');
 answer($t, device => 'slow', reply => sub { undef });
-wait_for(sub { figures('app1')->{num_devices} == 2 });
+said(device_in($t, 'lamp', ''), qr/attached/);
+wait_for(sub { figures('app1')->{num_devices} == 3 });
 
 $ENV{URL} = $url;
 tap_tests('application', 'python3', "$here/application.py");

@@ -18,4 +18,6 @@ common="stream.c net.c park.c http.c util.c $record_layer"
         ../../ngx_cometa_module/codec/cometa_histogram.c $common
     compile cb-upstream.c $common
     compile cb-delay.c util.c
+    compile cb-channel.c options.c process.c frame.c histogram.c \
+        ../../ngx_cometa_module/codec/cometa_histogram.c $common
 }

@@ -36,6 +36,8 @@
 #define HEAD_ROOM     8             /* of a frame that is written */
 #define FRAME_MAX     65535
 #define CONTROL_MAX   125
+#define GOING_AWAY    1001          /* codes of a close frame */
+#define RESTARTS      1012
 
 enum {
     STOPPED = 0,
@@ -55,6 +57,9 @@ static void ask_attach(cometa_t *c);
 static void make_key(cometa_t *c);
 static void timers(cometa_t *c);
 static void end(cometa_t *c, cometa_why_t why);
+static void end_with(cometa_t *c, cometa_why_t why, const char *word);
+static void end_refused(cometa_t *c);
+static void broken(cometa_t *c, cometa_why_t why);
 static uint32_t backoff(cometa_t *c, cometa_why_t why);
 static uint32_t below(const cometa_t *c, uint32_t limit);
 static void drop(cometa_t *c, uint8_t phase);
@@ -227,7 +232,7 @@ cometa_step(cometa_t *c, uint32_t ms)
                                 conf->in_size - c->end, ms);
 
     if (n < 0) {
-        end(c, c->phase == REFUSAL ? COMETA_REFUSED : COMETA_LOST);
+        broken(c, COMETA_LOST);
         return 0;
     }
 
@@ -352,7 +357,7 @@ timers(cometa_t *c)
     now = c->config->now();
 
     if (!c->welcome || (c->waiting && (int32_t) (now - c->due) >= 0)) {
-        end(c, c->phase == REFUSAL ? COMETA_REFUSED : COMETA_SILENT);
+        broken(c, COMETA_SILENT);
         return;
     }
 
@@ -371,41 +376,27 @@ timers(cometa_t *c)
 }
 
 
-/* The word of a refusal is ended by a NUL in the buffer, where it stands. */
-
 static void
 end(cometa_t *c, cometa_why_t why)
 {
-    size_t         len;
-    uint8_t       *last;
-    cometa_end_t   e;
-    const uint8_t *p;
+    end_with(c, why, "");
+}
 
-    e.why = why;
-    e.status = c->status;
-    e.error = "";
 
-    if (why == COMETA_REFUSED) {
-        len = c->end - c->pos;
-        len = len < c->left ? len : c->left;
-        p = find((uint8_t *) c->config->in + c->pos, len, "\"error\":\"");
-
-        if (p != NULL) {
-            len -= (size_t) (p - ((uint8_t *) c->config->in + c->pos));
-            last = memchr((void *) p, '"', len);
-
-            if (last != NULL) {
-                *last = '\0';
-                e.error = (const char *) p;
-            }
-        }
-    }
+static void
+end_with(cometa_t *c, cometa_why_t why, const char *word)
+{
+    cometa_end_t  e;
 
     if (c->phase > OFFLINE) {
         c->config->transport->close(c->config->io);
     }
 
+    e.why = why;
+    e.status = c->status;
+    e.error = word;
     e.wait = backoff(c, why);
+
     drop(c, OFFLINE);
 
     if (c->config->ended != NULL) {
@@ -416,11 +407,52 @@ end(cometa_t *c, cometa_why_t why)
 }
 
 
+/* The word is ended by a NUL in the buffer, where it stands. */
+
+static void
+end_refused(cometa_t *c)
+{
+    size_t          len;
+    uint8_t        *last = NULL;
+    const uint8_t  *p, *word;
+
+    p = (uint8_t *) c->config->in + c->pos;
+    len = c->end - c->pos;
+    len = len < c->left ? len : c->left;
+
+    word = find(p, len, "\"error\":\"");
+
+    if (word != NULL) {
+        last = memchr((void *) word, '"', len - (size_t) (word - p));
+    }
+
+    if (last != NULL) {
+        *last = '\0';
+    }
+
+    end_with(c, COMETA_REFUSED, last != NULL ? (const char *) word : "");
+}
+
+
+/* What has come of a refusal is all that will come. */
+
+static void
+broken(cometa_t *c, cometa_why_t why)
+{
+    if (c->phase == REFUSAL) {
+        end_refused(c);
+
+    } else {
+        end(c, why);
+    }
+}
+
+
 /*
  * Full jitter: anything from nothing to a limit that doubles, because a fleet
  * that has lost its server must not come back at once.  After an orderly end,
- * which may be a takeover, and after a refusal that will be repeated, at least
- * half of the limit.
+ * which may be a takeover unless the server says that it leaves, and after a
+ * refusal that will be repeated, at least half of the limit.
  */
 
 static uint32_t
@@ -439,7 +471,9 @@ backoff(cometa_t *c, cometa_why_t why)
     limit = RETRY_MS;
     least = 0;
 
-    if (why == COMETA_CLOSED) {
+    if (why == COMETA_CLOSED && c->status != GOING_AWAY
+        && c->status != RESTARTS)
+    {
         limit = CLOSED_MS;
         least = 1;
 
@@ -644,7 +678,7 @@ read_refusal(cometa_t *c)
     size_t  n = c->end - c->pos;
 
     if (n >= c->left || n == c->config->in_size) {
-        end(c, COMETA_REFUSED);
+        end_refused(c);
     }
 
     return 0;
@@ -771,7 +805,7 @@ read_frame(cometa_t *c)
 static int
 read_control(cometa_t *c, unsigned op, size_t len)
 {
-    const uint8_t  *p = (uint8_t *) c->config->in + c->pos + 2;
+    uint8_t  *p = (uint8_t *) c->config->in + c->pos + 2;
 
     if (c->end - c->pos < 2 + len) {
         return 0;
@@ -785,9 +819,18 @@ read_control(cometa_t *c, unsigned op, size_t len)
     }
 
     if (op == CLOSE_FRAME) {
-        c->status = (uint16_t) (len >= 2 ? p[0] << 8 | p[1] : 0);
-        control(c, CLOSE_FRAME, p, len >= 2 ? 2 : 0);
-        end(c, COMETA_CLOSED);
+        len = len < 2 ? 0 : len;
+        c->status = (uint16_t) (len ? p[0] << 8 | p[1] : 0);
+        control(c, CLOSE_FRAME, p, len ? 2 : 0);
+
+        /* its word gets a NUL in place of the byte before it */
+
+        if (len) {
+            memmove(p + 1, p + 2, len - 2);
+            p[len - 1] = '\0';
+        }
+
+        end_with(c, COMETA_CLOSED, len ? (char *) p + 1 : "");
         return 0;
     }
 

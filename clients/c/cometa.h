@@ -102,7 +102,7 @@ typedef enum {
 typedef struct {
     cometa_why_t    why;
     unsigned        status;         /* of HTTP, or of a close frame; or 0 */
-    const char     *error;          /* the word of a refusal, or "" */
+    const char     *error;          /* the word of both, or "" */
     uint32_t        wait;           /* ms until the next try; may be changed */
 } cometa_end_t;
 

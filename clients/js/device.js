@@ -10,6 +10,7 @@ import { decoded, deferred, encoded, id, join, query } from './util.js';
 const HEARTBEAT = 6, EVENT = 7, REQUEST = 5, LF = 10;
 const STEADY_MS = 60000;                /* attached so long, waits begin anew */
 const ATTACH_MS = 30000;
+const LOST = [1001, 1006, 1012];        /* the server leaves, or broke off */
 
 
 export class Device {
@@ -260,6 +261,8 @@ class Link {
      */
 
     #call(data, text) {
+        this.#pending++;
+
         const reply = (async () => this.#handler(text ? decoded(data) : data))()
             .then((value) => this.#checked(value))
             .catch((error) => {
@@ -267,7 +270,6 @@ class Link {
                 return 'error';
             });
 
-        this.#pending++;
         this.#replies = this.#replies.then(async () => {
             this.write(await reply);
             this.#pending--;
@@ -334,11 +336,14 @@ class Link {
         }
     }
 
-    /* 1006 is a connection that broke, 1002 a peer that makes no sense. */
-
     #closed(code) {
-        if (code === 1006 || code === 1002) {
-            this.#fail(new CometaError(code === 1006 ? 'closed' : 'malformed'));
+        if (code === 1002) {
+            this.#fail(new CometaError('malformed'));
+
+        } else if (LOST.includes(code)) {
+            this.#fail(new CometaError('closed', 0,
+                { detail: `code ${code}` }));
+
         } else {
             this.#fail(null);
         }

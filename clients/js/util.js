@@ -48,8 +48,8 @@ export function join(...parts) {
 
 
 /*
- * A signal that is given when the caller's is, or when the time has passed.  The
- * server counts whole seconds: where it is one, the server is left to say so.
+ * A signal that is given when the caller's is, or when the time has passed.
+ * The server counts whole seconds: where it is one, it is left to say so.
  */
 
 export function time_limit(seconds, signal) {

@@ -27,7 +27,7 @@ async def main() -> None:
 
     url, application, device, *secret = sys.argv[1:]
     lamp = Device(url, application, device, switch, info="a lamp, 9 W",
-                  secret=secret[0] if secret else None, websocket=False)
+                  secret=secret[0] if secret else None)
     await lamp.run()
 
 

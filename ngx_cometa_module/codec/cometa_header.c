@@ -276,6 +276,32 @@ cometa_header_wait(const uint8_t *p, size_t len, uint32_t *n)
 
 
 int
+cometa_header_prefers(const uint8_t *p, size_t len, const char *wanted)
+{
+    cometa_text_t  t, name, ignored;
+
+    t.p = p;
+    t.end = p + len;
+
+    do {
+        cometa_header_item(&t, &name, &ignored);
+        (void) cometa_header_skip_rest(&t);
+
+        if (cometa_header_is(name.p, name.end - name.p, wanted)) {
+            return 1;
+        }
+
+        while (cometa_header_take(&t, ';')) {
+            (void) cometa_header_skip_rest(&t);
+        }
+
+    } while (cometa_header_take(&t, ','));
+
+    return 0;
+}
+
+
+int
 cometa_header_token(const uint8_t *p, size_t len, const char *token)
 {
     const uint8_t  *end, *begin, *last;

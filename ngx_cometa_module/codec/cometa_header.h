@@ -47,6 +47,12 @@ int cometa_header_interval(const uint8_t *p, size_t len, uint32_t *n,
  */
 int cometa_header_wait(const uint8_t *p, size_t len, uint32_t *n);
 
+/*
+ * Whether a Prefer header has this preference, in small letters, with or without
+ * a value; 1 or 0.
+ */
+int cometa_header_prefers(const uint8_t *p, size_t len, const char *name);
+
 /* Whether a list of tokens has this one, in small letters; 1 or 0. */
 int cometa_header_token(const uint8_t *p, size_t len, const char *token);
 

@@ -31,6 +31,10 @@ ngx_int_t ngx_cometa_args_subject(ngx_http_request_t *r,
  * there is no memory. What does not stand there is empty, or 0.
  */
 
+/* Any of them, as it was meant. NGX_DECLINED: it does not stand there. */
+ngx_int_t ngx_cometa_args_value(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value);
+
 /*
  * The beginning of ids: "prefix". It may not stand there and be empty, lest a
  * script without a value means all devices.

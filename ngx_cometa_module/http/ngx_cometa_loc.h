@@ -80,6 +80,8 @@ typedef struct {
     ngx_flag_t                 tls_park;
     ngx_cometa_webhook_conf_t *webhook;         /* NULL: not set */
 
+    ngx_cometa_webhook_conf_t *replies;         /* of this server, or NULL */
+
     ngx_cometa_device_conf_t  *devices;         /* if attach stands here */
     ngx_cometa_ws_conf_t      *ws;              /* if websocket or
                                                         channel does */

@@ -5,6 +5,8 @@
  */
 
 #include "ngx_cometa.h"
+#include "ngx_cometa_compat.h"
+#include "ngx_cometa_async.h"
 #include "ngx_cometa_ctx.h"
 #include "ngx_cometa_handler.h"
 #include "ngx_cometa_http.h"
@@ -23,6 +25,8 @@ static ngx_int_t ngx_cometa_send_refuse(ngx_http_request_t *r,
 static void ngx_cometa_send_body(ngx_http_request_t *r);
 static ngx_int_t ngx_cometa_send_call(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx, ngx_str_t *message);
+static ngx_int_t ngx_cometa_send_async(ngx_http_request_t *r,
+    ngx_cometa_ctx_t *ctx, ngx_str_t *message, ngx_msec_t timeout);
 static ngx_msec_t ngx_cometa_send_limit(ngx_http_request_t *r,
     ngx_cometa_loc_conf_t *lcf);
 static ngx_msec_t ngx_cometa_send_wait(ngx_http_request_t *r,
@@ -146,6 +150,10 @@ ngx_cometa_send_call(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
         return ngx_cometa_send_refuse(r, ctx, NGX_COMETA_DEVICE_TIMEOUT);
     }
 
+    if (ngx_cometa_async_wanted(r)) {
+        return ngx_cometa_send_async(r, ctx, message, limit - spent);
+    }
+
     if (ngx_cometa_http_watch(r) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -164,6 +172,51 @@ ngx_cometa_send_call(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
     ngx_cometa_http_start(r, ctx);
 
     return NGX_DONE;
+}
+
+
+/* The answer to a call that nobody waits for: its id, or why there is none. */
+
+static ngx_int_t
+ngx_cometa_send_async(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
+    ngx_str_t *message, ngx_msec_t timeout)
+{
+    ngx_str_t                 id, body, applied;
+    ngx_uint_t                error;
+    ngx_cometa_loc_conf_t    *lcf;
+    ngx_cometa_async_call_t   what;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    what.message = *message;
+    what.timeout = timeout;
+    what.wait = ngx_cometa_send_wait(r, lcf);
+
+    error = ngx_cometa_async_begin(r, ctx, &what, &id);
+
+    if (error != NGX_COMETA_OK) {
+        return ngx_cometa_http_error(r, error);
+    }
+
+    ngx_str_set(&applied, "respond-async");
+
+    if (ngx_cometa_header_add(r, "Preference-Applied", 18, &applied) == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    body.data = ngx_pnalloc(r->pool, NGX_COMETA_ID_MAX + id.len
+                            + sizeof("{\"device_id\":\"\","
+                                     "\"call_id\":\"\"}"));
+    if (body.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    body.len = ngx_sprintf(body.data,
+                           "{\"device_id\":\"%V\",\"call_id\":\"%V\"}",
+                           &ctx->key.device, &id)
+               - body.data;
+
+    return ngx_cometa_http_json(r, NGX_HTTP_ACCEPTED, &body);
 }
 
 

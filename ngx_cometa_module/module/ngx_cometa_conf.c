@@ -328,6 +328,12 @@ ngx_cometa_init_location(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
         return NGX_CONF_ERROR;
     }
 
+    if ((conf->handlers & NGX_COMETA_SEND)
+        && ngx_cometa_webhook_init(cf, conf) != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
     if ((conf->handlers & (NGX_COMETA_WEBSOCKET|NGX_COMETA_CHANNEL))
         && ngx_cometa_init_ws(cf, conf) != NGX_OK)
     {

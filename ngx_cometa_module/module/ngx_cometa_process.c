@@ -11,6 +11,7 @@
 #include "ngx_cometa_reader.h"
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_loc.h"
+#include "ngx_cometa_async.h"
 #include "ngx_cometa_ws_move.h"
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_call_owner.h"
@@ -29,6 +30,7 @@
 #include "ngx_cometa_ws_depart.h"
 #include "ngx_cometa_ws_event.h"
 #include "ngx_cometa_ws_group.h"
+#include "ngx_cometa_ws_json.h"
 #include "ngx_cometa_ws_late.h"
 #include "ngx_cometa_ws_offer.h"
 #include "ngx_cometa_fdpass.h"
@@ -120,6 +122,7 @@ ngx_cometa_join(ngx_cycle_t *cycle)
     ngx_cometa_ws_start(cycle);
     ngx_cometa_ws_call_start();
     ngx_cometa_ws_event_start(cycle);
+    ngx_cometa_ws_json_start();
     ngx_cometa_ws_late_start();
     ngx_cometa_kick_init(cycle);
 
@@ -130,6 +133,7 @@ ngx_cometa_join(ngx_cycle_t *cycle)
         || ngx_cometa_depart_start(cycle) != NGX_OK
         || ngx_cometa_interest_start(cycle) != NGX_OK
         || ngx_cometa_call_start(cycle) != NGX_OK
+        || ngx_cometa_async_start(cycle) != NGX_OK
         || ngx_cometa_webhook_start(cycle) != NGX_OK)
     {
         return NGX_ERROR;
@@ -321,6 +325,11 @@ ngx_cometa_drain(ngx_event_t *ev)
     }
 
     ngx_cometa_ws_depart_halt();
+    ngx_cometa_async_give_up(ngx_cometa_drain_is_overdue());
+
+    if (ngx_cometa_drain_is_overdue()) {
+        ngx_cometa_ws_json_give_up();
+    }
 
     n = ngx_cometa_drain_quota();
 
@@ -426,5 +435,7 @@ ngx_cometa_drained(void)
 {
     return ngx_cometa_device_count() == 0
            && ngx_cometa_ws_count() == 0
+           && ngx_cometa_ws_json_left() == 0
+           && ngx_cometa_async_count() == 0
            && ngx_cometa_webhook_count() == 0;
 }

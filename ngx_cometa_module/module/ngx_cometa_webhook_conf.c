@@ -40,6 +40,8 @@ static char *ngx_cometa_webhook_queue(ngx_str_t *value,
 static char *ngx_cometa_webhook_number(ngx_str_t *value, ngx_int_t max,
     ngx_uint_t *number);
 static char *ngx_cometa_webhook_time(ngx_str_t *value, ngx_msec_t *time);
+static void ngx_cometa_webhook_use(ngx_cometa_loc_conf_t *conf,
+    ngx_cometa_webhook_conf_t *webhook);
 static ngx_int_t ngx_cometa_webhook_phase(ngx_conf_t *cf, ngx_uint_t phase,
     ngx_http_handler_pt handler);
 
@@ -375,7 +377,7 @@ ngx_cometa_webhook_init(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
         if (webhooks[i]->directive == conf->webhook
             && webhooks[i]->ctx == cscf->ctx)
         {
-            conf->devices->webhook = webhooks[i];
+            ngx_cometa_webhook_use(conf, webhooks[i]);
             return NGX_OK;
         }
     }
@@ -394,9 +396,25 @@ ngx_cometa_webhook_init(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
     ngx_cometa_webhook_conf_init(webhook);
 
     *webhooks = webhook;
-    conf->devices->webhook = webhook;
+    ngx_cometa_webhook_use(conf, webhook);
 
     return NGX_OK;
+}
+
+
+/* It gets the events of the devices of a location, or replies to its calls. */
+
+static void
+ngx_cometa_webhook_use(ngx_cometa_loc_conf_t *conf,
+    ngx_cometa_webhook_conf_t *webhook)
+{
+    if (conf->devices) {
+        conf->devices->webhook = webhook;
+    }
+
+    if (conf->handlers & NGX_COMETA_SEND) {
+        conf->replies = webhook;
+    }
 }
 
 

@@ -120,10 +120,7 @@ ngx_cometa_ws_depart_group(ngx_cometa_ws_group_t *group)
             /* perhaps its message is complete when it was read on */
 
             s->moving_since = ngx_current_msec + NGX_COMETA_WS_DEPART_WAIT;
-
-            if (s->moving) {
-                ngx_cometa_ws_read_on(s);
-            }
+            ngx_cometa_ws_read_on(s);
         }
 
         if (rc == NGX_AGAIN) {
@@ -213,9 +210,16 @@ ngx_cometa_ws_depart_can(ngx_cometa_ws_t *s)
     /* its calls end here, and what they end with is sent after it */
 
     if (s->json) {
-        return s->json->away == 0
-               && (s->moving_since == 0
-                   || (int32_t) (now - s->moving_since) >= 0);
+
+        if (s->json->away
+            || (s->moving_since && (int32_t) (now - s->moving_since) < 0))
+        {
+            return 0;
+        }
+
+        s->moving = 1;
+        ngx_cometa_ws_told = NGX_COMETA_WS_CHAINS;
+        return 1;
     }
 
     if (!s->moving) {

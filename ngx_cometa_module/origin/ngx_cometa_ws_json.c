@@ -10,6 +10,7 @@
 #include "ngx_cometa_trace.h"
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_call.h"
+#include "ngx_cometa_call_end.h"
 #include "ngx_cometa_call_table.h"
 #include "ngx_cometa_ws.h"
 #include "ngx_cometa_ws_group.h"
@@ -64,6 +65,19 @@ static void ngx_cometa_ws_json_done(ngx_cometa_call_t *call, ngx_uint_t error,
 static void ngx_cometa_ws_json_send(ngx_cometa_ws_left_t *left,
     ngx_str_t *text);
 static void ngx_cometa_ws_json_forget(ngx_cometa_ask_t *ask);
+
+
+/* The calls of all sockets that have left. */
+
+static ngx_queue_t  ngx_cometa_asks_left;
+static ngx_uint_t   ngx_cometa_asks_left_n;
+
+
+void
+ngx_cometa_ws_json_start(void)
+{
+    ngx_queue_init(&ngx_cometa_asks_left);
+}
 
 
 void
@@ -233,8 +247,6 @@ ngx_cometa_ws_json_done(ngx_cometa_call_t *call, ngx_uint_t error,
     ngx_cometa_magic_check(ask, NGX_COMETA_ASK_MAGIC);
     ngx_cometa_expect(ask->call == call);
 
-    s = ask->socket;
-
     ngx_memzero(&end, sizeof(ngx_cometa_ws_end_t));
 
     end.call = ask->name;
@@ -245,9 +257,8 @@ ngx_cometa_ws_json_done(ngx_cometa_call_t *call, ngx_uint_t error,
     end.reply.data = data;
     end.reply.len = len;
 
+    s = ask->socket;
     rc = ngx_cometa_ws_text_end(&end, &text);
-
-    ngx_cometa_work += ngx_cometa_work_bytes(text.len);
 
     if (s == NULL) {
 
@@ -260,6 +271,8 @@ ngx_cometa_ws_json_done(ngx_cometa_call_t *call, ngx_uint_t error,
     }
 
     ngx_cometa_ws_json_forget(ask);
+
+    ngx_cometa_work += ngx_cometa_work_bytes(text.len);
 
     ngx_cometa_ws_log(s);
 
@@ -308,14 +321,19 @@ ngx_cometa_ws_json_forget(ngx_cometa_ask_t *ask)
 
     s = ask->socket;
 
+    ngx_queue_remove(&ask->link);
+
     if (s) {
-        ngx_queue_remove(&ask->link);
         s->queued--;
         s->outstanding--;
         s->json->bytes -= ask->call->message.len;
 
-    } else if (--ask->left->n == 0) {
-        ngx_free(ask->left);
+    } else {
+        ngx_cometa_asks_left_n--;
+
+        if (--ask->left->n == 0) {
+            ngx_free(ask->left);
+        }
     }
 
     ngx_cometa_magic_clear(ask);
@@ -379,6 +397,9 @@ ngx_cometa_ws_json_leave(ngx_cometa_ws_t *s, uint32_t slot, uint32_t epoch,
         ask = ngx_queue_data(q, ngx_cometa_ask_t, link);
         ask->socket = NULL;
         ask->left = left;
+
+        ngx_queue_insert_tail(&ngx_cometa_asks_left, q);
+        ngx_cometa_asks_left_n++;
     }
 
     s->queued = 0;
@@ -386,4 +407,25 @@ ngx_cometa_ws_json_leave(ngx_cometa_ws_t *s, uint32_t slot, uint32_t epoch,
     s->json->bytes = 0;
 
     return left->n;
+}
+
+
+ngx_uint_t
+ngx_cometa_ws_json_left(void)
+{
+    return ngx_cometa_asks_left_n;
+}
+
+
+void
+ngx_cometa_ws_json_give_up(void)
+{
+    ngx_cometa_ask_t  *ask;
+
+    while (!ngx_queue_empty(&ngx_cometa_asks_left)) {
+        ask = ngx_queue_data(ngx_queue_head(&ngx_cometa_asks_left),
+                             ngx_cometa_ask_t, link);
+
+        ngx_cometa_call_end(ask->call, NGX_COMETA_WORKER_LOST, NULL, 0);
+    }
 }

@@ -31,5 +31,14 @@ void ngx_cometa_ws_json_drop(ngx_cometa_ws_t *s);
 uint32_t ngx_cometa_ws_json_leave(ngx_cometa_ws_t *s, uint32_t slot,
     uint32_t epoch, uint64_t serial);
 
+/* At the start of a worker. */
+void ngx_cometa_ws_json_start(void);
+
+/* The calls of sockets that have left. */
+ngx_uint_t ngx_cometa_ws_json_left(void);
+
+/* There is no more time for these: they end with an error. */
+void ngx_cometa_ws_json_give_up(void);
+
 
 #endif /* _NGX_COMETA_WS_JSON_H_INCLUDED_ */

@@ -3,17 +3,20 @@ package ClientTest;
 # What the tests of the client libraries share: programs that are compiled, and
 # devices and applications that run beside nginx and say what happens to them.
 #
-#   compiled(\%commands)      runs them all at once: name => what the failed said
+#   compiled($dir, \%commands)
+#                             runs them all at once: name => what a failed one
+#                             has said
 #   start($t, $name, @command)
 #                             a daemon, whose output is in a file
-#   said($program, $re)       waits for that in its output, and returns all of it
+#   said($program, $re)       waits for that in its output, and returns it all
 #   echoes($device, $size, $reply)
 #                             a call of some size, for a reply of another
 #   asked($device, $what)     how a call ended
 #   session($device)          of the present attach
 #   offline($device)          waits for that
-#   is_a_device, taken_over, comes_back, leaves
+#   is_a_device, beats, taken_over, comes_back, leaves
 #                             tests of a device: its name, what start() returned
+#   client_conf(%options)     cometa_conf() with all that the libraries use
 #   tap_tests($name, @command)
 #                             the tests of a program
 
@@ -28,7 +31,7 @@ use Test::Nginx::Cometa;
 
 our @EXPORT = qw/
     compiled start said echoes asked session offline
-    is_a_device taken_over comes_back leaves tap_tests
+    is_a_device beats taken_over comes_back leaves client_conf tap_tests
 /;
 
 use constant {
@@ -133,9 +136,26 @@ sub is_a_device {
     is(echoes($d->{id}, 3, 1), 'right', "$name: a call");
     is(echoes($d->{id}, 700, 700), 'right', "$name: as large as its buffer");
     is(echoes($d->{id}, LARGEST, LARGEST), 'right', "$name: larger");
-    is(join(' ', map { echoes($d->{id}, 1 + int rand 2000, int rand 2000) }
+    is(join(' ', map { echoes($d->{id}, 8 + int rand 2000, 1 + int rand 2000) }
         1 .. 20), join(' ', ('right') x 20), "$name: calls of any size");
     is(asked($d->{id}, 'event pressed'), '200 sent', "$name: an event");
+}
+
+# Heartbeats each second, of which the server hears, and answers if asked to.
+
+sub beats {
+    my ($name, $d) = @_;
+
+    like(said($d, qr/\n/), qr/\Aattached 1 1\n\z/, "$name: its interval");
+
+    my $first = stats("app1/devices/$d->{id}")->{json};
+
+    ok(wait_for(sub {
+        stats("app1/devices/$d->{id}")->{json}{heartbeat}
+            > $first->{connected_at} + 2
+    }, 10), "$name: heartbeats");
+    is(session($d->{id}), $first->{session}, "$name: stays");
+    is(echoes($d->{id}, 10, 10), 'right', "$name: an echo is no call");
 }
 
 # It is lost first: another one has its id for a moment.
@@ -147,7 +167,8 @@ sub taken_over {
 
     my $other = device(device => $d->{id});
 
-    like(said($d, qr/ms\n/), qr/\n(?:closed|detached) \d+ ([5-9]\d{3}|10000) ms\n\z/,
+    like(said($d, qr/ms\n/),
+        qr/\n(?:closed|detached) .*?\b([5-9]\d{3}|10000) ms\n\z/,
         "$name: taken over, and does not come back at once");
 
     $other->socket()->close();
@@ -170,8 +191,57 @@ sub leaves {
     ok(figure_is('app1', 'detached_total', $before + 1), "$name: once");
 }
 
-# A program that says by itself, in TAP, what is right: each of its tests becomes
-# one here.
+# The usual configuration, and: a device "closed" that needs a secret, a "full"
+# server, which knows no device of that name.
+
+sub client_conf {
+    my (%o) = @_;
+
+    my $app = '^/v1/applications/(?<app>[^/]+)';
+    my $device = '(?<device>[^/]+)';
+
+    return cometa_conf(
+        workers => 2,
+        send => 'cometa_queue 128;',
+        attach => 'cometa_heartbeat 60s timeout=600s min=1s max=30m;'
+            . 'cometa_detach;',
+        list => 'cometa_detach;',
+        %o,
+        server => ($o{server} || '') . <<"EOC");
+
+        location ~ $app/devices/(?<device>closed)\$ {
+            cometa_attach;
+            cometa_device_secret "what it knows";
+        }
+
+        location ~ $app/devices/full\$ {
+            add_header Retry-After 7 always;
+            return 503 '{"error":"zone_full"}';
+        }
+
+        location ~ $app/devices/$device/websocket\$ {
+            cometa_websocket;
+            cometa_queue 128;
+        }
+
+        location ~ ^/v1/websockets/$device/(?<key>[^/]+)\$ {
+            cometa_websocket;
+            cometa_queue 128;
+        }
+
+        location ~ $app/channel\$ {
+            cometa_channel;
+        }
+
+        location ~ ^/v1/channels/(?<key>[^/]+)\$ {
+            cometa_channel;
+            cometa_queue 128;
+        }
+EOC
+}
+
+# A program that says by itself, in TAP, what is right: each of its tests
+# becomes one here.
 
 sub tap_tests {
     my ($name, @command) = @_;

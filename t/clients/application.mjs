@@ -1,7 +1,8 @@
 /*
  * The application's side of the library in JavaScript, against the nginx of a
- * test.  The devices are "dev1", which answers with the call itself, and "slow",
- * which never answers; "gone" is none.
+ * test.  The devices are "dev1", which answers with the call itself, "slow",
+ * which never answers, and "lamp", which obeys as device.c does; "gone" is not
+ * there.
  */
 
 import assert from 'node:assert/strict';
@@ -20,6 +21,33 @@ async function fails(promise) {
         return `no error: ${await promise}`;
     } catch (error) {
         return `${error.status} ${error.error}`;
+    }
+}
+
+
+async function all(items) {
+    const found = [];
+
+    for await (const item of items) {
+        found.push(item);
+    }
+
+    return found;
+}
+
+
+async function next(channel) {
+    return (await channel.next()).value;
+}
+
+
+async function with_channels(options, act) {
+    const channels = await Promise.all(options.map((o) => client.channel(o)));
+
+    try {
+        await act(...channels);
+    } finally {
+        channels.forEach((channel) => channel.close());
     }
 }
 
@@ -111,14 +139,115 @@ check('a call that is aborted', async () => {
 
 
 check('a device and a list of them', async () => {
-    const ids = [];
-
-    for await (const device of client.devices({ page: 1 })) {
-        ids.push(device);
-    }
-
-    assert.deepEqual(ids, ['dev1', 'slow']);
+    assert.deepEqual(await all(client.devices({ page: 1 })),
+        ['dev1', 'lamp', 'slow']);
+    assert.deepEqual(await all(client.devices({ page: 1, prefix: 'l' })),
+        ['lamp']);
+    assert.deepEqual((await all(client.devices({ page: 2, detail: true })))
+        .map((device) => device.device_id), ['dev1', 'lamp', 'slow']);
     assert.equal((await client.device('dev1')).device_id, 'dev1');
     assert.equal(await fails(client.device('gone')), '404 device_offline');
-    assert.equal((await client.stats()).num_devices, '2');
+    assert.equal((await client.stats()).num_devices, '3');
 });
+
+
+check('calls over a channel', () => with_channels([{ events: [] }],
+    async (channel) => {
+        const bytes = Uint8Array.of(255, 0);
+        const calls = Array.from({ length: 100 }, (_, n) => `6 call ${n}`);
+
+        assert.equal(await channel.callText('dev1', '\u00e9'), '\u00e9');
+        assert.deepEqual(await channel.call('dev1', bytes), bytes);
+        assert.equal(await fails(channel.call('gone', 'x')),
+            '404 device_offline');
+        assert.equal(await fails(channel.call('dev1', '')),
+            '400 empty_message');
+        assert.equal(await fails(channel.call('slow', 'x', { timeout: 0.1 })),
+            '504 device_timeout');
+        await assert.rejects(channel.call('slow', 'x',
+            { signal: AbortSignal.timeout(100) }), { name: 'TimeoutError' });
+
+        assert.deepEqual(
+            await Promise.all(calls.map((call, n) =>
+                channel.callText(n % 2 ? 'dev1' : 'lamp', call))),
+            calls.map((call, n) => n % 2 ? call : '6 call'));
+    }));
+
+
+check('a reply that comes later than others', () => with_channels(
+    [{ events: [] }], async (channel) => {
+        const order = [];
+
+        await Promise.all(['late x', 'soon'].map(async (message, n) => {
+            await channel.call(n ? 'dev1' : 'lamp', message);
+            order.push(message);
+        }));
+
+        assert.deepEqual(order, ['soon', 'late x']);
+    }));
+
+
+check('events over a channel', () => with_channels(
+    [{ events: ['data'] }, { prefix: 'dev' }, { device: 'lamp' }],
+    async (channel, other, lamp) => {
+        for (let n = 0; n < 3; n++) {
+            await channel.call('lamp', `event pressed ${n}`);
+        }
+
+        for (let n = 0; n < 3; n++) {
+            for (const socket of [channel, lamp]) {
+                const event = await next(socket);
+
+                assert.equal(event.kind, 'data');
+                assert.equal(event.device, 'lamp');
+                assert.equal(event.text, `pressed ${n}`);
+                assert.ok(event.seq > n);
+            }
+        }
+
+        const last = other.next();
+
+        assert.equal(await lamp.callText('lamp', '3 x'), '3 x');
+        other.close();
+        assert.equal((await last).done, true);
+    }));
+
+
+check('presence, and the end of a connection', () => with_channels(
+    [{ events: ['attach', 'detach'] }], async (channel) => {
+        const session = await client.detach('lamp');
+        const gone = await next(channel);
+        const back = await next(channel);
+
+        assert.deepEqual(
+            [gone.kind, gone.device, gone.session, gone.reason],
+            ['detach', 'lamp', session, 'kicked']);
+        assert.deepEqual([back.kind, back.device, back.info.slice(0, 8)],
+            ['attach', 'lamp', 'a device']);
+        assert.notEqual(back.session, session);
+        assert.equal(await fails(client.detach('lamp', { session })),
+            '404 device_offline');
+    }));
+
+
+check('a channel that is closed', () => with_channels([{}],
+    async (channel) => {
+        const call = fails(channel.call('slow', 'x'));
+
+        channel.close();
+
+        assert.equal(await call, '0 closed');
+        assert.equal(await fails(channel.call('dev1', 'x')), '0 closed');
+        assert.deepEqual(await all(channel), []);
+    }));
+
+
+check('a channel whose events nobody takes', () => with_channels([{ room: 1 }],
+    async (channel) => {
+        await client.call('lamp', 'event 1');
+        await client.call('lamp', 'event 2');
+        await channel.call('dev1', 'x').catch(() => {});
+
+        assert.equal((await next(channel)).text, '1');
+        assert.equal(await fails(channel.next()), '0 overflow');
+    }));

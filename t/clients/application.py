@@ -1,7 +1,8 @@
 """The application's side of the library in Python, against the nginx of a test.
 
 Says by TAP what is right.  The devices are "dev1", which answers with the call
-itself, and "slow", which never answers; "gone" is none.
+itself, "slow", which never answers, and "lamp", which obeys as device.c does;
+"gone" is none.
 """
 
 import asyncio
@@ -109,8 +110,94 @@ async def a_call_that_is_cancelled(client):
 async def a_device_and_a_list_of_them(client):
     same((await client.device("dev1"))["device_id"], "dev1")
     same(await fails(client.device("gone")), "404 device_offline")
-    same([d async for d in client.devices(page=1)], ["dev1", "slow"])
-    same(int((await client.stats())["num_devices"]), 2)
+    same([d async for d in client.devices(page=1)], ["dev1", "lamp", "slow"])
+    same([d async for d in client.devices(page=1, prefix="l")], ["lamp"])
+    same([d["device_id"] async for d in client.devices(page=2, detail=True)],
+         ["dev1", "lamp", "slow"])
+    same(int((await client.stats())["num_devices"]), 3)
+
+
+@test
+async def calls_over_a_channel(client):
+    async with client.channel(events=()) as channel:
+        same(await channel.call("dev1", "h\u00e9llo"), "h\u00e9llo".encode())
+        same(await channel.call("dev1", b"\xff\0"), b"\xff\0")
+        same(await fails(channel.call("gone", "x")), "404 device_offline")
+        same(await fails(channel.call("dev1", "")), "400 empty_message")
+        same(await fails(channel.call("slow", "x", timeout=0.1)),
+             "504 device_timeout")
+
+        calls = [f"6 call {n}" for n in range(100)]
+        replies = await asyncio.gather(*(channel.call(
+            "dev1" if n % 2 else "lamp", c) for n, c in enumerate(calls)))
+        same(replies, [c.encode() if n % 2 else b"6 call"
+                       for n, c in enumerate(calls)])
+
+
+@test
+async def a_reply_that_comes_later_than_others(client):
+    async with client.channel(events=()) as channel:
+        late = asyncio.ensure_future(channel.call("lamp", "late x"))
+        same(await channel.call("dev1", "soon"), b"soon")
+        same(late.done(), False)
+        same(await late, b"x")
+
+
+@test
+async def events_over_a_channel(client):
+    async with (client.channel(events=("data",)) as channel,
+                client.channel(prefix="dev") as other,
+                client.channel(device="lamp") as lamp):
+        for n in range(3):
+            await channel.call("lamp", f"event pressed {n}")
+
+        for n in range(3):
+            for socket in channel, lamp:
+                event = await socket.__anext__()
+                same((event.kind, event.device, event.data, event.seq > n),
+                     ("data", "lamp", b"pressed %d" % n, True))
+
+        await channel.call("lamp", b"event \xff\0")
+        same((await channel.__anext__()).data, b"\xff\0")
+        same(await lamp.call("lamp", "3 x"), b"3 x")
+        same(len(other._events), 0)
+
+
+@test
+async def presence_and_the_end_of_a_connection(client):
+    async with client.channel(events=("attach", "detach")) as channel:
+        session = await client.detach("lamp")
+        gone = await channel.__anext__()
+        back = await channel.__anext__()
+
+        same((gone.kind, gone.device, gone.session, gone.reason),
+             ("detach", "lamp", session, "kicked"))
+        same((back.kind, back.device, back.info[:8], back.session != session),
+             ("attach", "lamp", "a device", True))
+        same(await fails(client.detach("lamp", session)),
+             "404 device_offline")
+
+
+@test
+async def a_channel_that_is_closed(client):
+    channel = client.channel()
+
+    async with channel:
+        call = asyncio.ensure_future(channel.call("slow", "x"))
+        await asyncio.sleep(0.1)
+
+    same(await fails(call), "0 closed")
+    same(await fails(channel.call("dev1", "x")), "0 closed")
+    same([event async for event in channel], [])
+
+
+@test
+async def a_channel_whose_events_nobody_takes(client):
+    async with client.channel(room=1) as channel:
+        await client.call("lamp", "event 1")
+        await client.call("lamp", "event 2")
+        same((await channel.__anext__()).data, b"1")
+        same(await fails(channel.__anext__()), "0 overflow")
 
 
 async def main() -> None:

@@ -96,6 +96,25 @@ check_token(const uint8_t *in, size_t len)
 }
 
 
+/* One that is appended is there, unless a quoted string is open before it. */
+
+static void
+check_preference(const uint8_t *in, size_t len)
+{
+    size_t    size;
+    uint8_t  *p;
+
+    p = joined("", in, len, "", &size);
+    (void) cometa_header_prefers(p, size, "respond-async");
+    free(p);
+
+    p = joined("", in, len, " ,\tRespond-Async ", &size);
+    check(cometa_header_prefers(p, size, "respond-async")
+          || memchr(in, '"', len));
+    free(p);
+}
+
+
 static void
 check_number(const uint8_t *in, size_t len)
 {
@@ -145,6 +164,7 @@ LLVMFuzzerTestOneInput(const uint8_t *in, size_t len)
 
     check_wait(p, size);
     check_token(p, size);
+    check_preference(p, size);
     check_number(p, size);
     check_credentials(p, size);
 

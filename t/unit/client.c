@@ -115,6 +115,9 @@ static const sample_t  samples[] = {
     { "503, in chunks", 0, IN(H("503 x", "Transfer-Encoding: chunked\r\n")
                               "16\r\n{\"error\":\"zone_full\"}\r\n0\r\n\r\n"),
       "refused 503 zone_full; " },
+    { "404, and what is not its body", 0,
+      IN(H("404 x", "Content-Length: 2\r\n") "{}{\"error\":\"x\"}"),
+      "refused 404; " },
     { "503, cut", 0, IN(H("503 x", "Content-Length: 50\r\n") "{\"error\":\"zo"),
       "refused 503; " },
     { "a refusal longer than the buffer", 0,
@@ -148,7 +151,7 @@ static const sample_t  samples[] = {
     { "a pong", WS, IN(OPENED "\x8a\x02hi\x82\x01x"),
       "attached 1 60 7; call [x]; lost; " },
     { "a close", WS, IN(OPENED "\x88\x06\x03\xe9" "away"),
-      "attached 1 60 7; closed 1001; " },
+      "attached 1 60 7; closed 1001 away; " },
     { "a close without a code", WS, IN(OPENED "\x88\0"),
       "attached 1 60 7; closed; " },
     { "a mask", WS, IN(OPENED "\x82\x81" "abcdx"),
@@ -244,6 +247,9 @@ test_waits(void)
     static const sample_t  lost = { "", 0, IN(ATTACHED), "" };
     static const sample_t  last = { "", 0, IN(ATTACHED "0\r\n\r\n"), "" };
     static const sample_t  away = { "", WS, IN(OPENED "\x88\x02\x0f\xa0"), "" };
+    static const sample_t  drain = {
+        "", WS, IN(OPENED "\x88\x0a\x03\xf4" "draining"), ""
+    };
     static const sample_t  forbidden = { "", 0, IN(H("403 x", "")), "" };
     static const sample_t  busy = {
         "", 0, IN(H("503 x", "Retry-After: 30\r\n")), ""
@@ -259,6 +265,7 @@ test_waits(void)
     check_waits("lost", &lost, 0, 1000);
     check_waits("a last chunk", &last, 5000, 10000);
     check_waits("a close frame", &away, 5000, 10000);
+    check_waits("a server that leaves", &drain, 0, 1000);
     check_waits("403", &forbidden, 30000, 60000);
     check_waits("Retry-After", &busy, 30000, 38500);
     check_waits("a date in it", &date, 0, 1000);
@@ -272,7 +279,7 @@ static void
 test_backoff(void)
 {
     int       i, good = 1;
-    uint32_t  limit = 1000, before;
+    uint32_t  limit = 1000, high = 0, before;
 
     world_start("", 0, 0);
     w.unreachable = 1;
@@ -286,10 +293,12 @@ test_backoff(void)
         }
 
         good = good && w.wait <= limit && w.clock - before == w.wait;
+        high = w.wait > high ? w.wait : high;
         limit = limit * 2 < RETRY_MAX ? limit * 2 : RETRY_MAX;
     }
 
-    ok(good, "the limit doubles, and the device sleeps so long");
+    ok(good && high > RETRY_MAX / 2,
+       "the limit doubles, and the device sleeps so long");
     ok(w.device.tries == 16, "and has an end");
 
     w.unreachable = 0;
@@ -511,6 +520,12 @@ test_heartbeats(void)
     ok(strcmp(w.trace, "attached 1 60 7; silent; ") == 0,
        "with an echo it does");
     says("one heartbeat was not answered", "<82 \x06>");
+
+    world_start(IN(OPENED_ECHO), WS | ECHO);
+    w.stays = w.answers = 1;
+    world_run(1000000);
+    ok(w.closed == 0 && strcmp(w.trace, "attached 1 60 7; ") == 0,
+       "a server that answers is alive");
 
     world_start(IN(""), 0);
     w.stays = 1;

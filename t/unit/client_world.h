@@ -30,6 +30,8 @@ typedef struct {
     size_t             cut;         /* a read ends here, if it is not 0 */
     size_t             most;        /* of a read or write; 0: any */
     int                stays;       /* silent at the end, and does not close */
+    int                answers;     /* but to each write with an echo */
+    size_t             answered;
     int                unreachable;
     int                opened;      /* connections, that is */
     int                closed;
@@ -77,6 +79,12 @@ world_read(void *io, void *buf, size_t size, uint32_t ms)
     size_t  n = w.len - w.at;
 
     (void) io;
+
+    if (n == 0 && w.answers && w.answered != w.written) {
+        w.answered = w.written;
+        memcpy(buf, "\x82\x01\x06", 3);
+        return 3;
+    }
 
     if (n == 0) {
         w.clock += w.stays ? ms : 0;

@@ -137,6 +137,27 @@ static const sample_t  intervals[] = {
 };
 
 
+static const sample_t  preferences[] = {
+    { "respond-async", 1 },
+    { "Respond-Async", 1 },
+    { " respond-async ", 1 },
+    { "respond-async, wait=5", 1 },
+    { "wait=5, respond-async", 1 },
+    { "respond-async; x=y", 1 },
+    { "respond-async=1", 1 },
+    { "a=\"b, c\"; d, respond-async", 1 },
+    { ",,respond-async,,", 1 },
+    { "", 0 },
+    { "wait=5", 0 },
+    { "respond", 0 },
+    { "respond-asynchronous", 0 },
+    { "x; respond-async", 0 },
+    { "x=respond-async", 0 },
+    { "x=\", respond-async\"", 0 },
+    { "\"respond-async\"", 0 }
+};
+
+
 static const sample_t  tokens[] = {
     { "websocket", 1 },
     { "WebSocket", 1 },
@@ -226,6 +247,15 @@ check_samples(const char *what, const sample_t *s, size_t count,
 
 
 static int
+read_preference(const uint8_t *p, size_t len, uint32_t *n)
+{
+    *n = cometa_header_prefers(p, len, "respond-async");
+
+    return COMETA_HEADER_OK;
+}
+
+
+static int
 read_token(const uint8_t *p, size_t len, uint32_t *n)
 {
     *n = cometa_header_token(p, len, "websocket");
@@ -277,6 +307,8 @@ main(void)
     check_samples("wait", waits, N(waits), cometa_header_wait);
     check_samples("interval", intervals, N(intervals), read_interval);
     check_samples("token", tokens, N(tokens), read_token);
+    check_samples("preference", preferences, N(preferences),
+                  read_preference);
 
     for (i = 0; i < N(credentials); i++) {
         check_credentials(&credentials[i]);

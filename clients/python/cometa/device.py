@@ -23,6 +23,7 @@ HEARTBEAT, EVENT, REQUEST = b"\x06", b"\x07", b"\x05"
 ATTACH = 30                     # s, for an attach or a refusal
 STEADY = 60                     # attached so long, waits begin anew
 AGAIN = (408, 429)              # refusals that do not last, beside 5xx
+LEAVES = (1001, 1012)           # codes by which a server says that it leaves
 
 log = logging.getLogger("cometa")
 
@@ -250,6 +251,9 @@ class _Link:
 
         if self.socket is not None:
             kind, data = await self.socket.read()
+
+            if kind == CLOSE and self.socket.code in LEAVES:
+                raise EOFError("the server leaves")
 
             if kind == CLOSE:
                 raise Left()
