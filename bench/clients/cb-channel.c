@@ -27,8 +27,8 @@
 
 static const char  usage[] =
     "usage: cb-channel [OPTION]...\n"
-    "Opens channels, each to a part of the devices, by the beginning of their\n"
-    "ids. Prints \"open N\" when all are open, and a report when all events and\n"
+    "Opens channels, each to a part of the devices, by the beginning of\n"
+    "their ids. Prints \"open N\" when all are open, and a report when all events and\n"
     "replies have come, or nothing more comes for 10 seconds.\n"
     "\n"
     COMETA_COMMON_USAGE

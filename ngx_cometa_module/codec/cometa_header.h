@@ -48,8 +48,8 @@ int cometa_header_interval(const uint8_t *p, size_t len, uint32_t *n,
 int cometa_header_wait(const uint8_t *p, size_t len, uint32_t *n);
 
 /*
- * Whether a Prefer header has this preference, in small letters, with or without
- * a value; 1 or 0.
+ * Whether a Prefer header has this preference, in small letters, with or
+ * without a value; 1 or 0.
  */
 int cometa_header_prefers(const uint8_t *p, size_t len, const char *name);
 

@@ -6,6 +6,7 @@
 #include "ngx_cometa_ws_mode.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_args.h"
+#include "ngx_cometa_ctx.h"
 #include "ngx_cometa_http.h"
 #include "ngx_cometa_loc.h"
 

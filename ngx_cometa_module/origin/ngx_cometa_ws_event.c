@@ -178,6 +178,7 @@ ngx_cometa_ws_event_tell(ngx_cometa_mail_event_t *mail,
 
     t.mail = mail;
     t.notice = notice;
+    t.type = 0;
     t.json.len = 0;
 
     group = ngx_cometa_ws_group_find(mail->hash);

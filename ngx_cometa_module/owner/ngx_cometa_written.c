@@ -38,11 +38,12 @@ ngx_cometa_written_room(ngx_cometa_queue_t *queue)
     pipe->size = size;
     pipe->first = 0;
 
-    for (i = 1; i < queue->state.busy; i++) {
-        pipe->calls[i - 1] = *ngx_cometa_written_get(queue, i);
-    }
-
     if (queue->pipe) {
+
+        for (i = 1; i < queue->state.busy; i++) {
+            pipe->calls[i - 1] = *ngx_cometa_written_get(queue, i);
+        }
+
         ngx_free(queue->pipe);
     }
 
