@@ -60,7 +60,7 @@ kicked() {
 # calls FILE SECONDS: to the devices that stay, in the background
 
 calls() {
-    "${load[@]}" --app_id app --first 2000000 --devices "$STAY" --callers 64 \
+    "${load[@]}" --app_id app --device_id 2000000 --devices "$STAY" --callers 64 \
         --rate "$RATE" --duration "$2" --json > "$1" &
     load_pid=$!
     sooner "$load_pid"
@@ -94,11 +94,11 @@ nginx_conf "$WORKERS" 19000 $((DEVICES + STAY)) "cometa_drain rate=$DRAIN/s;" "
         }"
 nginx_start
 
-devices "$dir/stay" --app_id app --first 2000000 --devices "$STAY" --quiet
+devices "$dir/stay" --app_id app --device_id 2000000 --devices "$STAY" --quiet
 stay_pid=$devices_pid
 sooner "$stay_pid" "$master"
 
-devices "$dir/kicked" --app_id app --first 1000000 --devices "$DEVICES" \
+devices "$dir/kicked" --app_id app --device_id 1000000 --devices "$DEVICES" \
     --quiet --concurrency "$DEVICES"
 
 calls "$dir/alone" 5
