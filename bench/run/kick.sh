@@ -57,6 +57,12 @@ kicked() {
 }
 
 
+num_devices() {
+    curl -s "http://127.0.0.1:$PORT/v1/applications/app" > "$dir/stats"
+    field num_devices "$dir/stats"
+}
+
+
 # calls FILE SECONDS: to the devices that stay, in the background
 
 calls() {
@@ -137,6 +143,14 @@ is_above "$(p99 "$dir/beside")" "$P99" \
     && wrong "p99 of calls is $(p99 "$dir/beside") ms"
 is_above $((DEVICES * 1000 / took)) $((DRAIN + DRAIN / 10 + 100)) \
     && wrong "they go faster than $DRAIN a second"
+
+# all come back
+
+until [ "$(num_devices)" = $((DEVICES + STAY)) ]; do
+    [ $((($(date +%s%N) - begun) / 1000000000)) -lt $((4 * lasts + 90)) ] \
+        || { wrong "$(num_devices) are back"; break; }
+    sleep 0.2
+done
 
 begun=$(date +%s%N)
 n=$(listed)
