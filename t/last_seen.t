@@ -34,8 +34,9 @@ sub conf {
     my ($zone) = @_;
 
     return worker_conf(workers => 2, shutdown => '20s', zone => $zone,
-        list => 'cometa_detach;',
-        attach => 'cometa_detach; cometa_heartbeat 1s timeout=2s;');
+        list => 'cometa_detach;', attach => 'cometa_detach;',
+        server => 'location ~ ^/short/(?<app>[^/]+)/(?<device>[^/]+)$ {'
+            . 'cometa_attach; cometa_heartbeat 1s timeout=2s; }');
 }
 
 $t->write_file_expand('nginx.conf', conf('16m offline=' . PLACES))->run();
@@ -67,7 +68,7 @@ sub left {
     return text($r) if $r->{status} != 404 || !defined $json->{last_seen};
 
     my $away = time() - $json->{last_seen};
-    return "away for $away s" if $away < -1 || $away > 20;
+    return "away for $away s" if $away < -1 || $away > 100;
     return "session $json->{session}" if $json->{session} ne $session;
     return "another device: $json->{device_id}" if $json->{device_id} ne $id;
 
@@ -133,9 +134,9 @@ is(known('d'), UNKNOWN, 'never seen');
 }
 
 {
-    my $d = device(device => 'd');
-    my $session = session('d');
-    ok(wait_for(sub { about('d')->{status} == 404 }, 10), 'it is silent');
+    my $d = device(device => 'd', uri => '/short/app1/d');
+    my $session = session('d') || '';
+    ok(wait_for(sub { about('d')->{status} == 404 }, 20), 'it is silent');
     is(left('d', $session), 'heartbeat_timeout', 'for too long');
 }
 

@@ -57,10 +57,16 @@ kicked() {
 }
 
 
+num_devices() {
+    curl -s "http://127.0.0.1:$PORT/v1/applications/app" > "$dir/stats"
+    field num_devices "$dir/stats"
+}
+
+
 # calls FILE SECONDS: to the devices that stay, in the background
 
 calls() {
-    "${load[@]}" --app_id app --first 2000000 --devices "$STAY" --callers 64 \
+    "${load[@]}" --app_id app --device_id 2000000 --devices "$STAY" --callers 64 \
         --rate "$RATE" --duration "$2" --json > "$1" &
     load_pid=$!
     sooner "$load_pid"
@@ -94,11 +100,11 @@ nginx_conf "$WORKERS" 19000 $((DEVICES + STAY)) "cometa_drain rate=$DRAIN/s;" "
         }"
 nginx_start
 
-devices "$dir/stay" --app_id app --first 2000000 --devices "$STAY" --quiet
+devices "$dir/stay" --app_id app --device_id 2000000 --devices "$STAY" --quiet
 stay_pid=$devices_pid
 sooner "$stay_pid" "$master"
 
-devices "$dir/kicked" --app_id app --first 1000000 --devices "$DEVICES" \
+devices "$dir/kicked" --app_id app --device_id 1000000 --devices "$DEVICES" \
     --quiet --concurrency "$DEVICES"
 
 calls "$dir/alone" 5
@@ -137,6 +143,14 @@ is_above "$(p99 "$dir/beside")" "$P99" \
     && wrong "p99 of calls is $(p99 "$dir/beside") ms"
 is_above $((DEVICES * 1000 / took)) $((DRAIN + DRAIN / 10 + 100)) \
     && wrong "they go faster than $DRAIN a second"
+
+# all come back
+
+until [ "$(num_devices)" = $((DEVICES + STAY)) ]; do
+    [ $((($(date +%s%N) - begun) / 1000000000)) -lt $((4 * lasts + 90)) ] \
+        || { wrong "$(num_devices) are back"; break; }
+    sleep 0.2
+done
 
 begun=$(date +%s%N)
 n=$(listed)

@@ -158,8 +158,9 @@ ngx_cometa_zone_offline_arg(ngx_conf_t *cf, uint32_t *offline)
     }
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid parameter \"%V\", expected offline= and a "
-                       "number from 0 to %d, for example offline=10000",
+                       "cometa_zone: invalid parameter \"%V\", expected "
+                       "offline= and a number from 0 to %d, for example "
+                       "offline=10000",
                        &value[2], NGX_COMETA_OFFLINE_MAX);
 
     return NGX_CONF_ERROR;
