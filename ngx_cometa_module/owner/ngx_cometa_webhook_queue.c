@@ -40,6 +40,7 @@ static ngx_cometa_tenant_t *ngx_cometa_tenant_get(
 static void ngx_cometa_tenant_settle(ngx_cometa_tenant_t *tenant);
 static void ngx_cometa_event_set(ngx_cometa_event_t *e,
     ngx_cometa_news_t *news);
+static u_char *ngx_cometa_event_keep(u_char *dst, u_char *data, size_t len);
 static ngx_int_t ngx_cometa_lane_room(ngx_cometa_lane_t *lane, ngx_uint_t n);
 static void ngx_cometa_lane_evict(ngx_cometa_lane_t *lane);
 static void ngx_cometa_lane_unready(ngx_cometa_lane_t *lane);
@@ -361,10 +362,20 @@ ngx_cometa_event_set(ngx_cometa_event_t *e, ngx_cometa_news_t *news)
     e->info = news->info.len;
     e->address = news->address.len;
 
-    p = ngx_cpymem(e + 1, news->data, news->len);
-    p = ngx_cpymem(p, news->call.data, news->call.len);
-    p = ngx_cpymem(p, news->info.data, news->info.len);
-    ngx_memcpy(p, news->address.data, news->address.len);
+    p = (u_char *) (e + 1);
+    p = ngx_cometa_event_keep(p, news->data, news->len);
+    p = ngx_cometa_event_keep(p, news->call.data, news->call.len);
+    p = ngx_cometa_event_keep(p, news->info.data, news->info.len);
+    (void) ngx_cometa_event_keep(p, news->address.data, news->address.len);
+}
+
+
+/* Without a length there is no address either. */
+
+static u_char *
+ngx_cometa_event_keep(u_char *dst, u_char *data, size_t len)
+{
+    return len ? ngx_cpymem(dst, data, len) : dst;
 }
 
 
