@@ -27,6 +27,10 @@ typedef struct {
     int                   worker;       /* where it attached */
     ngx_cometa_device_t  *opening;      /* before its connection is given */
     int                   depth;        /* calls that it takes */
+    int                   frames;       /* over a WebSocket */
+    uint8_t               head[2];      /* of the frame that it gets */
+    size_t                headed;       /* bytes of that */
+    size_t                rest;         /* bytes of the frame to come */
     int                   with[CALLS];  /* those that it has not answered */
     int                   nwith;
     int                   writing;      /* a part of a message is to come */
@@ -117,6 +121,93 @@ client_message(client_t *client, descriptor_t *d, int n)
 }
 
 
+static void
+client_byte(client_t *client, descriptor_t *d, uint8_t byte)
+{
+    check(!client->last && client->len < sizeof(client->out));
+    client->out[client->len++] = byte;
+
+    if (client->len == 5 && client->out[0] == '0') {
+        check(memcmp(client->out, "0\r\n\r\n", 5) == 0);
+        client->last = 1;
+        return;
+    }
+
+    if (client->len == SEEN + 2) {
+        check(memcmp(client->out, "5\r\nM", 4) == 0);
+        client_message(client, d, atoi((char *) client->out + 4));
+    }
+
+    if (client->len == MESSAGE) {
+        check(memcmp(client->out + MESSAGE - 2, "\r\n", 2) == 0);
+        client->len = 0;
+    }
+}
+
+
+static void
+client_bytes(client_t *client, descriptor_t *d, const char *bytes)
+{
+    while (*bytes) {
+        client_byte(client, d, *bytes++);
+    }
+}
+
+
+/* A byte of a frame: it counts as what it would be in chunks. */
+
+static void
+client_frame(client_t *client, descriptor_t *d, uint8_t byte)
+{
+    int  type;
+
+    check(!client->last);
+
+    if (client->headed < 2) {
+        client->head[client->headed++] = byte;
+
+        if (client->headed < 2) {
+            return;
+        }
+
+        check(byte <= 125);
+        client->rest = byte;
+
+    } else {
+        client->rest--;
+    }
+
+    check(client->head[0] & 0x80);
+    type = client->head[0] & 0x7f;
+
+    if (type == COMETA_WS_BINARY) {
+
+        if (client->rest == client->head[1]) {
+            client_bytes(client, d, "5\r\n");
+
+        } else {
+            client_byte(client, d, byte);
+        }
+    }
+
+    if (client->rest) {
+        return;
+    }
+
+    client->headed = 0;
+
+    if (type == COMETA_WS_BINARY) {
+        client_bytes(client, d, "\r\n");
+
+    } else if (type == COMETA_WS_CLOSE) {
+        client_bytes(client, d, "0\r\n\r\n");
+
+    } else {
+        check(type == COMETA_WS_PING || type == COMETA_WS_PONG);
+    }
+}
+
+
 /* Some or none of the bytes that the server wants to write. */
 
 static void
@@ -132,39 +223,84 @@ world_received(descriptor_t *d, uint8_t *data, size_t len, int more)
     }
 
     while (len--) {
-        check(!client->last && client->len < sizeof(client->out));
-        client->out[client->len++] = *data++;
+        if (client->frames) {
+            client_frame(client, d, *data++);
 
-        if (client->len == 5 && client->out[0] == '0') {
-            check(memcmp(client->out, "0\r\n\r\n", 5) == 0);
-            client->last = 1;
-            continue;
-        }
-
-        if (client->len == SEEN + 2) {
-            check(memcmp(client->out, "5\r\nM", 4) == 0);
-            client_message(client, d, atoi((char *) client->out + 4));
-        }
-
-        if (client->len == MESSAGE) {
-            check(memcmp(client->out + MESSAGE - 2, "\r\n", 2) == 0);
-            client->len = 0;
+        } else {
+            client_byte(client, d, *data++);
         }
     }
 }
 
 
-/* What it says */
+/* A frame with these bytes; returns its length. */
+
+static size_t
+framed(uint8_t *p, int first, const char *data, size_t len)
+{
+    size_t  i;
+
+    static const uint8_t  mask[4] = { 0x5a, 0, 0xff, 0x31 };
+
+    p[0] = first;
+    p[1] = 0x80 | len;
+    memcpy(p + 2, mask, 4);
+
+    for (i = 0; i < len; i++) {
+        p[6 + i] = data[i] ^ mask[i % 4];
+    }
+
+    return 6 + len;
+}
+
+
+/* A chunk as frames: binary, text, after a ping, or in two with one between. */
+
+static size_t
+framed_chunk(uint8_t *p, const char *data, size_t n)
+{
+    size_t  len;
+
+    len = data[0] - '0';
+    data += 3;
+
+    switch (n % 4) {
+
+    case 0:
+        return framed(p, 0x80 | COMETA_WS_BINARY, data, len);
+
+    case 1:
+        return framed(p, 0x80 | COMETA_WS_TEXT, data, len);
+
+    case 2:
+        n = framed(p, 0x80 | COMETA_WS_PING, "p", 1);
+        return n + framed(p + n, 0x80 | COMETA_WS_BINARY, data, len);
+
+    default:
+        n = framed(p, COMETA_WS_TEXT, data, len - 1);
+        n += framed(p + n, 0x80 | COMETA_WS_PING, "ping", 4);
+        return n + framed(p + n, 0x80, data + len - 1, 1);
+    }
+}
+
+
+/* What it says: one chunk */
 
 static void
 client_say(client_t *client, const char *data, size_t len, int arrives)
 {
+    uint8_t    frames[64];
     socket_t  *s;
 
     s = &client->socket;
 
     if (s->fin) {
         return;
+    }
+
+    if (client->frames) {
+        len = framed_chunk(frames, data, s->len);
+        data = (char *) frames;
     }
 
     check(s->len + len <= CLIENT_IN);

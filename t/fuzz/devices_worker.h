@@ -43,6 +43,8 @@ attach(unsigned how)
 
     memset(&terms, 0, sizeof(ngx_cometa_terms_t));
     terms.pipeline = depths[how / 16 % 4];
+    terms.frames = how / 64 % 2;
+    terms.heartbeat = how / 128 % 2 ? 2 : 0;
 
     if (ngx_cometa_device_info(dev, &info) != NGX_OK
         || ngx_cometa_asked_grant(dev, &terms) != NGX_OK
@@ -57,6 +59,7 @@ attach(unsigned how)
     client->device = how % DEVICES;
     client->worker = self - workers;
     client->depth = depths[how / 16 % 4];
+    client->frames = how / 64 % 2;
     client->opening = dev;
     client->socket.space = SIZE_MAX / 2;
 

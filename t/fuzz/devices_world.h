@@ -260,7 +260,9 @@ volatile ngx_msec_t           ngx_current_msec;
 volatile ngx_time_t          *ngx_cached_time = &world_time;
 ngx_uint_t                    ngx_event_flags = NGX_USE_CLEAR_EVENT;
 ngx_cometa_error_t            ngx_cometa_errors[NGX_COMETA_ERRORS];
-ngx_str_t                     ngx_cometa_reasons[NGX_COMETA_REASONS];
+ngx_str_t                     ngx_cometa_reasons[NGX_COMETA_REASONS] = {
+    [0 ... NGX_COMETA_REASONS - 1] = ngx_string("a word")
+};
 ngx_atomic_t                  world_active;
 ngx_atomic_t                 *ngx_stat_active = &world_active;
 
@@ -384,18 +386,24 @@ world_free(void *p)
 void *
 ngx_palloc(ngx_pool_t *pool, size_t size)
 {
-    self->pool++;
+    void  *p;
 
-    return ngx_alloc(size, NULL);
+    p = ngx_alloc(size, NULL);
+    self->pool += (p != NULL);
+
+    return p;
 }
 
 
 void *
 ngx_pcalloc(ngx_pool_t *pool, size_t size)
 {
-    self->pool++;
+    void  *p;
 
-    return ngx_calloc(size, NULL);
+    p = ngx_calloc(size, NULL);
+    self->pool += (p != NULL);
+
+    return p;
 }
 
 
