@@ -39,8 +39,8 @@ int cometa_header_number(const uint8_t *p, size_t len, uint32_t *n);
 int cometa_header_wait(const uint8_t *p, size_t len, uint32_t *n);
 
 /*
- * Whether a Prefer header has this preference, in small letters, with or without
- * a value; 1 or 0.
+ * Whether a Prefer header has this preference, with or without a value; 1 or 0.
+ * `name` is in small letters.
  */
 int cometa_header_prefers(const uint8_t *p, size_t len, const char *name);
 

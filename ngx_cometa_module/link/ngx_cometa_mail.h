@@ -26,8 +26,8 @@
  *     LISTENERS            | slot | epoch | n    |
  *     ONLINE               | hash         | app_len |
  *
- *                          16     24     32         36     37     38      39
- *     EVENT                | hash | time | sequence | kind | name | extra | word
+ *                          16     24     32         36     37 38 39
+ *     EVENT                | hash | time | sequence | kind | texts |
  *
  *                          16      20     24        28       32     36
  *     ARRIVED              | index | slot | epoch   | handle | rc   | 0  |

@@ -1,8 +1,8 @@
 
 /*
  * Reads a message in JSON. What a client has written wrong is answered with
- * what to mend, so a member that nobody knows, or that stands there twice, is an
- * error, too. No state.
+ * what to mend, so a member that nobody knows, or that stands there twice, is
+ * an error, too. No state.
  */
 
 #include "ngx_cometa_ws_message.h"
