@@ -26,7 +26,7 @@ select STDOUT; $| = 1;
 
 use constant { WORKERS => 2, DEVICES => 6, RELOADS => 4 };
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map/)->todo_alerts()->plan(25);
+my $t = Test::Nginx->new()->has(qw/http rewrite map/)->todo_alerts()->plan(26);
 
 $t->write_file_expand('nginx.conf', websocket_conf(workers => WORKERS,
     shutdown => '60s', attach => 'cometa_heartbeat 1h;',

@@ -7,6 +7,7 @@
 #include "ngx_cometa_mail.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_interest.h"
+#include "ngx_cometa_mail_event.h"
 #include "ngx_cometa_mailbox.h"
 #include "ngx_cometa_post.h"
 #include "ngx_cometa_registry.h"
@@ -16,11 +17,7 @@
 
 
 _Static_assert(NGX_COMETA_MESSAGE_HEAD
-               >= COMETA_RING_HEAD + sizeof(ngx_cometa_mail_t)
-               && NGX_COMETA_MESSAGE_HEAD
-                  >= COMETA_RING_HEAD + sizeof(ngx_cometa_mail_event_t)
-                     + NGX_COMETA_ID_MAX + NGX_COMETA_CALL_ID_MAX
-                     + NGX_COMETA_WORD_MAX,
+               >= COMETA_RING_HEAD + sizeof(ngx_cometa_mail_t),
                "what a payload gets in front in a ring");
 
 
@@ -66,25 +63,6 @@ static __attribute__((noinline)) void ngx_cometa_mail_read_evict(
     ngx_cometa_mail_evict_t *mail, u_char *body, size_t len);
 static __attribute__((noinline)) void ngx_cometa_mail_read_online(
     ngx_cometa_mail_online_t *mail, u_char *body, size_t len);
-static __attribute__((noinline)) void ngx_cometa_mail_read_event(
-    ngx_cometa_mail_event_t *mail, u_char *body, size_t len);
-
-#if (NGX_DEBUG)
-
-static void ngx_cometa_mail_log(const char *what, uint32_t slot,
-    ngx_cometa_mail_head_t *head, size_t len);
-
-#define ngx_cometa_mail_trace(what, slot, mail, len)                          \
-    if (((ngx_cometa_mail_head_t *) mail)->debug                              \
-        || (ngx_cycle->log->log_level & NGX_LOG_DEBUG_HTTP))                  \
-    {                                                                         \
-        ngx_cometa_mail_log(what, slot, mail, len);                           \
-    }
-
-#else
-#define ngx_cometa_mail_trace(what, slot, mail, len)
-#endif
-
 
 ngx_cometa_mail_handlers_t  ngx_cometa_mail_handlers;
 
@@ -328,66 +306,6 @@ ngx_cometa_mail_online(ngx_cometa_key_t *key, ngx_cometa_mail_head_t *from)
 }
 
 
-/* The texts in front of the data go with the struct: only those are copied. */
-
-void
-ngx_cometa_mail_event(uint64_t hash, ngx_cometa_mail_head_t *from,
-    ngx_cometa_notice_t *notice)
-{
-    u_char                   *p;
-    uint32_t                  slot;
-    ngx_time_t               *now;
-    ngx_cometa_post_t         post;
-    ngx_cometa_mail_event_t  *mail;
-    u_char                    head[sizeof(ngx_cometa_mail_event_t)
-                                   + NGX_COMETA_ID_MAX + NGX_COMETA_EXTRA_MAX
-                                   + NGX_COMETA_WORD_MAX]
-                                  __attribute__((aligned(8)));
-
-    slot = ngx_cometa_interest_hears(hash, from->app, 0);
-
-    if (slot == NGX_COMETA_NONE) {
-        return;
-    }
-
-    now = ngx_timeofday();
-    mail = (ngx_cometa_mail_event_t *) head;
-
-    ngx_cometa_mail_to_origin(&mail->head, NGX_COMETA_MAIL_EVENT, from, 0);
-    mail->hash = hash;
-    mail->time = (uint64_t) now->sec * 1000 + now->msec;
-    mail->sequence = notice->sequence;
-    mail->kind = notice->kind;
-    mail->name = ngx_min(notice->device.len, NGX_COMETA_ID_MAX);
-    mail->extra = ngx_min(notice->extra.len, NGX_COMETA_EXTRA_MAX);
-    mail->word = ngx_min(notice->word.len, NGX_COMETA_WORD_MAX);
-
-    p = head + sizeof(ngx_cometa_mail_event_t);
-    p = ngx_cpymem(p, notice->device.data, mail->name);
-    p = ngx_cpymem(p, notice->extra.data, mail->extra);
-    p = ngx_cpymem(p, notice->word.data, mail->word);
-
-    ngx_cometa_mail_post(NGX_COMETA_MAIL_EVENT, &mail->head,
-                         notice->data.data, notice->data.len, &post);
-    post.head_len = p - head;
-
-    while (slot != NGX_COMETA_NONE) {
-
-        ngx_cometa_mail_trace("sent to", slot, &mail->head, notice->data.len);
-
-        if (slot == ngx_cometa_zone.slot) {
-            ngx_cometa_mail_handlers.event(mail, notice);
-
-        } else {
-            ngx_cometa_mailbox_tell(slot, ngx_cometa_zone.slots[slot].epoch,
-                                    &post);
-        }
-
-        slot = ngx_cometa_interest_hears(hash, from->app, slot + 1);
-    }
-}
-
-
 ngx_cometa_mail_inline void
 ngx_cometa_mail_to_owner(ngx_cometa_mail_head_t *head, ngx_cometa_mail_e type,
     ngx_cometa_place_t *to, ngx_uint_t debug)
@@ -568,7 +486,7 @@ ngx_cometa_mail_read(ngx_cometa_mail_e type, ngx_cometa_mail_t *mail,
         return;
 
     case NGX_COMETA_MAIL_EVENT:
-        ngx_cometa_mail_read_event(&mail->event, body, len);
+        ngx_cometa_mail_event_read(&mail->event, body, len);
         return;
 
     case NGX_COMETA_MAIL_ARRIVED:
@@ -630,38 +548,9 @@ ngx_cometa_mail_read_online(ngx_cometa_mail_online_t *mail, u_char *body,
 }
 
 
-static void
-ngx_cometa_mail_read_event(ngx_cometa_mail_event_t *mail, u_char *body,
-    size_t len)
-{
-    ngx_cometa_notice_t  notice;
-
-    if ((size_t) mail->name + mail->extra + mail->word > len) {
-        return;
-    }
-
-    notice.kind = mail->kind;
-    notice.sequence = mail->sequence;
-
-    notice.device.data = body;
-    notice.device.len = mail->name;
-
-    notice.extra.data = notice.device.data + mail->name;
-    notice.extra.len = mail->extra;
-
-    notice.word.data = notice.extra.data + mail->extra;
-    notice.word.len = mail->word;
-
-    notice.data.data = notice.word.data + mail->word;
-    notice.data.len = body + len - notice.data.data;
-
-    ngx_cometa_mail_handlers.event(mail, &notice);
-}
-
-
 #if (NGX_DEBUG)
 
-static void
+void
 ngx_cometa_mail_log(const char *what, uint32_t slot,
     ngx_cometa_mail_head_t *head, size_t len)
 {

@@ -7,6 +7,7 @@
 
 #include "mailbox_world.h"
 #include "ngx_cometa_mail.c"
+#include "ngx_cometa_mail_event.c"
 
 
 #define ROUNDS    4000
