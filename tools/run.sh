@@ -38,6 +38,7 @@ prepare() {
     mkdir -p "$prefix/conf" "$prefix/modules" "$prefix/html"
     ln -sfn "$examples/console" "$prefix/html/console"
     ln -sfn "$examples/dashboard" "$prefix/html/dashboard"
+    ln -sfn "$examples/pages" "$prefix/html/pages"
     ln -sfn "$root/build/node/node_modules/uplot/dist" "$prefix/html/uplot"
     ln -sfn "$module" "$prefix/modules/ngx_cometa_module.so"
     cp "$examples/cometa_api.conf" "$prefix/conf"

@@ -1,306 +1,423 @@
 /*
- * The page: what is typed and clicked, and what is shown of it.
+ * The page: the devices of an application, of which one is chosen, and what is
+ * said to it and by it.
  */
 
-import { Application, CometaError, Connection } from './client.js';
-import { clock, latency, parseHex, show } from './format.js';
+import { Application } from '../pages/api.js';
+import { Channel, content } from '../pages/channel.js';
+import {
+    $, curlLine, element, explain, setText, showState, sync, throttle
+} from '../pages/dom.js';
+import {
+    ago, clock, count, lastLatency, measured, moment
+} from '../pages/format.js';
+import { arrived, DeviceList, lastSeen } from '../pages/list.js';
+import { parseHex, show } from '../pages/messages.js';
 
-const DEVICES_SHOWN = 200;
+const LISTED = 100;             /* devices on a page of the list */
 const LOG_LINES = 500;
+const EVENTS_AT_ONCE = 50;      /* lines of events, for each SHOW_EVERY */
+const SHOW_EVERY = 250;         /* ms between changes of what is shown */
+const DETAILS_EVERY = 10000;    /* ms */
+const TYPING = 250;             /* ms without a key until a search starts */
 
-const ERRORS = {
-    unreachable: 'The server does not answer.',
-    unauthorized: 'Unknown application, or wrong secret.',
-    invalid_application_id: 'This cannot be the name of an application.',
-    device_offline: 'The device is not attached.',
-    device_busy: 'Too many calls wait for the device.',
-    device_timeout: 'The device did not reply in time.',
-    device_disconnected: 'The device left before it replied.',
-    device_taken_over: 'The device attached anew before it replied.',
-    worker_lost: 'The server lost the device before it replied.',
-    overloaded: 'The server is overloaded.',
-    refused: 'The server refused the WebSocket.',
-};
+let application;        /* whose devices are listed; undefined: nobody's */
+let list;
+let channel;
+let channelOpen = false;
+let kicks = false;      /* whether the server has cometa_detach */
+let typing;             /* the timer of a search */
 
-const CLOSED = {
-    1000: 'Disconnected.',
-    1001: 'The server closed the connection: it shuts down, or heard nothing.',
-    1006: 'The connection to the server is lost.',
-    1009: 'The message is too large.',
-    1013: 'The server closed the connection: too much was waiting to be read.',
-};
-
-const $ = (id) => document.getElementById(id);
-
-let application;        /* the one whose devices are listed */
-let devices = [];
 let device;             /* id of the one chosen */
-let connection;         /* undefined: not open */
-let attempts = 0;       /* only the last one counts */
+let known;              /* of it; undefined: it is not attached */
+let chosen = 0;         /* how often one was: only the last one counts */
+let waiting = 0;        /* calls to it */
+let events = [];        /* of it, not shown yet */
+let skipped = 0;        /* more of them than are shown */
+let detailsDue = Infinity;
 
 
 /* The devices of an application */
 
-async function list(event) {
+async function login(event) {
     event.preventDefault();
 
     const wanted = new Application($('application').value.trim(),
         $('secret').value);
 
-    $('login-error').textContent = '';
+    setText($('login-error'), '');
 
     try {
-        devices = await wanted.devices();
+        const [able] = await Promise.all([wanted.kicks(),
+            wanted.page(1, '', '')]);
+
+        begin(wanted, able);
     } catch (error) {
-        $('list').hidden = true;
-        $('login-error').textContent = explain(error);
+        end();
+        setText($('login-error'), explain(error));
+    }
+}
+
+
+function begin(wanted, able) {
+    end();
+
+    application = wanted;
+    kicks = able;
+    $('filter').value = '';
+    $('list').hidden = false;
+    setText($('line'), curlLine(application));
+
+    list = new DeviceList(application, LISTED, showList);
+    channel = new Channel(application, {
+        state: channelState, event: heard,
+        fault: (error) => setText($('talk-error'), explain(error))
+    });
+}
+
+
+function end() {
+    channel?.stop();
+    list?.close();
+    channel = list = application = undefined;
+    channelOpen = false;
+
+    choose();
+    $('list').hidden = true;
+    $('devices').replaceChildren();
+    $('channel').className = 'state';
+    setText($('channel'), '');
+}
+
+
+function channelState(name, more) {
+    channelOpen = name === 'open';
+    showState($('channel'), name, more);
+    list.setLive(channelOpen);
+
+    if (channelOpen && device !== undefined) {
+        readDetails();
+    }
+
+    showTalk();
+
+    if (name === 'refused' && more.error.error === 'unauthorized') {
+        end();
+        setText($('login-error'), explain(more.error));
+    }
+}
+
+
+const showList = throttle(() => {
+    if (!list) {
         return;
     }
 
-    if (application?.id !== wanted.id) {
-        forget();
-    }
+    const { rows, total, prefix, isFirst, next, error } = list;
 
-    application = wanted;
-    devices.sort();
-    $('list').hidden = false;
-    showDevices();
-}
+    setText($('list-error'), error ? explain(error) : '');
+    setText($('count'), total === undefined ? '' : `(${count(total)})`);
+    sync($('devices'), rows, (row) => row.device_id, makeItem, updateItem);
 
+    const nothing = !rows.length && total !== undefined && !error;
 
-function showDevices() {
-    const filter = $('filter').value.trim();
-    const found = devices.filter((id) => id.includes(filter));
-    const hidden = found.length - DEVICES_SHOWN;
+    $('empty').hidden = !nothing || prefix !== '' || !isFirst;
+    setText($('none'), !nothing || !$('empty').hidden ? ''
+        : prefix ? `No attached device has an id that begins with ${prefix}.`
+        : 'There are no more devices.');
 
-    $('count').textContent = `(${found.length} of ${devices.length})`;
-    $('devices').replaceChildren(
-        ...found.slice(0, DEVICES_SHOWN).map(deviceItem));
-    $('more').textContent = devices.length === 0
-        ? 'No device is attached.'
-        : hidden > 0 ? `And ${hidden} more: type a part of the name.` : '';
-}
+    $('pages').hidden = isFirst && next === undefined;
+    setText($('page'), `Page ${list.starts.length}`);
+    $('previous').disabled = isFirst;
+    $('next').disabled = next === undefined;
+}, SHOW_EVERY);
 
 
-function deviceItem(id) {
-    const button = element('button', id);
-
-    button.type = 'button';
-    button.setAttribute('aria-pressed', id === device);
-    button.onclick = () => choose(id);
-
+function makeItem({ device_id: id }) {
     const item = element('li');
+    const button = element('button', '', { type: 'button' });
 
+    button.onclick = () => choose(id);
+    button.append(element('b', id), element('small'));
     item.append(button);
     return item;
 }
 
 
+function updateItem(item, row) {
+    const button = item.firstChild;
+
+    button.classList.toggle('left', Boolean(row.left));
+    button.setAttribute('aria-pressed', row.device_id === device);
+    setText(button.lastChild, row.left ? `left: ${row.left.reason}`
+        : row.event ? `${clock(Date.parse(row.event.time) / 1000)} ${
+            show(content(row.event, 'data')).text.slice(0, 60)}`
+        : row.info ?? row.error ?? '');
+}
+
+
+/* The device that is chosen; undefined: none. */
+
 function choose(id) {
-    disconnect();
-
     device = id;
-    $('device').textContent = id;
-    $('log').replaceChildren();
-    showDevices();
-    connect();
+    known = id === undefined ? undefined : list.known(id);
+    chosen++;
+    waiting = skipped = 0;
+    events = [];
 
-    $('talk').scrollIntoView({ block: 'nearest' });
-}
+    setText($('device'), id ?? 'No device chosen');
+    setText($('details'), '');
+    setText($('talk-error'), '');
+    $('lines').replaceChildren();
+    showTalk();
 
-
-function forget() {
-    disconnect();
-
-    device = undefined;
-    $('device').textContent = 'No device chosen';
-    $('details').textContent = '';
-    $('log').replaceChildren();
-    showState('');
-}
-
-
-/* The connection to a device */
-
-async function connect() {
-    const attempt = ++attempts;
-
-    $('talk-error').textContent = '';
-    showState('connecting');
-
-    try {
-        const details = await application.device(device);
-        const opened = await Connection.open(application, device,
-            handlers(attempt));
-
-        if (attempt !== attempts) {
-            opened.close();
-            return;
-        }
-
-        connection = opened;
-        showDetails(details);
-        showState('open');
+    if (id !== undefined) {
+        showDetails();
+        readDetails();
+        showList();
+        $('talk').scrollIntoView({ block: 'nearest' });
         $('message').focus();
-
-    } catch (error) {
-        if (attempt === attempts) {
-            $('talk-error').textContent = explain(error);
-            showState('closed');
-        }
     }
 }
 
 
-function handlers(attempt) {
-    const ifCurrent = (act) => (...args) => {
-        if (attempt === attempts) {
-            act(...args);
-            showWaiting();
+async function readDetails() {
+    const choice = chosen;
+
+    detailsDue = performance.now() + DETAILS_EVERY;
+
+    try {
+        const read = await application.device(device);
+
+        if (choice === chosen) {
+            known = read;
+            showDetails();
         }
-    };
+    } catch (error) {
+        if (choice === chosen) {
+            notRead(error);
+        }
+    }
 
-    return {
-        reply: ifCurrent((data, ms) => log('reply', show(data), latency(ms))),
-        fail: ifCurrent((error, ms) => log('error',
-            { text: explain(error), form: error.error }, latency(ms))),
-        event: ifCurrent((data) => log('event', show(data))),
-        close: ifCurrent(closed),
-    };
+    if (choice === chosen) {
+        showTalk();
+    }
 }
 
 
-function closed(code, lost) {
-    const unanswered = lost ? ` Calls without a reply: ${lost}.` : '';
-    const why = CLOSED[code] ?? `The connection was closed with code ${code}.`;
+function notRead(error) {
+    const { last_seen: seen, reason } = error.answer;
 
-    connection = undefined;
-    $('talk-error').textContent = why + unanswered;
-    showState('closed');
+    if (error.error !== 'device_offline') {
+        setText($('talk-error'), explain(error));
+        return;
+    }
+
+    known = undefined;
+    setText($('details'), [explain(error),
+        seen ? `Last seen ${ago(seen)}` : '', reason ?? '']
+        .filter(Boolean).join(' · '));
 }
 
 
-/* What the old connection still says is of no interest then. */
+/* What the channel tells. */
 
-function disconnect() {
-    attempts++;
-    connection?.close();
-    connection = undefined;
+function heard(message) {
+    list.event(message);
 
-    $('talk-error').textContent = '';
-    showState(device === undefined ? '' : 'closed');
-    showWaiting();
-}
+    if (message.device !== device) {
+        return;
+    }
 
+    if (message.event === 'attach') {
+        known = arrived(message);
+    } else if (message.event === 'detach'
+               && message.session === known?.session)
+    {
+        known = undefined;
+    }
 
-function toggle() {
-    if (connection) {
-        disconnect();
+    if (events.length < EVENTS_AT_ONCE) {
+        events.push(message);
     } else {
-        connect();
+        skipped++;
+    }
+
+    showEvents();
+}
+
+
+const showEvents = throttle(() => {
+    logEvents();
+
+    if (device !== undefined) {
+        showDetails();
+        showTalk();
+    }
+}, SHOW_EVERY);
+
+
+function logEvents() {
+    events.splice(0).forEach(logEvent);
+
+    if (skipped) {
+        log('event', { text: `and ${count(skipped)} more`, form: '' });
+        skipped = 0;
+    }
+}
+
+
+function logEvent(message) {
+    if (message.event === 'data') {
+        log('event', show(content(message, 'data')), `no. ${message.seq}`);
+    } else if (message.event !== 'reply') {
+        log(message.event, { text: message.reason,
+            form: message.address ?? '' });
     }
 }
 
 
 /* Messages */
 
-function send(event) {
+async function send(event) {
     event.preventDefault();
 
     const typed = $('message').value;
     const hex = $('compose').elements.form.value === 'hex';
     const data = hex ? parseHex(typed) : typed;
+    const choice = chosen;
 
-    $('talk-error').textContent = '';
+    setText($('talk-error'), '');
 
     if (!data) {
-        $('talk-error').textContent = hex
+        setText($('talk-error'), hex
             ? 'Hex is pairs of digits, such as: 01 0a ff'
-            : 'An empty message cannot be sent.';
+            : 'An empty message cannot be sent.');
         return;
     }
 
-    connection.send(data);
+    const reply = channel.call(device, data);
+
     log('sent', show(data));
-    showWaiting();
+    waiting++;
+    showTalk();
     $('message').select();
+
+    const [kind, ...said] = await reply.then(
+        (reply) => ['reply', show(reply.data), measured(reply.ms)],
+        (error) => ['error', { text: explain(error), form: error.error },
+            error.ms === undefined ? '' : measured(error.ms)]);
+
+    if (choice === chosen) {
+        waiting--;
+        logEvents();
+        log(kind, ...said);
+        showTalk();
+        detailsDue = 0;
+    }
 }
 
 
 function log(kind, { text, form }, note = '') {
-    const lines = $('log');
-    const atEnd = lines.scrollHeight - lines.scrollTop
-        - lines.clientHeight < 40;
+    const box = $('log');
+    const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
     const line = element('li');
 
     line.className = kind;
     line.append(
-        element('time', clock(new Date())),
+        element('time', clock(Date.now() / 1000)),
         element('b', kind),
         element('pre', text),
         element('small', [form, note].filter(Boolean).join(' · ')));
 
-    lines.append(line);
+    $('lines').append(line);
 
-    while (lines.children.length > LOG_LINES) {
-        lines.firstChild.remove();
+    while ($('lines').children.length > LOG_LINES) {
+        $('lines').firstChild.remove();
     }
 
     if (atEnd) {
-        lines.scrollTop = lines.scrollHeight;
+        box.scrollTop = box.scrollHeight;
+    }
+}
+
+
+/* Ends the connection that is shown, not one that came meanwhile. */
+
+async function kick() {
+    const { session } = known;
+    const choice = chosen;
+
+    if (!confirm(`End the connection of ${device}? It may attach again.`)) {
+        return;
+    }
+
+    try {
+        await application.kick(device, session);
+
+        if (choice === chosen && !channelOpen) {
+            readDetails();
+        }
+    } catch (error) {
+        kicks &&= error.status !== 405
+            && (error.status !== 404 || error.error === 'device_offline');
+
+        if (choice === chosen) {
+            setText($('talk-error'), explain(error));
+            showTalk();
+        }
     }
 }
 
 
 /* What is shown */
 
-function showState(state) {
-    const open = state === 'open';
+function showTalk() {
+    const attached = known !== undefined;
+    const ready = device !== undefined && channelOpen;
 
-    $('state').textContent = state;
-    $('state').className = state;
-    $('toggle').hidden = state === '' || state === 'connecting';
-    $('toggle').textContent = open ? 'Disconnect' : 'Connect';
-    $('message').disabled = $('send').disabled = !open;
+    $('state').className = attached ? 'open' : 'closed';
+    setText($('state'), device === undefined ? ''
+        : attached ? 'attached' : 'not attached');
+    $('kick').hidden = !attached || !kicks;
+    $('message').disabled = $('send').disabled = !ready;
+    setText($('waiting'), waiting ? `waiting for a reply to ${waiting}` : '');
 }
 
 
-function showDetails(details) {
-    const since = new Date(details.connected_at * 1000);
-
-    $('details').textContent = [details.info, details.ip_address,
-        `attached ${since.toLocaleString()}`].filter(Boolean).join(' · ');
-}
-
-
-function showWaiting() {
-    const n = connection?.waiting ?? 0;
-
-    $('waiting').textContent = n ? `waiting for a reply to ${n}` : '';
-}
-
-
-function explain(error) {
-    if (!(error instanceof CometaError)) {
-        throw error;
+function showDetails() {
+    if (!known) {
+        setText($('details'), '');
+        return;
     }
 
-    return ERRORS[error.error] ?? `${error.message} (${error.error})`;
+    setText($('details'), [known.info, known.ip_address,
+        `attached ${moment(known.connected_at)}`,
+        `last seen ${ago(lastSeen(known))}`,
+        `${count(known.net.received.messages)} messages to it, ${
+            count(known.net.sent.messages)} from it`,
+        `latency ${lastLatency(known)}`].filter(Boolean).join(' · '));
 }
 
 
-function element(name, text = '') {
-    const made = document.createElement(name);
+setInterval(() => {
+    list?.tick();
 
-    made.textContent = text;
-    return made;
-}
+    if (device !== undefined && performance.now() >= detailsDue) {
+        readDetails();
+    }
+}, 1000);
 
 
 /* #APPLICATION in the address fills in the first field. */
 
 $('application').value = location.hash.slice(1);
-$('login').onsubmit = list;
-$('filter').oninput = showDevices;
-$('toggle').onclick = toggle;
+$('login').onsubmit = login;
+$('filter').oninput = () => {
+    clearTimeout(typing);
+    typing = setTimeout(() => list?.find($('filter').value.trim()), TYPING);
+};
+$('previous').onclick = () => list.back();
+$('next').onclick = () => list.forward();
+$('kick').onclick = kick;
 $('compose').onsubmit = send;

@@ -3,7 +3,7 @@
  * so: the numbers do not need them.
  */
 
-import { clock, compact } from './format.js';
+import { clock, compact } from '../pages/format.js';
 
 const LIBRARY = './uplot/uPlot.esm.js';
 const STYLE = './uplot/uPlot.min.css';

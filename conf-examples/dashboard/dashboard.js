@@ -2,14 +2,14 @@
  * The page: who is logged in, and the figures, read again every second.
  */
 
-import { Application, CometaError, metrics } from './api.js';
-import { chart, library } from './charts.js';
-import * as devices from './devices.js';
-import { $, element, explain } from './dom.js';
+import { Application, CometaError } from '../pages/api.js';
+import { $, element, explain, setText } from '../pages/dom.js';
 import {
-    bytesPerSecond, compact, count, milliseconds, perSecond
-} from './format.js';
-import { History, rate } from './metrics.js';
+    bytesPerSecond, compact, count, duration, perSecond
+} from '../pages/format.js';
+import { chart, library } from './charts.js';
+import * as live from './live.js';
+import { History, metrics, rate } from './metrics.js';
 
 const EVERY = 1000;             /* ms */
 const KEPT = 900;               /* readings: a quarter of an hour */
@@ -22,13 +22,13 @@ const CHARTS = {
     ],
     'latency-chart': [
         { label: 'p50', name: 'latency_p50', color: '--one',
-          value: milliseconds },
+          value: duration },
         { label: 'p90', name: 'latency_p90', color: '--two',
-          value: milliseconds },
+          value: duration },
         { label: 'p99', name: 'latency_p99', color: '--three',
-          value: milliseconds },
+          value: duration },
         { label: 'p99.9', name: 'latency_p999', color: '--four',
-          value: milliseconds }
+          value: duration }
     ],
     'devices-chart': [
         { label: 'Devices', name: 'num_devices', color: '--one',
@@ -74,8 +74,8 @@ async function poll(application) {
 function reached(stats, server) {
     const now = reading(stats);
 
-    $('problem').textContent = '';
-    $('login-error').textContent = '';
+    setText($('problem'), '');
+    setText($('login-error'), '');
     $('board').classList.remove('stale');
 
     if ($('board').hidden) {
@@ -86,7 +86,7 @@ function reached(stats, server) {
     showTiles(now);
     showServer(server, now);
     showCharts();
-    devices.tick();
+    live.tick();
 
     last = now;
 }
@@ -99,8 +99,8 @@ function missed(error) {
         return;
     }
 
-    $('problem').textContent = `${explain(error)} What is shown is old; `
-        + 'trying again.';
+    setText($('problem'), `${explain(error)} What is shown is old; `
+        + 'trying again.');
     $('board').classList.add('stale');
 
     history.push({ time: seconds() });
@@ -113,7 +113,7 @@ function missed(error) {
 function enter() {
     $('login').hidden = true;
     $('board').hidden = $('who').hidden = false;
-    devices.open(api);
+    live.open(api);
 }
 
 
@@ -154,8 +154,8 @@ function showTiles(now) {
         'calls-total': `${compact(now.messages)} answered`,
         'failing': perSecond(now.failing),
         'failed-total': `${compact(now.failed)} in all`,
-        'p50': milliseconds(now.latency_p50),
-        'p99': `p99 ${milliseconds(now.latency_p99)}`,
+        'p50': duration(now.latency_p50),
+        'p99': `p99 ${duration(now.latency_p99)}`,
         'calls': count(now.calls),
         'queued': `${count(now.queued)} wait for their turn`,
         'events-rate': perSecond(now.eventing),
@@ -167,7 +167,7 @@ function showTiles(now) {
     };
 
     for (const [id, text] of Object.entries(texts)) {
-        $(id).textContent = text;
+        setText($(id), text);
     }
 
     $('name').textContent = now.name;
@@ -255,17 +255,20 @@ function showZone(server) {
 function showBars(id, rows) {
     const most = Math.max(1, ...rows.map(([, value]) => value));
 
-    $(id).replaceChildren(...rows.flatMap(([name, value, capacity]) => {
+    $(id).replaceChildren(...rows.map(([name, value, capacity]) => {
         const share = value / (capacity ?? most);
+        const line = element('div');
+        const text = element('dd');
         const bar = element('i');
 
         bar.style.width = `${100 * share}%`;
         bar.classList.toggle('full', capacity !== undefined && share > 0.9);
 
-        return [
-            element('dt', name), element('dd', capacity
-                ? `${count(value)} of ${count(capacity)}` : count(value)), bar
-        ];
+        text.append(element('span', capacity
+            ? `${count(value)} of ${count(capacity)}` : count(value)), bar);
+        line.append(element('dt', name), text);
+
+        return line;
     }));
 }
 
@@ -308,7 +311,7 @@ function login(id, secret) {
 function logout() {
     api = undefined;
     sessionStorage.removeItem(LOGIN);
-    devices.close();
+    live.close();
     $('problem').textContent = '';
     $('login').hidden = false;
     $('board').hidden = $('who').hidden = true;

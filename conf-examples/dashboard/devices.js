@@ -1,150 +1,165 @@
 /*
  * The table of devices, a page of it at a time, and the one that is chosen:
- * what is known of it, and calls.
+ * what is known of it, calls, and the end of its connection.
  */
 
-import { $, element, explain, row } from './dom.js';
-import { ago, count, message, moment } from './format.js';
+import { CometaError } from '../pages/api.js';
+import {
+    $, curlLine, element, explain, setText, sync, throttle
+} from '../pages/dom.js';
+import {
+    ago, count, lastLatency, measured, moment
+} from '../pages/format.js';
+import { arrived, DeviceList, lastSeen } from '../pages/list.js';
+import { decode, show } from '../pages/messages.js';
 
 const PAGE = 20;
-const REFRESH_MIN = 5000;       /* ms between readings of the table */
-const REFRESH_SHARE = 20;       /* and so many times as long as one takes */
-const DETAILS_EVERY = 2000;     /* ms */
+const CELLS = 8;                /* of a row, behind the id */
+const DETAILS_EVERY = 10000;    /* ms, while events come */
+const DETAILS_BLIND = 2000;     /* ms, while none do */
+const REPLIES = 100;            /* lines */
+const SHOW_EVERY = 250;         /* ms between changes of what is shown */
 const TYPING = 250;             /* ms without a key until a search starts */
 
 let api;                /* undefined: nobody is logged in */
-let starts = [''];      /* what each page up to this one is behind */
-let readings = 0;       /* only the last one counts */
-let due = 0;            /* when the table is read again */
+let list;
+let channel;            /* undefined: it is not open */
+let kicks = false;      /* whether the server has cometa_detach */
 let typing;             /* the timer of a search */
+
 let device;             /* id of the one chosen */
+let known;              /* of it; undefined: it is not attached */
+let chosen = 0;         /* how often one was: only the last one counts */
 let detailsDue = 0;
 
 
 export function open(application) {
     api = application;
     $('search').value = '';
-    search();
+    setText($('line'), curlLine(api));
+    list = new DeviceList(api, PAGE, showList);
+    askKicks(application);
 }
 
 
 export function close() {
-    api = undefined;
-    readings++;
+    list?.close();
+    api = list = channel = undefined;
+    kicks = false;
     choose();
     $('devices').replaceChildren();
+}
+
+
+/* The channel that is open, or undefined. */
+
+export function setChannel(open) {
+    channel = open;
+    list.setLive(Boolean(open));
+    detailsDue = 0;
+}
+
+
+export function event(message) {
+    list.event(message);
+
+    if (message.device !== device) {
+        return;
+    }
+
+    if (message.event === 'attach') {
+        known = arrived(message);
+        setText($('details-error'), '');
+    } else if (message.event === 'detach'
+               && message.session === known?.session)
+    {
+        known = undefined;
+        left(message.reason, Date.parse(message.time) / 1000);
+
+    } else {
+        detailsDue = Math.min(detailsDue, performance.now() + DETAILS_BLIND);
+    }
+
+    showDevice();
 }
 
 
 /* With each poll of the page: reads anew what is old. */
 
 export function tick() {
-    const now = performance.now();
+    list.tick();
+    showList();
 
-    if (now >= due) {
-        read();
+    if (device !== undefined) {
+        showDevice();
+
+        if (performance.now() >= detailsDue) {
+            readDetails();
+        }
     }
+}
 
-    if (device && now >= detailsDue) {
-        readDetails();
+
+/* A server that does not say has the button until a try shows it. */
+
+async function askKicks(application) {
+    const able = await application.kicks().catch(() => true);
+
+    if (application === api) {
+        kicks = able;
+        showDevice();
     }
 }
 
 
 /* The table */
 
-function search() {
-    starts = [''];
-    read();
-}
-
-
-async function read() {
-    const reading = ++readings;
-    const began = performance.now();
-    const prefix = $('search').value.trim();
-
-    due = Infinity;
-
-    try {
-        const page = await api.page(PAGE, prefix, starts.at(-1));
-        const known = await Promise.all(page.ids.map(look));
-
-        if (reading === readings) {
-            $('devices-error').textContent = '';
-            show(page, known, prefix);
-        }
-    } catch (error) {
-        if (reading === readings) {
-            $('devices-error').textContent = explain(error);
-        }
+const showList = throttle(() => {
+    if (!list) {
+        return;
     }
 
-    /* a list of a million is not read as often as one of ten */
+    const { rows, total, prefix, isFirst, next, error } = list;
+    const nothing = !rows.length && total !== undefined && !error;
 
-    if (reading === readings) {
-        const now = performance.now();
+    setText($('devices-error'), error ? explain(error) : '');
+    sync($('devices'), rows, (row) => row.device_id, makeRow, updateRow);
 
-        due = now + Math.max(REFRESH_MIN, REFRESH_SHARE * (now - began));
-    }
-}
-
-
-/* One that has left since the page was read has only its id. */
-
-async function look(id) {
-    try {
-        return await api.device(id);
-    } catch (error) {
-        if (error.error === 'device_offline') {
-            return { device_id: id };
-        }
-        throw error;
-    }
-}
-
-
-function show({ ids, more }, known, prefix) {
-    const first = starts.length === 1;
-    const focus = $('devices').contains(document.activeElement)
-        ? document.activeElement.textContent : undefined;
-
-    $('devices').replaceChildren(...known.map(deviceRow));
-    buttons().find((button) => button.textContent === focus)?.focus();
-
-    $('none').textContent = ids.length ? ''
+    $('empty').hidden = !nothing || prefix !== '' || !isFirst;
+    setText($('none'), !nothing || !$('empty').hidden ? ''
         : prefix ? `No attached device has an id that begins with ${prefix}.`
-        : first ? 'No device is attached.' : 'There are no more devices.';
+        : 'There are no more devices.');
 
-    $('page').textContent = `Page ${starts.length}`;
-    $('previous').disabled = first;
-    $('next').disabled = !more;
-    $('next').onclick = () => {
-        starts.push(ids.at(-1));
-        read();
-    };
-}
+    setText($('page'), `Page ${list.starts.length}`);
+    $('previous').disabled = isFirst;
+    $('next').disabled = next === undefined;
+}, SHOW_EVERY);
 
 
-function deviceRow(known) {
-    const { device_id: id, net } = known;
-    const button = element('button', id, {
+function makeRow({ device_id: id }) {
+    const made = element('tr');
+    const head = element('td');
+
+    head.append(element('button', id, {
         type: 'button', onclick: () => choose(id)
-    });
-    const made = row('td', ['', ...net ? [
-        known.info, known.ip_address, ago(known.connected_at),
-        `${known.latency} ms`, count(net.sent.messages),
-        count(net.received.messages), known.websockets
-    ] : ['left', '', '', '', '', '', '']]);
-
-    button.setAttribute('aria-pressed', id === device);
-    made.firstChild.append(button);
+    }));
+    made.append(head, ...Array.from({ length: CELLS }, () => element('td')));
     return made;
 }
 
 
-function buttons() {
-    return [...$('devices').querySelectorAll('button')];
+function updateRow(made, row) {
+    const texts = row.net ? [
+        row.info, row.ip_address, ago(row.connected_at),
+        row.left ? `left: ${row.left.reason}` : ago(lastSeen(row)),
+        lastLatency(row), count(row.net.sent.messages),
+        count(row.net.received.messages), count(row.websockets)
+    ] : [explain(new CometaError(row.error)), '', '', '', '', '', '', ''];
+
+    texts.forEach((text, i) => setText(made.children[i + 1], text));
+    made.classList.toggle('left', Boolean(row.left));
+    made.firstChild.firstChild.setAttribute('aria-pressed',
+        row.device_id === device);
 }
 
 
@@ -152,18 +167,19 @@ function buttons() {
 
 function choose(id) {
     device = id;
+    known = id === undefined ? undefined : list.known(id);
+    chosen++;
 
-    $('device').hidden = !id;
-    $('device-id').textContent = id ?? '';
+    $('device').hidden = id === undefined;
+    setText($('device-id'), id ?? '');
+    setText($('presence'), '');
+    setText($('details-error'), '');
     $('details').replaceChildren();
-    $('details-error').textContent = '';
     $('replies').replaceChildren();
+    showList();
+    showDevice();
 
-    for (const button of buttons()) {
-        button.setAttribute('aria-pressed', button.textContent === id);
-    }
-
-    if (id) {
+    if (id !== undefined) {
         readDetails();
         $('device').scrollIntoView({ block: 'nearest' });
         $('message').focus({ preventScroll: true });
@@ -172,43 +188,117 @@ function choose(id) {
 
 
 async function readDetails() {
-    const id = device;
+    const choice = chosen;
 
-    detailsDue = performance.now() + DETAILS_EVERY;
+    detailsDue = performance.now()
+        + (channel ? DETAILS_EVERY : DETAILS_BLIND);
 
     try {
-        const known = await api.device(id);
+        const read = await api.device(device);
 
-        if (id === device) {
-            $('details-error').textContent = '';
-            showDetails(known);
+        if (choice === chosen) {
+            known = read;
+            setText($('details-error'), '');
         }
     } catch (error) {
-        if (id === device) {
-            $('details-error').textContent = explain(error);
+        if (choice === chosen) {
+            notRead(error);
         }
+    }
+
+    if (choice === chosen) {
+        showDevice();
     }
 }
 
 
-function showDetails(known) {
+function notRead(error) {
+    const { last_seen: seen, reason } = error.answer;
+
+    if (error.error !== 'device_offline') {
+        setText($('details-error'), explain(error));
+        return;
+    }
+
+    known = undefined;
+
+    if (reason || !$('presence').textContent.startsWith('Not attached')) {
+        left(reason, seen);
+    }
+}
+
+
+function left(reason, time) {
+    setText($('presence'), ['Not attached', reason,
+        time ? moment(time) : ''].filter(Boolean).join(' · '));
+}
+
+
+const showDevice = throttle(() => {
+    const attached = device !== undefined && known !== undefined;
+
+    $('presence').className = attached ? 'open' : 'closed';
+    $('kick').hidden = !attached || !kicks;
+
+    if (!attached) {
+        return;
+    }
+
+    setText($('presence'), 'Attached');
+    sync($('details'), Object.entries(facts()), ([name]) => name,
+        ([name]) => {
+            const fact = element('div');
+
+            fact.append(element('dt', name), element('dd'));
+            return fact;
+        },
+        (fact, [, text]) => setText(fact.lastChild, text));
+}, SHOW_EVERY);
+
+
+function facts() {
     const traffic = ({ messages, bytes }) =>
         `${count(messages)} messages, ${count(bytes)} bytes`;
 
-    const facts = {
+    return {
         Info: known.info || '–',
         Address: known.ip_address,
         Attached: `${moment(known.connected_at)}, ${ago(known.connected_at)}`,
         'Last heartbeat': Number(known.heartbeat)
             ? `${moment(known.heartbeat)}, ${ago(known.heartbeat)}` : '–',
-        Latency: `${known.latency} ms`,
+        Latency: lastLatency(known),
         Sent: traffic(known.net.sent),
         Received: traffic(known.net.received),
         WebSockets: known.websockets
     };
+}
 
-    $('details').replaceChildren(...Object.entries(facts).flatMap(
-        ([name, value]) => [element('dt', name), element('dd', value)]));
+
+/* Ends the connection that is shown, not one that came meanwhile. */
+
+async function kick() {
+    const { session } = known;
+    const choice = chosen;
+
+    if (!confirm(`End the connection of ${device}? It may attach again.`)) {
+        return;
+    }
+
+    try {
+        await api.kick(device, session);
+
+        if (choice === chosen) {
+            readDetails();
+        }
+    } catch (error) {
+        kicks &&= error.status !== 405
+            && (error.status !== 404 || error.error === 'device_offline');
+
+        if (choice === chosen) {
+            setText($('details-error'), explain(error));
+            showDevice();
+        }
+    }
 }
 
 
@@ -228,15 +318,43 @@ async function send(event) {
     $('replies').prepend(line);
     $('message').select();
 
+    while ($('replies').children.length > REPLIES) {
+        $('replies').lastChild.remove();
+    }
+
     try {
-        reply.textContent = message(await api.send(device, text));
+        const { data, ms } = await ask(text, began);
+
+        setText(reply, show(data).text);
+        setText(note, measured(ms));
         line.className = 'reply';
     } catch (error) {
-        reply.textContent = explain(error);
+        setText(reply, explain(error));
+        setText(note, [error.error, error.ms === undefined ? ''
+            : measured(error.ms)].filter(Boolean).join(' · '));
         line.className = 'error';
     }
 
-    note.textContent = `${Math.round(performance.now() - began)} ms`;
+    detailsDue = 0;
+}
+
+
+/* Over the channel; without one as a request of its own. */
+
+async function ask(text, began) {
+    if (channel) {
+        return channel.call(device, text);
+    }
+
+    const data = decode(await api.send(device, text));
+
+    return { data, ms: performance.now() - began };
+}
+
+
+function search() {
+    clearTimeout(typing);
+    list?.find($('search').value.trim());
 }
 
 
@@ -246,13 +364,11 @@ $('search').oninput = () => {
 };
 $('find').onsubmit = (event) => {
     event.preventDefault();
-    clearTimeout(typing);
     search();
 };
-$('previous').onclick = () => {
-    starts.pop();
-    read();
-};
-$('refresh').onclick = read;
+$('previous').onclick = () => list.back();
+$('next').onclick = () => list.forward();
+$('refresh').onclick = () => list.read();
+$('kick').onclick = kick;
 $('send').onsubmit = send;
 $('forget').onclick = () => choose();

@@ -3,6 +3,10 @@
  * to the next.
  */
 
+import { CometaError, unreachable } from '../pages/api.js';
+
+const METRICS = '/metrics';
+const TIMEOUT = 5000;           /* ms */
 const SAMPLE = /^([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)/;
 const LABEL = /([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"/g;
 
@@ -27,6 +31,22 @@ export class Metrics {
         return this.all(name, labels)
             .reduce((sum, sample) => sum + sample.value, 0);
     }
+}
+
+
+/* Those of the whole server, if we may see them. */
+
+export async function metrics() {
+    const response = await fetch(METRICS, {
+        cache: 'no-store', signal: AbortSignal.timeout(TIMEOUT)
+    }).catch(unreachable);
+
+    if (!response.ok) {
+        throw new CometaError('unavailable',
+            `${METRICS} answers ${response.status} ${response.statusText}`);
+    }
+
+    return parse(await response.text().catch(unreachable));
 }
 
 

@@ -30,9 +30,9 @@ select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/http rewrite map access charset/);
 
-has_node($t->has_daemon('chromium'), 'playwright-core', 'uplot');
+has_node($t->has_daemon('chromium'), 'playwright-core', 'axe-core', 'uplot');
 
-$t->plan($ENV{COMETA_SCREENSHOT} ? 20 : 19);
+$t->plan($ENV{COMETA_SCREENSHOT} ? 26 : 25);
 
 my $examples = abs_path('../conf-examples');
 my $uplot = abs_path('../build/node/node_modules/uplot/dist');
@@ -41,7 +41,8 @@ my $dir = $t->testdir();
 $t->write_file_expand('nginx.conf', quickstart());
 copy("$examples/cometa_api.conf", $dir) or die "cometa_api.conf: $!\n";
 mkdir "$dir/html" or die "html: $!\n";
-symlink "$examples/dashboard", "$dir/html/dashboard" or die "dashboard: $!\n";
+symlink "$examples/$_", "$dir/html/$_" or die "$_: $!\n"
+    for qw/ dashboard pages /;
 symlink $uplot, "$dir/html/uplot" or die "uplot: $!\n";
 
 $t->run();

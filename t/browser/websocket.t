@@ -1,7 +1,8 @@
 #!/usr/bin/perl
 
-# The console page in headless Chromium, served by the quick start as it is.
-# The tests are in node/browser.js; here are nginx and the devices.
+# The console page in headless Chromium, served by the quick start as it is but
+# for a second application.  The tests are in node/browser.js; here are nginx
+# and the devices.
 #
 # COMETA_SCREENSHOT=1 also writes docs/console.png.
 
@@ -31,9 +32,9 @@ select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/http rewrite map/);
 
-has_node($t->has_daemon('chromium'), 'playwright-core');
+has_node($t->has_daemon('chromium'), 'playwright-core', 'axe-core');
 
-$t->plan($ENV{COMETA_SCREENSHOT} ? 19 : 18);
+$t->plan($ENV{COMETA_SCREENSHOT} ? 36 : 35);
 
 my $examples = abs_path('../conf-examples');
 my $dir = $t->testdir();
@@ -41,7 +42,8 @@ my $dir = $t->testdir();
 $t->write_file_expand('nginx.conf', quickstart());
 copy("$examples/cometa_api.conf", $dir) or die "cometa_api.conf: $!\n";
 mkdir "$dir/html" or die "html: $!\n";
-symlink "$examples/console", "$dir/html/console" or die "console: $!\n";
+symlink "$examples/$_", "$dir/html/$_" or die "$_: $!\n"
+    for qw/ console pages /;
 
 $t->run();
 
@@ -75,6 +77,7 @@ sub quickstart {
     my $conf = <$fh>;
 
     $conf =~ s/^(?:load_module|pid|error_log) .*\n//gm;
+    $conf =~ s/^(\s*)demo +demo-secret;/$&\n$1empty empty-secret;/m;
 
     return "%%TEST_GLOBALS%%\ndaemon off;\nworker_shutdown_timeout 1s;\n$conf";
 }
@@ -92,7 +95,14 @@ sub serve {
     print $fh "ready\n";
     close $fh or die "$id: $!\n";
 
-    while (defined(my $payload = $d->read_chunk(60))) {
+    while (!$d->gone()) {
+        my $payload = $d->read_chunk(20);
+
+        if (!defined $payload) {
+            $d->heartbeat();
+            next;
+        }
+
         last if $payload eq '' || $payload eq 'leave';
         obey($d, $payload);
     }

@@ -8,6 +8,7 @@ const assert = require('node:assert/strict');
 const { after, before, test } = require('node:test');
 const { setTimeout: sleep } = require('node:timers/promises');
 const { chromium } = require('playwright-core');
+const { faults } = require('./axe.js');
 const { faint } = require('./contrast.js');
 const { Device, call } = require('./traffic.js');
 
@@ -28,6 +29,7 @@ let page;
 let complaints;     /* of the page: none is wanted */
 let devices;
 let bell;           /* one of them */
+let guests;         /* others, that stay as long as a test */
 
 
 before(async () => {
@@ -79,6 +81,7 @@ function check(name, act, { prepare, ...options } = {}) {
         });
 
         complaints = [];
+        guests = [];
         page = await context.newPage();
         page.setDefaultTimeout(TIMEOUT);
         page.on('pageerror', (error) => complaints.push(String(error)));
@@ -97,9 +100,18 @@ function check(name, act, { prepare, ...options } = {}) {
             assert.deepEqual(complaints.filter((text) =>
                 !text.startsWith('Failed to load resource')), []);
         } finally {
+            guests.forEach((guest) => guest.leave());
             await context.close();
         }
     });
+}
+
+
+async function attach(id, info = '', application = 'demo') {
+    const guest = await Device.attach(SERVER, id, info, obey, application);
+
+    guests.push(guest);
+    return guest;
 }
 
 
@@ -115,6 +127,15 @@ async function text(selector, wanted) {
 }
 
 
+/* A time that is shown, in ms; not a number where there is none. */
+
+async function milliseconds(selector) {
+    const shown = await page.locator(selector).textContent();
+
+    return parseFloat(shown) / (/µs$/.test(shown) ? 1000 : 1);
+}
+
+
 async function number(selector) {
     return parseFloat((await page.locator(selector).textContent())
         .replaceAll(',', ''));
@@ -123,8 +144,8 @@ async function number(selector) {
 
 /* Asks again until it holds. */
 
-async function until(holds) {
-    const end = Date.now() + TIMEOUT;
+async function until(holds, time = TIMEOUT) {
+    const end = Date.now() + time;
 
     while (!await holds()) {
         assert.ok(Date.now() < end, `not in time: ${holds}`);
@@ -235,8 +256,10 @@ check('the figures are those of the API', async () => {
     await login();
     await text('#events-total', '2 in all');
 
+    /* these, and the channel of the page */
+
     await openWebSockets(2);
-    await until(async () => await number('#websockets') === 2);
+    await until(async () => await number('#websockets') === 3);
 
     const told = await stats();
 
@@ -267,11 +290,11 @@ check('rates and latencies', async () => {
         await until(async () => {
             const rate = await number('#calls-rate');
             return rate > 12 && rate < 28;
-        });
+        }, 4 * TIMEOUT);
         await until(async () => {
-            const ms = await number('#p50');
+            const ms = await milliseconds('#p50');
             return ms >= 30 && ms < 200;
-        });
+        }, 4 * TIMEOUT);
     }, 20);
 
     /* without calls there is no latency */
@@ -357,7 +380,8 @@ check('the details of a device, and calls', async () => {
     await message.fill('status');
     await page.keyboard.press('Enter');
     await text('#replies .reply pre', /^status$/);
-    assert.match(await reply(0).locator('small').textContent(), /^\d+ ms$/);
+    assert.match(await reply(0).locator('small').textContent(),
+        /^(< 100 µs|[1-9]00 µs|\d+(\.\d)? ms)$/);
 
     await message.fill('binary');
     await page.getByRole('button', { name: 'Send' }).click();
@@ -394,22 +418,140 @@ check('the details of a device, and calls', async () => {
 });
 
 
-check('a device that leaves', async () => {
-    const guest = await Device.attach(SERVER, 'guest', '', obey);
+/* Without the requests: only the channel tells. */
 
+check('a device attaches, says something, and leaves', async () => {
     await login();
-    await page.getByRole('button', { name: 'guest' }).click();
-    await text('#details', 'Address');
+    await text('#channel', 'Live');
+    await until(async () => (await ids()).length === 20);
+    await page.route('**/devices?**', (route) => route.abort());
+    await page.route('**/devices/cat', (route) => route.abort());
+
+    const guest = await attach('cat', 'a guest');
+    const row = page.locator('#devices tr').filter({ hasText: 'cat' });
+
+    await row.waitFor();
+    assert.deepEqual((await ids()).slice(0, 3), ['bell', 'cat', 'lamp-001']);
+    assert.equal((await ids()).length, 20);
+
+    const cells = await row.locator('td').allTextContents();
+
+    assert.equal(cells[1], 'a guest');
+    assert.match(cells[2], /^127\.0\.0\.1:\d+$/);
+    assert.match(cells[3], /^\d+ s ago$/);
+    assert.match(cells[4], /^\d+ s ago$/);
+    assert.deepEqual(cells.slice(5), ['–', '0', '0', '0']);
+
+    guest.event('meow <b>');
+    await text('#events .data', 'meow <b>');
+    await row.locator('td').nth(6).filter({ hasText: /^1$/ }).waitFor();
+
+    await row.getByRole('button').click();
+    await text('#presence', 'Attached');
     guest.leave();
-    await text('#details-error', 'The device is not attached.');
+    await text('#presence', 'Not attached · detached');
+    await row.getByText('left: detached').waitFor();
+    await text('#events .detach', 'detached');
 
     await page.getByRole('textbox', { name: 'Message' }).fill('hello?');
     await page.keyboard.press('Enter');
-    await text('#replies .error', 'The device is not attached.');
+    await text('#replies .error pre', 'The device is not attached.');
+    await text('#replies .error small', 'device_offline');
 
-    await page.getByRole('button', { name: 'Refresh' }).click();
-    await until(async () => !(await ids()).includes('guest'));
+    await until(async () => !(await ids()).includes('cat'), 3 * TIMEOUT);
 });
+
+
+check('the last events, and no more of them', async () => {
+    await login();
+    await text('#channel', 'Live');
+
+    for (let n = 0; n < 70; n++) {
+        bell.event(`ding ${n}`);
+    }
+
+    await text('#events', 'ding 69');
+    assert.equal(await page.locator('#events li').count(), 50);
+    assert.equal(await page.locator('#events pre').first().textContent(),
+        'ding 69');
+
+    await page.getByRole('button', { name: 'Pause' }).click();
+    bell.event('dong');
+    await text('#devices tr', 'bell');
+    await page.evaluate(() => new Promise((resolve) => {
+        setTimeout(resolve, 1000);
+    }));
+    assert.equal(await page.locator('#events pre').first().textContent(),
+        'ding 69');
+    await page.getByRole('button', { name: 'Pause' }).click();
+    await text('#events', 'dong');
+});
+
+
+check('the end of a connection', async () => {
+    let answer = 'dismiss';
+    let asked = 0;
+
+    page.on('dialog', (dialog) => {
+        asked++;
+        assert.match(dialog.message(), /^End the connection of lamp-003\?/);
+        return dialog[answer]();
+    });
+
+    const session = async () => (await (await fetch(
+        `${APPLICATION}/devices/lamp-003`, { headers: AUTHORIZATION }))
+        .json()).session;
+    const before = await session();
+
+    await login();
+    await text('#channel', 'Live');
+    await page.getByRole('button', { name: 'lamp-003' }).click();
+    await page.getByRole('button', { name: 'Disconnect it' }).click();
+    assert.equal(asked, 1);
+    assert.equal(await session(), before);
+
+    /* it comes back by itself */
+
+    answer = 'accept';
+    await page.getByRole('button', { name: 'Disconnect it' }).click();
+    await text('#events .detach', 'kicked');
+    await text('#events .attach', 'lamp-003');
+    await text('#presence', 'Attached');
+    assert.notEqual(await session(), before);
+    assert.equal(asked, 2);
+});
+
+
+check('a server that does not end connections', async () => {
+    await login();
+    await page.getByRole('button', { name: 'lamp-003' }).click();
+    await text('#presence', 'Attached');
+    await text('#details', 'lamp, 3 W');
+    assert.ok(await page.locator('#kick').isHidden());
+}, { prepare: () => page.route('**/devices/any', (route) =>
+    route.fulfill({ status: 405, headers: { Allow: 'GET, HEAD, POST' } })) });
+
+
+/* It reads the table again and again, and calls by requests of their own. */
+
+check('a server without channels', async () => {
+    await login();
+    await text('#channel', 'the server has no location with cometa_channel');
+    assert.ok(await page.locator('#last').isHidden());
+    await page.getByLabel('The id begins with').fill('cat');
+    await text('#none', 'begins with cat');
+
+    const guest = await attach('cat');
+
+    await page.getByRole('button', { name: 'cat' }).click();
+    await page.getByRole('textbox', { name: 'Message' }).fill('binary');
+    await page.keyboard.press('Enter');
+    await text('#replies .reply pre', /^01 02 fe$/);
+    assert.deepEqual(await faults(page), []);
+    guest.leave();
+    await text('#presence', 'Not attached');
+}, { prepare: () => page.route('**/channel', (route) =>
+    route.fulfill({ status: 404, body: 'Not Found' })) });
 
 
 check('a wrong secret', async () => {
@@ -450,12 +592,25 @@ check('the login is kept by the tab, until it is logged out', async () => {
 
 check('an application without devices', async () => {
     await login('empty-secret', 'empty');
-    await text('#none', 'No device is attached.');
+    await text('#empty', 'No device yet. Paste this line');
+    assert.equal(await page.locator('#line').textContent(),
+        'curl -sN -T . -X POST '
+        + `http://${SERVER}/v1/applications/empty/devices/lamp-1`);
+    assert.deepEqual(await faults(page), []);
     assert.equal(await number('#num-devices'), 0);
     assert.deepEqual(await ids(), []);
     await text('#errors', 'no call has failed');
     await text('#p50', '–');
     assert.ok(await page.locator('#next').isDisabled());
+
+    await text('#channel', 'Live');
+
+    const first = await attach('lamp-1', '', 'empty');
+
+    await until(async () => (await ids()).join() === 'lamp-1');
+    assert.ok(await page.locator('#empty').isHidden());
+    first.leave();
+    await page.locator('#empty').waitFor({ timeout: 2 * TIMEOUT });
 });
 
 
@@ -481,20 +636,21 @@ async function million() {
         const query = new URL(route.request().url()).searchParams;
         const limit = Number(query.get('limit'));
         const after = query.get('after');
-        const first = !after ? 0 : after.startsWith('unit-09')
-            ? 1000000 : Number(after.slice(5)) + 1;
+        const first = after ? Number(after.slice(5)) + 1 : 0;
 
         asked.push(limit);
         await route.fulfill({ json: {
-            num_devices: 1000000,
-            devices: Array.from({ length: Math.min(limit, 1000000 - first) },
-                (_, i) => id(first + i))
+            num_devices: 1000000, next: id(first + limit - 1),
+            devices: Array.from({ length: limit }, (_, i) => ({
+                device_id: id(first + i), ip_address: '127.0.0.1:1',
+                heartbeat: '0', info: 'unit', connected_at: '1795446563',
+                latency: '0', websockets: '0', session: '1',
+                net: { received: { bytes: '0', messages: '0' },
+                    sent: { bytes: '0', messages: '0' } }
+            }))
         } });
     });
 
-    await page.route('**/v1/applications/demo/devices/unit-*', (route) =>
-        route.fulfill({ status: 404, json: { msg: '404 Not Found',
-            error: 'device_offline' } }));
     await page.route('**/v1/applications/demo/devices', () =>
         asked.push('all'));
 }
@@ -510,7 +666,7 @@ check('a million devices', async () => {
     await until(async () => (await ids())[0] === 'unit-0000020');
 
     assert.ok(asked.length >= 2);
-    assert.deepEqual(asked.filter((limit) => limit !== 21), []);
+    assert.deepEqual(asked.filter((limit) => limit !== 20), []);
 
     assert.equal(await page.evaluate(() => {
         const { scrollWidth, clientWidth } = document.documentElement;
@@ -555,11 +711,16 @@ check('the text of Prometheus', async () => {
 });
 
 
-for (const colorScheme of ['light', 'dark']) {
-    check(`contrast, ${colorScheme}`, async () => {
+/* WCAG AA, and what else axe-core knows: each state of the page. */
+
+for (const [colorScheme, width] of [
+    ['light', 1280], ['dark', 1280], ['light', 390], ['dark', 390]
+]) {
+    check(`accessible, ${colorScheme}, ${width} px`, async () => {
         await login('wrong');
         await text('#login-error', 'wrong secret');
         assert.deepEqual(await page.evaluate(faint), []);
+        assert.deepEqual(await faults(page), []);
 
         await login();
         await page.getByRole('button', { name: 'lamp-007' }).click();
@@ -567,8 +728,13 @@ for (const colorScheme of ['light', 'dark']) {
         await page.getByRole('textbox', { name: 'Message' }).fill('status');
         await page.keyboard.press('Enter');
         await text('#replies .reply', 'status');
+        bell.event('pressed');
+        await text('#events', 'pressed');
         assert.deepEqual(await page.evaluate(faint), []);
-    }, { colorScheme });
+        assert.deepEqual(await faults(page), []);
+        assert.equal(await page.evaluate(() =>
+            document.documentElement.scrollWidth), width);
+    }, { colorScheme, viewport: { width, height: 800 } });
 }
 
 
@@ -671,9 +837,13 @@ check('the server stops, and starts', async () => {
     process.kill(process.ppid, 'SIGUSR1');
     await text('#problem', 'The server does not answer.');
     await text('#problem', 'trying again');
+    await text('#channel', /Next try in \d+ s/);
     assert.equal(await number('#num-devices'), LAMPS + 1);
+    assert.deepEqual(await faults(page), []);
 
     process.kill(process.ppid, 'SIGUSR2');
+    await page.locator('#channel').filter({ hasText: 'Live' })
+        .waitFor({ timeout: 4 * TIMEOUT });
     await until(async () =>
         await page.locator('#problem').textContent() === '');
     await until(async () => await number('#num-devices') === LAMPS + 1);

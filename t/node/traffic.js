@@ -8,6 +8,7 @@
 const http = require('node:http');
 
 const RETRY = 200;      /* ms until a device attaches anew */
+const HEARTBEAT = 20000;        /* ms */
 
 
 /*
@@ -16,19 +17,20 @@ const RETRY = 200;      /* ms until a device attaches anew */
  */
 
 class Device {
-    static attach(server, id, info, answer) {
+    static attach(server, id, info, answer, application = 'demo') {
         return new Promise((resolve) => {
-            new Device(server, id, info, answer, resolve).open();
+            new Device(server, id, info, answer, application, resolve).open();
         });
     }
 
-    constructor(server, id, info, answer, attached) {
-        Object.assign(this, { server, id, info, answer, attached });
+    constructor(server, id, info, answer, application, attached) {
+        Object.assign(this,
+            { server, id, info, answer, application, attached });
     }
 
     open() {
-        const request = http.request(
-            `http://${this.server}/v1/applications/demo/devices/${this.id}`, {
+        const request = http.request(`http://${this.server}/v1/applications/${
+            this.application}/devices/${this.id}`, {
                 method: 'POST', agent: false, headers: {
                     'Transfer-Encoding': 'chunked', 'Cometa-Info': this.info
                 }
@@ -43,6 +45,11 @@ class Device {
     }
 
     serve(response) {
+        const { request } = this;
+        const beat = setInterval(() => request.write('\x06'), HEARTBEAT);
+
+        request.on('close', () => clearInterval(beat));
+
         response.once('data', () => {
             this.attached(this);
             response.on('data', (message) => this.reply(String(message)));

@@ -1,8 +1,6 @@
 /*
- * Numbers, times and messages as people read them.
+ * Numbers and times as people read them.
  */
-
-const MESSAGE_SHOWN = 4096;
 
 const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 const tenths = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
@@ -26,8 +24,27 @@ export const compact = known((value) => short.format(value));
 export const perSecond = known((value) =>
     (value < 100 ? tenths : whole).format(value));
 
-export const milliseconds = known((value) =>
-    `${value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)} ms`);
+/* A time in ms: what is below one is shown in microseconds. */
+
+export const duration = known((ms) => ms < 0.9995
+    ? ms < 0.001 ? '< 1 µs' : `${Math.round(1000 * ms)} µs`
+    : `${ms.toFixed(ms < 10 ? 2 : ms < 100 ? 1 : 0)} ms`);
+
+
+/* One that this page has measured: clocks of browsers have steps of 0.1 ms. */
+
+export const measured = known((ms) => ms < 0.1 ? '< 100 µs'
+    : ms < 0.95 ? `${100 * Math.round(10 * ms)} µs`
+    : `${ms.toFixed(ms < 10 ? 1 : 0)} ms`);
+
+
+/* The latency of a device's last reply: the API has whole ms of it. */
+
+export function lastLatency({ latency, net }) {
+    return !Number(net.received.messages) ? '–'
+        : Number(latency) ? `${latency} ms` : '< 1 ms';
+}
+
 
 export const bytesPerSecond = known((value) => `${short.format(value)}B/s`);
 
@@ -52,22 +69,4 @@ export function ago(time) {
         .find(([, size]) => seconds >= size) ?? ['s', 1];
 
     return `${Math.floor(seconds / size)} ${unit} ago`;
-}
-
-
-/* Text where the bytes are that, else hex. */
-
-export function message(buffer) {
-    try {
-        return cut(new TextDecoder('utf-8', { fatal: true }).decode(buffer));
-    } catch {
-        return cut(Array.from(new Uint8Array(buffer),
-            (byte) => byte.toString(16).padStart(2, '0')).join(' '));
-    }
-}
-
-
-function cut(text) {
-    return text.length > MESSAGE_SHOWN
-        ? `${text.slice(0, MESSAGE_SHOWN)} …` : text;
 }

@@ -1,5 +1,6 @@
 /*
- * Messages as people read and type them: text, or bytes in hex.
+ * Messages as people read and type them, text or bytes in hex, and as they are
+ * in JSON.
  */
 
 const SHOWN = 4096;
@@ -34,13 +35,26 @@ export function show(data) {
 }
 
 
-export function latency(ms) {
-    return `${ms.toFixed(ms < 10 ? 1 : 0)} ms`;
+/* A string where the bytes are text, else the bytes. */
+
+export function decode(buffer) {
+    try {
+        return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+            .decode(buffer);
+    } catch {
+        return new Uint8Array(buffer);
+    }
 }
 
 
-export function clock(date) {
-    return date.toLocaleTimeString([], { hour12: false });
+export function toBase64(bytes) {
+    return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte))
+        .join(''));
+}
+
+
+export function fromBase64(text) {
+    return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
 }
 
 
