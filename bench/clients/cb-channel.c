@@ -28,8 +28,8 @@
 static const char  usage[] =
     "usage: cb-channel [OPTION]...\n"
     "Opens channels, each to a part of the devices, by the beginning of\n"
-    "their ids. Prints \"open N\" when all are open, and a report when all events and\n"
-    "replies have come, or nothing more comes for 10 seconds.\n"
+    "their ids. Prints \"open N\" when all are open, and a report when all\n"
+    "events and replies have come, or nothing more comes for 10 seconds.\n"
     "\n"
     COMETA_COMMON_USAGE
     "  --channels N          how many (1): ids of the devices of each begin\n"

@@ -119,7 +119,8 @@ sub asked {
 
 sub session {
     my ($id) = @_;
-    return stats("app1/devices/$id")->{json}{session} || 'none';
+    my $r = stats("app1/devices/$id");
+    return $r->{status} == 200 ? $r->{json}{session} : 'none';
 }
 
 sub offline {
