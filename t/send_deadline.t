@@ -111,11 +111,11 @@ my @patient = (headers => { Prefer => 'wait=4' });
         [ 4, 'WAIT=4' ],
         [ 4, 'wait="4"' ],
         [ 4, 'wait = 4' ],
-        [ 4, 'respond-async, wait=4' ],
-        [ 4, 'respond-async,wait=4, handling=lenient' ],
+        [ 4, 'return=minimal, wait=4' ],
+        [ 4, 'return=minimal,wait=4, handling=lenient' ],
         [ 4, 'handling=strict; x=1, wait=4' ],
-        [ 4, "respond-async\x0d\x0aPrefer: wait=4" ],
-        [ 2, 'respond-async' ],
+        [ 4, "return=minimal\x0d\x0aPrefer: wait=4" ],
+        [ 2, 'return=minimal' ],
         [ 2, 'wait' ],
         [ 2, 'wait=' ],
         [ 2, 'wait=x4' ],
@@ -124,7 +124,7 @@ my @patient = (headers => { Prefer => 'wait=4' });
         [ 2, 'await=4' ],
         [ 1, 'wait=1', uri => '/three/app1/' ],
         [ 3, undef, uri => '/three/app1/' ],
-        [ 3, 'respond-async', uri => '/three/app1/' ],
+        [ 3, 'return=minimal', uri => '/three/app1/' ],
     );
 
     my (@calls, @devices);

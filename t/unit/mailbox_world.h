@@ -81,8 +81,11 @@ typedef struct {
 } world_t;
 
 
+static ngx_time_t             world_time = { 1700000000, 123, 0 };
+
 ngx_cometa_zone_t             ngx_cometa_zone;
 volatile ngx_cycle_t         *ngx_cycle;
+volatile ngx_time_t          *ngx_cached_time = &world_time;
 pid_t                         ngx_pid;
 ngx_uint_t                    ngx_event_flags;
 ngx_atomic_t                  world_active;
