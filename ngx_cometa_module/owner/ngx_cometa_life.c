@@ -39,11 +39,16 @@ ngx_cometa_life_get(ngx_cometa_device_conf_t *conf, ngx_msec_t heartbeat,
 
     heartbeat = heartbeat ? heartbeat * 1000 : first->heartbeat;
 
-    for (life = first; life; life = life->next) {
+    life = first;
+
+    do {
         if (life->heartbeat == heartbeat && (life->ping != 0) == frames) {
             return life;
         }
-    }
+
+        life = life->next;
+
+    } while (life);
 
     life = ngx_pcalloc(ngx_cycle->pool, sizeof(ngx_cometa_life_t));
     if (life == NULL) {

@@ -1,7 +1,7 @@
 
 /*
- * The queue of a device that leaves, or moves to another worker. Calls that were
- * written go with it to that worker, for their replies come by the same
+ * The queue of a device that leaves, or moves to another worker. Calls that
+ * were written go with it to that worker, for their replies come by the same
  * connection; those that wait are sent back to their origins, which follow.
  */
 
