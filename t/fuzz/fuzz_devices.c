@@ -1,9 +1,9 @@
 /*
  * Devices, their queues, calls and the hand-over, of several workers, against a
- * simple model. The input is a sequence of operations: clients attach, some over
- * WebSockets, say something, do not read, or leave; calls begin or are
- * withdrawn; letters and parcels arrive; time passes; workers begin to leave, or
- * die anywhere. After it all that is under way comes to its end.
+ * simple model. The input is a sequence of operations: clients attach, some
+ * over WebSockets, say something, do not read, or leave; calls begin or are
+ * withdrawn; letters and parcels arrive; time passes; workers begin to leave,
+ * or die anywhere. After it all that is under way comes to its end.
  *
  * What must hold whatever the order:
  *

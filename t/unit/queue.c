@@ -252,6 +252,27 @@ test_again(void)
 }
 
 
+static void
+test_text(void)
+{
+    begin();
+
+    call(1, 10);
+    texts = 1;
+    call(2, 20);
+    texts = 0;
+    ok(was("writes 1, no text 2"),
+       "a message that the device cannot take does not wait");
+    call(3, 30);
+    reply();
+    ok(was("queued 3, reply 1, written 3, writes 3"), "others do");
+    reply();
+    ok(was("reply 3"), "and are answered");
+
+    end("text");
+}
+
+
 int
 main(void)
 {
@@ -267,6 +288,7 @@ main(void)
 
     test_arrived();
     test_again();
+    test_text();
 
     return done_testing();
 }

@@ -44,6 +44,7 @@ static ngx_connection_t        connection;
 static u_char                  said[1024];  /* what was done, in words */
 static size_t                  len;
 static uint32_t                dead;        /* slot of a worker that died */
+static int                     texts;       /* it takes texts only */
 
 
 static void
@@ -184,7 +185,15 @@ ngx_cometa_mail_fail(ngx_cometa_ref_t *to, ngx_cometa_mail_head_t *from,
     ngx_uint_t error)
 {
     say(error == NGX_COMETA_MOVED ? "moved"
-        : error == NGX_COMETA_DEVICE_BUSY ? "busy" : "fails", to->index);
+        : error == NGX_COMETA_DEVICE_BUSY ? "busy"
+        : error == NGX_COMETA_TEXT_REQUIRED ? "no text" : "fails", to->index);
+}
+
+
+ngx_uint_t
+ngx_cometa_asked_takes(ngx_cometa_device_t *d, u_char *message, size_t n)
+{
+    return !texts;
 }
 
 
