@@ -42,6 +42,7 @@ typedef enum {
     NGX_COMETA_MESSAGE_TOO_LARGE,
     NGX_COMETA_UPGRADE_REQUIRED,
     NGX_COMETA_DEVICE_BUSY,
+    NGX_COMETA_TOO_MANY_DEVICES,
     NGX_COMETA_DEVICE_DISCONNECTED,
     NGX_COMETA_DEVICE_TAKEN_OVER,
     NGX_COMETA_WORKER_LOST,
@@ -83,6 +84,7 @@ typedef enum {
     NGX_COMETA_UNRESPONSIVE,        /* owed a reply for too long */
     NGX_COMETA_PROTOCOL_ERROR,
     NGX_COMETA_DRAINED,             /* its worker left */
+    NGX_COMETA_KICKED,              /* its application ended it */
     NGX_COMETA_REASONS
 } ngx_cometa_reason_e;
 

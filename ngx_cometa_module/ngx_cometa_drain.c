@@ -15,9 +15,9 @@
 
 static ngx_event_t  ngx_cometa_drain_event;
 static ngx_uint_t   ngx_cometa_drain_rate;
-static ngx_uint_t   ngx_cometa_drain_rest;      /* thousandths of one */
-static ngx_msec_t   ngx_cometa_drain_last;
 static ngx_uint_t   ngx_cometa_drain_late;
+
+static ngx_cometa_pace_t  ngx_cometa_drain_own;
 
 
 void
@@ -44,24 +44,38 @@ ngx_cometa_drain_look(ngx_msec_t wait)
 void
 ngx_cometa_drain_step(void)
 {
+    ngx_cometa_drain_look(ngx_cometa_drain_pause());
+}
+
+
+ngx_msec_t
+ngx_cometa_drain_pause(void)
+{
     ngx_msec_t  mean;
 
     mean = ngx_max(NGX_COMETA_DRAIN_STEP, 1000 / ngx_cometa_drain_rate);
 
-    ngx_cometa_drain_look(mean / 2 + ngx_random() % (mean + 1));
+    return mean / 2 + ngx_random() % (mean + 1);
 }
 
 
 ngx_uint_t
 ngx_cometa_drain_quota(void)
 {
+    return ngx_cometa_drain_pace(&ngx_cometa_drain_own);
+}
+
+
+ngx_uint_t
+ngx_cometa_drain_pace(ngx_cometa_pace_t *pace)
+{
     ngx_uint_t  n;
     ngx_msec_t  elapsed, most;
 
     most = NGX_COMETA_DRAIN_LATE + 2000 / ngx_cometa_drain_rate;
 
-    elapsed = ngx_current_msec - ngx_cometa_drain_last;
-    ngx_cometa_drain_last = ngx_current_msec;
+    elapsed = ngx_current_msec - pace->last;
+    pace->last = ngx_current_msec;
 
     /* at first, or after a pause: one step, not the quota of all the pause */
 
@@ -69,9 +83,9 @@ ngx_cometa_drain_quota(void)
         elapsed = NGX_COMETA_DRAIN_STEP;
     }
 
-    n = elapsed * ngx_cometa_drain_rate + ngx_cometa_drain_rest;
+    n = elapsed * ngx_cometa_drain_rate + pace->rest;
 
-    ngx_cometa_drain_rest = n % 1000;
+    pace->rest = n % 1000;
 
     return ngx_min(n / 1000, NGX_COMETA_DRAIN_BATCH);
 }

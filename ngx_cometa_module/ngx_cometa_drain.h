@@ -30,7 +30,20 @@ void ngx_cometa_drain_look(ngx_msec_t wait);
 /* Calls the handler after one step. */
 void ngx_cometa_drain_step(void);
 
-/* How many may go now, by the rate and the time since the last call. */
+/*
+ * A pace of its own, for what goes at the same rate: all zero at first. How
+ * many may go now, by the rate and the time since the last call; and the
+ * milliseconds to the next one.
+ */
+typedef struct {
+    ngx_msec_t  last;
+    ngx_uint_t  rest;                       /* thousandths of one */
+} ngx_cometa_pace_t;
+
+ngx_uint_t ngx_cometa_drain_pace(ngx_cometa_pace_t *pace);
+ngx_msec_t ngx_cometa_drain_pause(void);
+
+/* How many may go now of what leaves with the worker. */
 ngx_uint_t ngx_cometa_drain_quota(void);
 
 /*

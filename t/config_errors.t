@@ -137,7 +137,8 @@ sub already {
 sub no_device {
     my ($device) = @_;
     return "\"cometa_device\" of location \"/x\" is \"$device\", which names no"
-        . ' device: only "cometa_stats" can use that';
+        . ' device: only "cometa_stats" and "cometa_detach" can'
+        . ' use that';
 }
 
 my $pass = 'proxy_pass http://127.0.0.1:8081;';

@@ -29,7 +29,7 @@ plan(skip_all => 'IO::Socket::SSL not installed') if $@;
 my $t = Test::Nginx->new()->has(qw/http http_ssl http_v2 http_realip
     http_auth_request rewrite map proxy limit_req limit_conn
     upstream_keepalive upstream_zone/)
-    ->has_daemon('openssl')->has_daemon('curl')->plan(83);
+    ->has_daemon('openssl')->has_daemon('curl')->plan(88);
 
 my $dir = $t->testdir();
 my $examples = '../conf-examples';
@@ -193,7 +193,7 @@ for my $name (@names) {
     }
 }
 
-is(scalar(@names), 10, 'no other example');
+is(scalar(@names), 11, 'no other example');
 
 sub front_module {
     my ($name) = @_;
@@ -391,9 +391,20 @@ EOF
     # 100 a second, and 200 in one packet
     my $stream = caller_stream();
     $stream->write(call_request('nosuch', 'x', 'x', secret => 'none') x 200);
-    @calls = map { response($stream)->{status} } 1 .. 200;
-    is($calls[0], 401, 'limits: calls within the rate');
-    ok((grep { $_ == 429 } @calls), 'limits: calls above it');
+    @calls = map { response($stream) } 1 .. 200;
+    is($calls[0]->{status}, 401, 'limits: calls within the rate');
+
+    my ($refused) = grep { $_->{status} == 429 } @calls;
+    is(outcome($refused), '429 too_many_requests', 'limits: calls above it');
+    is("$refused->{headers}{'content-type'} $refused->{headers}{'retry-after'}",
+        'application/json 1', 'limits: refused as JSON');
+
+    $refused = call('demo', 'lamp-1', 'x' x 70000, secret => 'demo-secret');
+    is(outcome($refused), '413 message_too_large', 'limits: a long message');
+    is($refused->{headers}{'content-type'}, 'application/json',
+        'limits: refused as JSON, too');
+    is(outcome(call('demo', 'none', 'x', secret => 'demo-secret')),
+        '404 device_offline', 'limits: the errors of Cometa stay');
 
     # an attached device is no request: limit_conn lets as many stay
 

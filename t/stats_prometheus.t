@@ -43,7 +43,7 @@ my @outcomes = qw/ ok invalid_device_id empty_message unauthorized
     message_too_large device_offline device_busy device_disconnected
     device_taken_over worker_lost overloaded device_timeout /;
 my @reasons = qw/ detached disconnected heartbeat_timeout taken_over
-    unresponsive protocol_error draining /;
+    unresponsive protocol_error draining kicked /;
 my @bounds = qw/ 0.0005 0.001 0.0025 0.005 0.01 0.025 0.05 0.1 0.25 0.5 1
     2.5 5 10 30 +Inf /;
 
@@ -269,7 +269,7 @@ call('app1', 'nobody', 'x') for 1 .. 2;
         @reasons;
     is_deeply(\%detaches, {
         detached => 1, disconnected => 1, taken_over => 1, protocol_error => 1,
-        heartbeat_timeout => 0, unresponsive => 0, draining => 0
+        heartbeat_timeout => 0, unresponsive => 0, draining => 0, kicked => 0
     }, 'detaches by reason');
 
     my $devices = 0;

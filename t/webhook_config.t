@@ -27,7 +27,7 @@ my $retry = qr/expected retry= and a time from 1ms to 1d/;
 my $max = qr/expected max_retry= and a time from 1ms to 1d/;
 my $number = qr/expected concurrency= and a number from 1 to 65535/;
 my $queue = qr/expected queue= and a number from 1 to 1048576/;
-my $events = qr/expected events= and a list of data, attach, detach/;
+my $events = qr/expected events= and a list of data, attach, detach, reply/;
 my $nowhere = qr/leads to no location of its server: add "location = /;
 
 my @bad = (

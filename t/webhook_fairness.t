@@ -26,7 +26,7 @@ select STDOUT; $| = 1;
 
 use constant { CONCURRENCY => 64, BURST => 202 };
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map proxy/)->plan(36);
+my $t = Test::Nginx->new()->has(qw/http rewrite map proxy/)->plan(41);
 my $dir = $t->testdir();
 
 # The upstream of app1 takes connections and never answers; that of app2 is
@@ -95,6 +95,16 @@ EOC
         location ~ ^/tiny/(?<app>[^/]+)/(?<device>[^/]+)$ {
             cometa_attach;
             cometa_webhook /hook queue=4;
+        }
+
+        location ~ ^/one/(?<app>[^/]+)/(?<device>[^/]+)$ {
+            cometa_attach;
+            cometa_webhook /hook concurrency=2;
+        }
+
+        location ~ ^/other/(?<app>[^/]+)/(?<device>[^/]+)$ {
+            cometa_attach;
+            cometa_webhook /hook concurrency=2;
         }
 
         location /shared/ {
@@ -289,6 +299,32 @@ sub shut {
     ok(settle($t, qw/ app1 hang2 /), 'few: all go at last');
     shut($t);
     $_->close() for @a, $b;
+}
+
+# Two locations: all requests of one hang, and its queue is long
+
+{
+    my @held;
+    my @a = map { at('one', $_ % 2 ? 'app1' : 'hang2', "loc$_") } 1 .. 20;
+
+    for my $d (@a) {
+        $d->event($_) for 1 .. 20;
+    }
+
+    ok(wait_for(sub { webhook('app1')->{queued} == 200
+        && webhook('hang2')->{queued} == 200 }), 'locations: queued');
+    is(taken_soon($hanging, \@held, 2), 2, 'locations: all of one hang');
+
+    my $quick = at('other', 'app2', 'loc');
+    my @took = map { arrives($t, $quick, "loc$_", 6) } 1 .. 20;
+    my ($most) = sort { $b <=> $a } map { defined $_ ? $_ : 9 } @took;
+    cmp_ok($most, '<', 1, 'locations: none of the other one is delayed');
+    is(webhook('app2')->{dropped}, 0, 'locations: nor dropped');
+
+    @held = ();
+    ok(settle($t, qw/ app1 hang2 /), 'locations: all go at last');
+    shut($t);
+    $_->close() for @a, $quick;
 }
 
 # A device that floods, with more than the queue takes, and goes on

@@ -41,6 +41,8 @@ static ngx_int_t ngx_cometa_attach_open(ngx_http_request_t *r);
 static ngx_uint_t ngx_cometa_attach_enter(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
 static ngx_cometa_device_t *ngx_cometa_attach_device(ngx_http_request_t *r);
+static ngx_int_t ngx_cometa_attach_max(ngx_http_request_t *r,
+    ngx_cometa_takeover_t *takeover);
 static void ngx_cometa_attach_tell(ngx_http_request_t *r,
     ngx_cometa_place_t *old, ngx_uint_t wait);
 static void ngx_cometa_attach_full(ngx_cometa_throttle_t *throttle,
@@ -288,6 +290,10 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
     dev = ctx->adoptee.device;
 
+    if (ngx_cometa_attach_max(r, &takeover) != NGX_OK) {
+        return NGX_COMETA_FORBIDDEN;
+    }
+
     takeover.wanted = lcf->takeover;
     takeover.limit = lcf->takeover_limit;
 
@@ -306,6 +312,10 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
         }
 
         return NGX_COMETA_DEVICE_BUSY;
+    }
+
+    if (rc == NGX_ABORT) {
+        return NGX_COMETA_TOO_MANY_DEVICES;
     }
 
     if (rc == NGX_BUSY) {
@@ -328,6 +338,50 @@ ngx_cometa_attach_enter(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     }
 
     return NGX_COMETA_OK;
+}
+
+
+/*
+ * How many devices the application may have. An empty value sets no bound; one
+ * that is no number is a mistake, and lets nobody in.
+ */
+
+static ngx_int_t
+ngx_cometa_attach_max(ngx_http_request_t *r, ngx_cometa_takeover_t *takeover)
+{
+    ngx_int_t               n;
+    ngx_str_t               value;
+    ngx_cometa_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    takeover->bounded = 0;
+
+    if (lcf->devices_max == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_complex_value(r, lcf->devices_max, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (value.len == 0) {
+        return NGX_OK;
+    }
+
+    n = ngx_atoi(value.data, value.len);
+
+    if (n == NGX_ERROR) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "\"cometa_devices_max\" has the value \"%V\", expected "
+                      "a number, or nothing for no bound", &value);
+        return NGX_ERROR;
+    }
+
+    takeover->bounded = 1;
+    takeover->max = n;
+
+    return NGX_OK;
 }
 
 

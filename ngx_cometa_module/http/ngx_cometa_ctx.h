@@ -56,6 +56,8 @@ typedef struct {
 
     ngx_cometa_call_t               *call;      /* under way */
     struct ngx_cometa_stats_list_s  *list;      /* being sent */
+    void                            *detach;    /* counted, see
+                                                   ngx_cometa_detach.c */
     ngx_cometa_adoptee_t             adoptee;   /* see ngx_cometa_adopt.h */
     ngx_cometa_adopt_pt              adopt;
 } ngx_cometa_ctx_t;

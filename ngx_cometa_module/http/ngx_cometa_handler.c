@@ -67,5 +67,9 @@ ngx_cometa_handler(ngx_http_request_t *r)
         return ngx_cometa_stats_json_handler(r, ctx);
     }
 
+    if (r->method == NGX_HTTP_DELETE && (lcf->handlers & NGX_COMETA_DETACH)) {
+        return ngx_cometa_detach_handler(r, ctx);
+    }
+
     return ngx_cometa_http_error(r, NGX_COMETA_NOT_ALLOWED);
 }

@@ -24,6 +24,8 @@ ngx_int_t ngx_cometa_websocket_handler(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
 ngx_int_t ngx_cometa_stats_json_handler(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
+ngx_int_t ngx_cometa_detach_handler(ngx_http_request_t *r,
+    ngx_cometa_ctx_t *ctx);
 
 /* Two kinds of statistics. Return what to finalize the request with. */
 ngx_int_t ngx_cometa_stats_list(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx);

@@ -18,6 +18,8 @@
 
 static ngx_int_t ngx_cometa_http_id(ngx_http_request_t *r,
     ngx_http_complex_value_t *value, ngx_str_t *id);
+static ngx_uint_t ngx_cometa_http_error_page(ngx_http_request_t *r,
+    ngx_int_t status);
 static ngx_int_t ngx_cometa_http_error_headers(ngx_http_request_t *r,
     ngx_uint_t error);
 static ngx_int_t ngx_cometa_http_upgrade_headers(ngx_http_request_t *r);
@@ -182,11 +184,24 @@ ngx_cometa_http_admit(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
 ngx_uint_t
 ngx_cometa_http_presents(ngx_http_request_t *r, ngx_str_t *secret)
 {
-    size_t         len;
-    ngx_str_t     *value;
-    const u_char  *p;
+    size_t                  len;
+    ngx_str_t              *value, token;
+    const u_char           *p;
+    ngx_cometa_loc_conf_t  *lcf;
 
-    if (r->headers_in.authorization == NULL || secret->len == 0) {
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    if (secret->len == 0) {
+        return 0;
+    }
+
+    if (lcf->token) {
+        return ngx_http_complex_value(r, lcf->token, &token) == NGX_OK
+               && token.len == secret->len
+               && CRYPTO_memcmp(token.data, secret->data, token.len) == 0;
+    }
+
+    if (r->headers_in.authorization == NULL) {
         return 0;
     }
 
@@ -372,10 +387,11 @@ ngx_cometa_http_json(ngx_http_request_t *r, ngx_uint_t status,
 ngx_int_t
 ngx_cometa_http_error(ngx_http_request_t *r, ngx_uint_t error)
 {
-    u_char              *p;
-    ngx_str_t            body;
-    ngx_cometa_ctx_t    *ctx;
-    ngx_cometa_error_t  *e;
+    u_char                 *p;
+    ngx_str_t               body;
+    ngx_cometa_ctx_t       *ctx;
+    ngx_cometa_error_t     *e;
+    ngx_cometa_loc_conf_t  *lcf;
 
     e = &ngx_cometa_errors[error];
 
@@ -394,6 +410,12 @@ ngx_cometa_http_error(ngx_http_request_t *r, ngx_uint_t error)
 
     if (ngx_cometa_http_error_headers(r, error) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    if (lcf->intercept && ngx_cometa_http_error_page(r, e->status)) {
+        return e->status;
     }
 
     /* nginx has no reason phrase for 426 */
@@ -422,6 +444,33 @@ ngx_cometa_http_error(ngx_http_request_t *r, ngx_uint_t error)
 }
 
 
+/* Once: while an error_page is made, its own errors are as they always are. */
+
+static ngx_uint_t
+ngx_cometa_http_error_page(ngx_http_request_t *r, ngx_int_t status)
+{
+    ngx_uint_t                 i;
+    ngx_http_err_page_t       *page;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (r->error_page || r->uri_changes == 0 || clcf->error_pages == NULL) {
+        return 0;
+    }
+
+    page = clcf->error_pages->elts;
+
+    for (i = 0; i < clcf->error_pages->nelts; i++) {
+        if (page[i].status == status) {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 static ngx_int_t
 ngx_cometa_http_error_headers(ngx_http_request_t *r, ngx_uint_t error)
 {
@@ -444,7 +493,11 @@ ngx_cometa_http_error_headers(ngx_http_request_t *r, ngx_uint_t error)
     }
 
     if (error == NGX_COMETA_NOT_ALLOWED) {
-        return ngx_cometa_header_add(r, "Allow", 5, ngx_cometa_http_allow(r))
+        if (ngx_cometa_http_allow(r, &value) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        return ngx_cometa_header_add(r, "Allow", 5, &value)
                ? NGX_OK : NGX_ERROR;
     }
 
@@ -501,32 +554,40 @@ ngx_cometa_http_word(ngx_uint_t error)
 }
 
 
-ngx_str_t *
-ngx_cometa_http_allow(ngx_http_request_t *r)
+ngx_int_t
+ngx_cometa_http_allow(ngx_http_request_t *r, ngx_str_t *allow)
 {
-    static ngx_str_t  get = ngx_string("GET, HEAD");
-    static ngx_str_t  post = ngx_string("POST");
-    static ngx_str_t  both = ngx_string("GET, HEAD, POST");
-    static ngx_str_t  upgrade = ngx_string("GET");
-    static ngx_str_t  some = ngx_string("GET, POST");
-
-    ngx_uint_t              posts;
+    u_char                 *p;
     ngx_cometa_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
-    posts = lcf->handlers & (NGX_COMETA_ATTACH|NGX_COMETA_SEND);
 
-    if (lcf->handlers == NGX_COMETA_WEBSOCKET) {
-        return &upgrade;
+    p = ngx_pnalloc(r->pool, sizeof("GET, HEAD, POST, DELETE, "));
+    if (p == NULL) {
+        return NGX_ERROR;
     }
 
-    if (posts && lcf->handlers == (posts|NGX_COMETA_WEBSOCKET)) {
-        return &some;
+    allow->data = p;
+
+    if (lcf->handlers & (NGX_COMETA_STATS|NGX_COMETA_WEBSOCKET)) {
+        p = ngx_cpymem(p, "GET, ", 5);
     }
 
-    if (posts == lcf->handlers) {
-        return &post;
+    if (lcf->handlers & NGX_COMETA_STATS) {
+        p = ngx_cpymem(p, "HEAD, ", 6);
     }
 
-    return posts ? &both : &get;
+    if (lcf->handlers & (NGX_COMETA_ATTACH|NGX_COMETA_SEND)) {
+        p = ngx_cpymem(p, "POST, ", 6);
+    }
+
+    if (lcf->handlers & NGX_COMETA_DETACH) {
+        p = ngx_cpymem(p, "DELETE, ", 8);
+    }
+
+    /* a location with this handler has at least one; without the last comma */
+
+    allow->len = p - allow->data - 2;
+
+    return NGX_OK;
 }

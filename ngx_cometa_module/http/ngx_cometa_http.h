@@ -67,8 +67,8 @@ ngx_int_t ngx_cometa_http_error(ngx_http_request_t *r, ngx_uint_t error);
 /* The stable word of an error. */
 ngx_str_t *ngx_cometa_http_word(ngx_uint_t error);
 
-/* The methods that the location serves, for Allow. */
-ngx_str_t *ngx_cometa_http_allow(ngx_http_request_t *r);
+/* The methods that the location serves, for Allow. NGX_ERROR: no memory. */
+ngx_int_t ngx_cometa_http_allow(ngx_http_request_t *r, ngx_str_t *allow);
 
 
 #endif /* _NGX_COMETA_HTTP_H_INCLUDED_ */

@@ -23,6 +23,7 @@
 #define NGX_COMETA_SEND       0x02      /* POST */
 #define NGX_COMETA_STATS      0x04      /* GET */
 #define NGX_COMETA_WEBSOCKET  0x08      /* GET, and GET with Upgrade */
+#define NGX_COMETA_DETACH     0x10      /* DELETE */
 
 
 typedef struct {
@@ -50,6 +51,8 @@ typedef struct {
     ngx_http_complex_value_t  *secret;          /* NULL: not set */
     ngx_http_complex_value_t  *device_secret;
     ngx_http_complex_value_t  *websocket_key;
+    ngx_http_complex_value_t  *devices_max;     /* NULL: no bound */
+    ngx_http_complex_value_t  *token;           /* NULL: Authorization */
     ngx_flag_t                 guarded;         /* cometa_secret off */
 
     ngx_msec_t                 heartbeat;
@@ -61,6 +64,7 @@ typedef struct {
     ngx_uint_t                 pipeline;        /* that a device may get */
     size_t                     max_message;
     ngx_uint_t                 max_given;       /* not the default */
+    ngx_flag_t                 intercept;       /* errors, by error_page */
     ngx_flag_t                 takeover;
     ngx_uint_t                 takeover_limit;  /* in 10 s; 0: none */
 

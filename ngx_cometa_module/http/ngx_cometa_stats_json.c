@@ -5,6 +5,7 @@
  */
 
 #include "ngx_cometa.h"
+#include "ngx_cometa_args.h"
 #include "ngx_cometa_ctx.h"
 #include "ngx_cometa_handler.h"
 #include "ngx_cometa_http.h"
@@ -129,8 +130,8 @@ ngx_int_t
 ngx_cometa_stats_json_handler(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 {
     ngx_int_t               rc;
-    ngx_str_t               device;
-    ngx_uint_t              error, list;
+    ngx_uint_t              error;
+    ngx_cometa_subject_e    subject;
     ngx_cometa_loc_conf_t  *lcf;
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
@@ -144,33 +145,22 @@ ngx_cometa_stats_json_handler(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
         return ngx_cometa_stats_prometheus(r);
     }
 
-    ngx_str_null(&device);
-
-    if (lcf->device
-        && ngx_http_complex_value(r, lcf->device, &device) != NGX_OK)
-    {
+    if (ngx_cometa_args_subject(r, &subject) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    /* the list: a device "*", or no device and a URI that ends in /devices */
-
-    list = (device.len == 1 && device.data[0] == '*')
-           || (device.len == 0
-               && r->uri.len >= 8
-               && ngx_strncmp(r->uri.data + r->uri.len - 8, "/devices", 8)
-                  == 0);
-
-    error = ngx_cometa_http_admit(r, ctx, device.len && !list);
+    error = ngx_cometa_http_admit(r, ctx,
+                                  subject == NGX_COMETA_SUBJECT_DEVICE);
 
     if (error != NGX_COMETA_OK) {
         return ngx_cometa_http_error(r, error);
     }
 
-    if (list) {
+    if (subject == NGX_COMETA_SUBJECT_DEVICES) {
         return ngx_cometa_stats_list(r, ctx);
     }
 
-    if (device.len) {
+    if (subject == NGX_COMETA_SUBJECT_DEVICE) {
         return ngx_cometa_stats_json_device(r, ctx);
     }
 

@@ -124,16 +124,15 @@ ngx_cometa_mail_call(ngx_cometa_place_t *to, ngx_cometa_mail_call_t *mail,
 
 ngx_int_t
 ngx_cometa_mail_query(ngx_cometa_place_t *to, ngx_cometa_ref_t *ref,
-    uint64_t *pos)
+    ngx_uint_t kick, uint64_t *pos)
 {
-    ngx_str_t                body;
+    ngx_str_t                body = ngx_null_string;
     ngx_cometa_mail_query_t  mail;
 
     ngx_cometa_mail_to_owner(&mail.head, NGX_COMETA_MAIL_QUERY, to,
                              ref->debug);
     mail.ref = *ref;
-
-    ngx_str_null(&body);
+    mail.kick = kick;
 
     return ngx_cometa_mail_ask(to->slot, to->epoch, NGX_COMETA_MAIL_QUERY,
                                &mail, &body, pos);

@@ -15,7 +15,8 @@
  *
  *                          16          32         40     48        52      54
  *     CALL                 | ref       | deadline | time | timeout | queue |
- *     QUERY CANCEL         | ref       |
+ *     QUERY                | ref       | kick |
+ *     CANCEL               | ref       |
  *     QUEUED WRITTEN       | ref       |
  *     REPLY                | ref       | latency  |
  *     FAIL                 | ref       | error |
@@ -44,7 +45,8 @@
 
 typedef enum {
     NGX_COMETA_MAIL_CALL = 0,       /* origin -> owner, a message to a device */
-    NGX_COMETA_MAIL_QUERY,          /* origin -> owner, asks for its figures */
+    NGX_COMETA_MAIL_QUERY,          /* origin -> owner, asks for its figures,
+                                       or ends it */
     NGX_COMETA_MAIL_CANCEL,         /* origin -> owner, nobody waits any more */
     NGX_COMETA_MAIL_EVICT,          /* new owner -> old owner, the device is
                                        mine; body: the new client's address */
@@ -110,6 +112,7 @@ typedef struct {
 typedef struct {
     ngx_cometa_mail_head_t  head;
     ngx_cometa_ref_t        ref;
+    uint64_t                kick;       /* it has to go, and has no figures */
 } ngx_cometa_mail_query_t;
 
 
@@ -247,7 +250,7 @@ typedef union {
 _Static_assert(sizeof(ngx_cometa_mail_head_t) == 16, "head");
 _Static_assert(sizeof(ngx_cometa_ref_t) == 16, "name of a call");
 _Static_assert(sizeof(ngx_cometa_mail_call_t) == 56, "CALL");
-_Static_assert(sizeof(ngx_cometa_mail_query_t) == 32, "QUERY");
+_Static_assert(sizeof(ngx_cometa_mail_query_t) == 40, "QUERY");
 _Static_assert(sizeof(ngx_cometa_mail_cancel_t) == 32, "CANCEL");
 _Static_assert(sizeof(ngx_cometa_mail_evict_t) == 24, "EVICT");
 _Static_assert(sizeof(ngx_cometa_mail_listeners_t) == 32, "LISTENERS");
@@ -270,6 +273,7 @@ _Static_assert(offsetof(ngx_cometa_mail_head_t, app) == 2
                && offsetof(ngx_cometa_mail_call_t, time) == 40
                && offsetof(ngx_cometa_mail_call_t, timeout) == 48
                && offsetof(ngx_cometa_mail_call_t, queue) == 52
+               && offsetof(ngx_cometa_mail_query_t, kick) == 32
                && offsetof(ngx_cometa_mail_reply_t, latency) == 32
                && offsetof(ngx_cometa_mail_fail_t, error) == 32
                && offsetof(ngx_cometa_mail_evict_t, wait) == 16
@@ -327,7 +331,7 @@ void ngx_cometa_mail_deliver(u_char *data, size_t len);
 ngx_int_t ngx_cometa_mail_call(ngx_cometa_place_t *to,
     ngx_cometa_mail_call_t *mail, ngx_str_t *message, uint64_t *pos);
 ngx_int_t ngx_cometa_mail_query(ngx_cometa_place_t *to, ngx_cometa_ref_t *ref,
-    uint64_t *pos);
+    ngx_uint_t kick, uint64_t *pos);
 ngx_int_t ngx_cometa_mail_written(ngx_cometa_ref_t *to,
     ngx_cometa_mail_head_t *from);
 

@@ -127,6 +127,9 @@ ngx_cometa_create_loc_conf(ngx_conf_t *cf)
     conf->app_name = NGX_CONF_UNSET_PTR;
     conf->device_secret = NGX_CONF_UNSET_PTR;
     conf->websocket_key = NGX_CONF_UNSET_PTR;
+    conf->devices_max = NGX_CONF_UNSET_PTR;
+    conf->token = NGX_CONF_UNSET_PTR;
+    conf->intercept = NGX_CONF_UNSET;
     conf->guarded = NGX_CONF_UNSET;
     conf->heartbeat = NGX_CONF_UNSET_MSEC;
     conf->heartbeat_timeout = NGX_CONF_UNSET_MSEC;
@@ -202,6 +205,8 @@ ngx_cometa_merge_values(ngx_cometa_loc_conf_t *conf,
 
     ngx_conf_merge_ptr_value(conf->app_name, prev->app_name, NULL);
     ngx_conf_merge_ptr_value(conf->device_secret, prev->device_secret, NULL);
+    ngx_conf_merge_ptr_value(conf->devices_max, prev->devices_max, NULL);
+    ngx_conf_merge_ptr_value(conf->token, prev->token, NULL);
 
     /* if the directive is not set, a location takes $key as the default */
 
@@ -225,6 +230,7 @@ ngx_cometa_merge_values(ngx_cometa_loc_conf_t *conf,
 
     ngx_conf_merge_value(conf->takeover, prev->takeover, 1);
     ngx_conf_init_uint_value(conf->takeover_limit, 5);
+    ngx_conf_merge_value(conf->intercept, prev->intercept, 0);
     ngx_conf_merge_value(conf->websocket_move, prev->websocket_move, 1);
     ngx_conf_merge_value(conf->tls_park, prev->tls_park, 0);
     ngx_conf_merge_uint_value(conf->queue, prev->queue, 16);

@@ -75,22 +75,23 @@ ngx_cometa_conf_check_location(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
         return NGX_ERROR;
     }
 
-    if ((conf->handlers & ~NGX_COMETA_STATS) == 0
+    if ((conf->handlers & ~(NGX_COMETA_STATS|NGX_COMETA_DETACH)) == 0
         || conf->device == NULL
         || conf->device->lengths)
     {
         return NGX_OK;
     }
 
-    /* a constant "*" or "" means something to statistics only */
+    /* a constant "*" or "" means something to these two only */
 
     device = &conf->device->value;
 
     if (device->len == 0 || device->data[0] == '*') {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"cometa_device\" of location \"%V\" is \"%V\", "
-                           "which names no device: only \"cometa_stats\" can "
-                           "use that", &clcf->name, device);
+                           "which names no device: only \"cometa_stats\" "
+                           "and \"cometa_detach\" can use that",
+                           &clcf->name, device);
         return NGX_ERROR;
     }
 
@@ -184,7 +185,9 @@ ngx_cometa_conf_check_ids(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
         return NGX_ERROR;
     }
 
-    if ((conf->handlers & ~NGX_COMETA_STATS) && conf->device == NULL) {
+    if ((conf->handlers & ~(NGX_COMETA_STATS|NGX_COMETA_DETACH))
+        && conf->device == NULL)
+    {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "location \"%V\" needs \"cometa_device\", or a "
                            "regular expression with (?<device>...)",

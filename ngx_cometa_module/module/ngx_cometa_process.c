@@ -14,6 +14,7 @@
 #include "ngx_cometa_ws_move.h"
 #include "ngx_cometa_call.h"
 #include "ngx_cometa_call_owner.h"
+#include "ngx_cometa_kick.h"
 #include "ngx_cometa_arrive.h"
 #include "ngx_cometa_depart.h"
 #include "ngx_cometa_device.h"
@@ -117,6 +118,7 @@ ngx_cometa_join(ngx_cycle_t *cycle)
     ngx_cometa_notify_start();
     ngx_cometa_ws_start(cycle);
     ngx_cometa_ws_call_start();
+    ngx_cometa_kick_init(cycle);
 
     if (ngx_cometa_reader_start(cycle) != NGX_OK
         || ngx_cometa_stats_start(cycle, mcf->stats_window) != NGX_OK

@@ -283,6 +283,68 @@ ngx_cometa_key_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* A constant would be presented by every request. */
+
+char *
+ngx_cometa_variable_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char *p = conf;
+
+    ngx_str_t                  *value;
+    ngx_http_complex_value_t  **field;
+
+    field = (ngx_http_complex_value_t **) (p + cmd->offset);
+
+    if (*field != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_cometa_value_is(&value[1], "off")) {
+        *field = NULL;
+        return NGX_CONF_OK;
+    }
+
+    if (!ngx_cometa_value_varies(&value[1])) {
+        return ngx_cometa_value_refuse(cf, &value[1], cmd->post);
+    }
+
+    return ngx_cometa_value_set(cf, field);
+}
+
+
+char *
+ngx_cometa_devices_max_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_int_t               n;
+    ngx_str_t              *value;
+    ngx_cometa_loc_conf_t  *lcf = conf;
+
+    if (lcf->devices_max != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_cometa_value_is(&value[1], "off")) {
+        lcf->devices_max = NULL;
+        return NGX_CONF_OK;
+    }
+
+    n = ngx_atoi(value[1].data, value[1].len);
+
+    if (!ngx_cometa_value_varies(&value[1]) && (n == NGX_ERROR || n == 0)) {
+        return ngx_cometa_value_refuse(cf, &value[1],
+                                       "a number of devices from 1, a "
+                                       "variable, or \"off\"");
+    }
+
+    return ngx_cometa_value_set(cf, &lcf->devices_max);
+}
+
+
 char *
 ngx_cometa_device_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)

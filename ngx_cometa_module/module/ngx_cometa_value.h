@@ -49,7 +49,13 @@ char *ngx_cometa_id_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_cometa_name_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_cometa_key_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_cometa_devices_max_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_cometa_device_secret_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* The same for a value with variables only; cmd->post says what is expected. */
+char *ngx_cometa_variable_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
 /* The same, but "off" means that other modules control access. */

@@ -46,7 +46,7 @@ static ngx_int_t ngx_cometa_webhook_phase(ngx_conf_t *cf, ngx_uint_t phase,
 
 static ngx_cometa_webhook_param_t  ngx_cometa_webhook_list[] = {
     { ngx_string("events="), ngx_cometa_webhook_events,
-      "events= and a list of data, attach, detach" },
+      "events= and a list of data, attach, detach, reply" },
     { ngx_string("tries="), ngx_cometa_webhook_tries,
       "tries= and a number from 1 to 255" },
     { ngx_string("retry="), ngx_cometa_webhook_retry,
@@ -197,7 +197,7 @@ static char *
 ngx_cometa_webhook_defaults(ngx_conf_t *cf, ngx_cometa_webhook_conf_t *conf)
 {
     if (conf->events == 0) {
-        conf->events = NGX_COMETA_EVENT_DATA;
+        conf->events = NGX_COMETA_EVENT_DATA|NGX_COMETA_EVENT_REPLY;
     }
 
     if (conf->tries == 0) {
@@ -261,6 +261,9 @@ ngx_cometa_webhook_events(ngx_str_t *value, ngx_cometa_webhook_conf_t *conf)
 
         } else if (len == 6 && ngx_strncmp(begin, "detach", 6) == 0) {
             event = NGX_COMETA_EVENT_DETACH;
+
+        } else if (len == 5 && ngx_strncmp(begin, "reply", 5) == 0) {
+            event = NGX_COMETA_EVENT_REPLY;
 
         } else {
             return NGX_CONF_ERROR;

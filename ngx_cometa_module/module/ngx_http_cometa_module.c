@@ -85,6 +85,13 @@ static ngx_command_t  ngx_cometa_commands[] = {
       NGX_COMETA_STATS,
       NULL },
 
+    { ngx_string("cometa_detach"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_cometa_handler_directive,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      NGX_COMETA_DETACH,
+      NULL },
+
     { ngx_string("cometa_application"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_cometa_id_directive,
@@ -118,6 +125,28 @@ static ngx_command_t  ngx_cometa_commands[] = {
       ngx_cometa_device_secret_directive,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_cometa_loc_conf_t, device_secret),
+      NULL },
+
+    { ngx_string("cometa_token"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_cometa_variable_directive,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_cometa_loc_conf_t, token),
+      "a variable with the presented secret, such as $cookie_token, or "
+      "\"off\" for the header Authorization" },
+
+    { ngx_string("cometa_devices_max"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_cometa_devices_max_directive,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_cometa_loc_conf_t, devices_max),
+      NULL },
+
+    { ngx_string("cometa_intercept_errors"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_FLAG,
+      ngx_conf_set_flag_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_cometa_loc_conf_t, intercept),
       NULL },
 
     { ngx_string("cometa_heartbeat"),

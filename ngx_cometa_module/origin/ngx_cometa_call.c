@@ -92,7 +92,9 @@ ngx_cometa_call_route(ngx_cometa_call_t *call)
 
     while (call->tries++ < NGX_COMETA_CALL_TRIES) {
 
-        if (ngx_cometa_call_find(call, &call->place) != NGX_OK) {
+        if (ngx_cometa_call_find(call, &call->place) != NGX_OK
+            || (call->only && call->only != call->place.session))
+        {
             ngx_cometa_call_offline(call);
             return;
         }
@@ -170,7 +172,7 @@ ngx_cometa_call_post(ngx_cometa_call_t *call, ngx_cometa_place_t *to)
     if (call->query) {
         ngx_cometa_call_ref(call, &ref);
 
-        return ngx_cometa_mail_query(to, &ref, &call->pos);
+        return ngx_cometa_mail_query(to, &ref, call->kick, &call->pos);
     }
 
     ngx_cometa_call_ref(call, &mail.ref);

@@ -46,7 +46,9 @@ struct ngx_cometa_call_s {
     ngx_uint_t            queue;        /* how many may wait at the device */
     ngx_cometa_call_pt    handler;
     void                 *data;
+    uint64_t              only;         /* this session of it; 0: any one */
     unsigned              query:1;      /* for the device's figures */
+    unsigned              kick:1;       /* with `query`: to end the device */
     unsigned              debug:1;      /* see ngx_cometa_trace.h */
 
     /* set at the end, for logs */

@@ -76,6 +76,7 @@ typedef struct {
     uint32_t                   connected;   /* s, since the epoch */
     uint32_t                   heartbeat;   /* s, the last one; 0: none yet */
     uint32_t                   latency;     /* us, of the last reply */
+    uint32_t                   sequence;    /* of its last event, from 1 */
 
     cometa_chunk_t             chunk;
     uint16_t                   app;

@@ -6,6 +6,7 @@
 
 #include "ngx_cometa_notify.h"
 #include "ngx_cometa.h"
+#include "ngx_cometa_address.h"
 #include "ngx_cometa_probe.h"
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_device.h"
@@ -42,13 +43,21 @@ ngx_cometa_notify_start(void)
 
 /*
  * An event goes to all workers that hold WebSockets to the device. The letters
- * keep the order of the device, because all of them come from here.
+ * keep the order of the device, because all of them come from here. Events of a
+ * session are numbered from 1; the attach is number 0, and the detach has the
+ * number behind the last event. Who was told of all can find a gap, and drop
+ * what comes twice.
  */
 
 static void
 ngx_cometa_notify_data(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
+    ngx_cometa_news_t       news;
     ngx_cometa_mail_head_t  from;
+
+    /* one that is dropped has a number, too: the gap shows */
+
+    dev->state.sequence++;
 
     /* the device was taken over, and its record is another device's by now */
 
@@ -70,9 +79,39 @@ ngx_cometa_notify_data(ngx_cometa_device_t *dev, u_char *data, size_t len)
     ngx_cometa_mail_event(dev->state.hash, &from, data, len);
 
     if (dev->conf->webhook) {
-        ngx_cometa_webhook_push(dev->conf->webhook, dev,
-                                NGX_COMETA_EVENT_DATA, NULL, data, len);
+        ngx_memzero(&news, sizeof(ngx_cometa_news_t));
+
+        news.event = NGX_COMETA_EVENT_DATA;
+        news.sequence = dev->state.sequence;
+        news.data = data;
+        news.len = len;
+
+        ngx_cometa_webhook_push(dev->conf->webhook, dev, &news);
     }
+}
+
+
+/* The end of a call for which no request waits: its reply, or an error. */
+
+void
+ngx_cometa_notify_reply(ngx_cometa_device_t *dev, ngx_str_t *call,
+    ngx_str_t *error, u_char *data, size_t len)
+{
+    ngx_cometa_news_t  news;
+
+    if (dev->conf->webhook == NULL) {
+        return;
+    }
+
+    ngx_memzero(&news, sizeof(ngx_cometa_news_t));
+
+    news.event = NGX_COMETA_EVENT_REPLY;
+    news.call = *call;
+    news.word = error;
+    news.data = data;
+    news.len = len;
+
+    ngx_cometa_webhook_push(dev->conf->webhook, dev, &news);
 }
 
 
@@ -81,32 +120,56 @@ ngx_cometa_notify_attached(ngx_cometa_device_t *dev)
 {
     static ngx_str_t  attached = ngx_string("attached");
 
+    u_char             address[NGX_SOCKADDR_STRLEN];
+    ngx_cometa_news_t  news;
+
     ngx_cometa_probe_attach(dev->state.app, dev->state.hash,
                             ngx_cometa_zone.slot);
 
-    if (dev->conf->webhook) {
-        ngx_cometa_webhook_push(dev->conf->webhook, dev,
-                                NGX_COMETA_EVENT_ATTACH,
-                                dev->state.successor
-                                ? &ngx_cometa_reasons[NGX_COMETA_TAKEN_OVER]
-                                : &attached,
-                                NULL, 0);
+    if (dev->conf->webhook == NULL) {
+        return;
     }
+
+    ngx_memzero(&news, sizeof(ngx_cometa_news_t));
+
+    news.event = NGX_COMETA_EVENT_ATTACH;
+    news.sequence = dev->state.sequence;
+    news.word = dev->state.successor
+                ? &ngx_cometa_reasons[NGX_COMETA_TAKEN_OVER] : &attached;
+
+    if (dev->card) {
+        news.info.data = dev->card->info;
+        news.info.len = dev->card->len;
+    }
+
+    news.address.data = address;
+    news.address.len = ngx_cometa_address_text(&dev->state.address, address,
+                                               1);
+
+    ngx_cometa_webhook_push(dev->conf->webhook, dev, &news);
 }
 
 
 static void
 ngx_cometa_notify_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
 {
+    ngx_cometa_news_t  news;
+
     /*
      * Only if the attach was told, and before the device leaves the registry,
      * which has its name: the record may be another device's right after that.
      */
 
+    dev->state.sequence++;
+
     if (dev->conf->webhook && dev->life.prev) {
-        ngx_cometa_webhook_push(dev->conf->webhook, dev,
-                                NGX_COMETA_EVENT_DETACH,
-                                &ngx_cometa_reasons[reason], NULL, 0);
+        ngx_memzero(&news, sizeof(ngx_cometa_news_t));
+
+        news.event = NGX_COMETA_EVENT_DETACH;
+        news.sequence = dev->state.sequence;
+        news.word = &ngx_cometa_reasons[reason];
+
+        ngx_cometa_webhook_push(dev->conf->webhook, dev, &news);
     }
 
     if (dev->life.prev) {

@@ -13,6 +13,10 @@
 #include "ngx_cometa_mail.h"
 
 
+static void ngx_cometa_owner_kick(ngx_cometa_device_t *dev,
+    ngx_cometa_mail_query_t *mail);
+
+
 void
 ngx_cometa_owner_head(ngx_cometa_device_t *dev, ngx_cometa_mail_head_t *head)
 {
@@ -59,9 +63,33 @@ ngx_cometa_owner_query(ngx_cometa_mail_query_t *mail)
         return;
     }
 
+    if (mail->kick) {
+        ngx_cometa_owner_kick(dev, mail);
+        return;
+    }
+
     last = ngx_cometa_device_json(dev, json);
 
     ngx_cometa_mail_reply(&mail->ref, &mail->head, 0, json, last - json);
+}
+
+
+/*
+ * While it is offered to another worker, nobody can say which of both holds it.
+ * It ends before the answer, so that who has got it finds no device any more.
+ */
+
+static void
+ngx_cometa_owner_kick(ngx_cometa_device_t *dev, ngx_cometa_mail_query_t *mail)
+{
+    if (dev->away) {
+        ngx_cometa_mail_fail(&mail->ref, &mail->head, NGX_COMETA_DEVICE_BUSY);
+        return;
+    }
+
+    ngx_cometa_device_close(dev, NGX_COMETA_KICKED);
+
+    ngx_cometa_mail_reply(&mail->ref, &mail->head, 0, NULL, 0);
 }
 
 

@@ -20,7 +20,7 @@ void ngx_cometa_owner_head(ngx_cometa_device_t *dev,
 /* Another client takes the device over, or was refused. */
 void ngx_cometa_owner_evict(ngx_cometa_mail_evict_t *mail, ngx_str_t *addr);
 
-/* Answers with the figures of the device. */
+/* Answers with the figures of the device, or ends it, and says so. */
 void ngx_cometa_owner_query(ngx_cometa_mail_query_t *mail);
 
 /* A worker tells how many WebSockets to the device it holds. */

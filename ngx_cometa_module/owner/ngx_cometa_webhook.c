@@ -36,6 +36,11 @@
 #define NGX_COMETA_WEBHOOK_PAUSE  100   /* ms, if descriptors or memory lack */
 
 
+static ngx_uint_t ngx_cometa_webhook_wants(ngx_cometa_webhook_conf_t *conf,
+    uint32_t app, ngx_cometa_news_t *news);
+static void ngx_cometa_webhook_put(ngx_cometa_webhook_conf_t *conf,
+    uint32_t app, ngx_cometa_lane_t *lane, uint64_t session,
+    ngx_cometa_news_t *news);
 static void ngx_cometa_webhook_ready(ngx_cometa_lane_t *lane);
 static void ngx_cometa_webhook_list(ngx_cometa_webhook_conf_t *conf);
 static void ngx_cometa_webhook_timer(ngx_event_t *ev);
@@ -82,40 +87,67 @@ ngx_cometa_webhook_start(ngx_cycle_t *cycle)
 
 void
 ngx_cometa_webhook_push(ngx_cometa_webhook_conf_t *conf,
-    ngx_cometa_device_t *dev, ngx_uint_t event, ngx_str_t *reason,
-    u_char *data, size_t len)
+    ngx_cometa_device_t *dev, ngx_cometa_news_t *news)
 {
-    ngx_cometa_lane_t   *lane;
-    ngx_cometa_event_t  *e;
+    if (ngx_cometa_webhook_wants(conf, dev->state.app, news)) {
+        ngx_cometa_webhook_put(conf, dev->state.app,
+                               ngx_cometa_lane_get(conf, dev),
+                               dev->state.session, news);
+    }
+}
 
-    if (!(conf->events & event)) {
-        return;
+
+void
+ngx_cometa_webhook_push_absent(ngx_cometa_webhook_conf_t *conf,
+    ngx_cometa_key_t *key, uint32_t app, uint64_t session,
+    ngx_cometa_news_t *news)
+{
+    if (ngx_cometa_webhook_wants(conf, app, news)) {
+        ngx_cometa_webhook_put(conf, app,
+                               ngx_cometa_lane_named(conf, key, app, NULL),
+                               session, news);
+    }
+}
+
+
+static ngx_uint_t
+ngx_cometa_webhook_wants(ngx_cometa_webhook_conf_t *conf, uint32_t app,
+    ngx_cometa_news_t *news)
+{
+    if (!(conf->events & news->event)) {
+        return 0;
     }
 
     if (ngx_cometa_webhook_abandoned) {
-        ngx_cometa_stats_add(dev->state.app, webhook_dropped, 1);
-        return;
+        ngx_cometa_stats_add(app, webhook_dropped, 1);
+        return 0;
     }
 
-    lane = ngx_cometa_lane_get(conf, dev);
+    return 1;
+}
+
+
+/* Adds the event to the lane, which is NULL if there is none. */
+
+static void
+ngx_cometa_webhook_put(ngx_cometa_webhook_conf_t *conf, uint32_t app,
+    ngx_cometa_lane_t *lane, uint64_t session, ngx_cometa_news_t *news)
+{
+    ngx_cometa_event_t  *e;
+
     if (lane == NULL) {
-        ngx_cometa_webhook_dropped(conf, dev->state.app, NULL,
-                                   dev->state.session);
+        ngx_cometa_webhook_dropped(conf, app, NULL, session);
         return;
     }
 
-    e = ngx_cometa_lane_add(lane, len);
+    e = ngx_cometa_lane_add(lane, news);
     if (e == NULL) {
-        ngx_cometa_webhook_dropped(conf, dev->state.app, lane,
-                                   dev->state.session);
+        ngx_cometa_webhook_dropped(conf, app, lane, session);
         ngx_cometa_lane_settle(lane);
         return;
     }
 
-    e->event = event;
-    e->reason = reason;
-    e->session = dev->state.session;
-    ngx_memcpy(e + 1, data, len);
+    e->session = session;
 
     if (!lane->running && !lane->queued && !lane->timer.timer_set) {
         ngx_cometa_webhook_ready(lane);

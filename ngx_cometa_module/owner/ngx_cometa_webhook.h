@@ -19,13 +19,19 @@ void ngx_cometa_webhook_conf_init(ngx_cometa_webhook_conf_t *conf);
 ngx_int_t ngx_cometa_webhook_start(ngx_cycle_t *cycle);
 
 /*
- * Queues an event; if it does not fit, it is counted as dropped. `reason` is
- * NULL for data. The data is copied, `reason` must be static.
+ * Queues an event of a device that this worker holds; if it does not fit, it is
+ * counted as dropped.
  */
 void ngx_cometa_webhook_push(ngx_cometa_webhook_conf_t *conf,
-    ngx_cometa_device_t *dev, ngx_uint_t event, ngx_str_t *reason,
-    u_char *data, size_t len);
+    ngx_cometa_device_t *dev, ngx_cometa_news_t *news);
 
+/*
+ * The same for a device that is nowhere, or elsewhere: `app` is the index of
+ * the application in the zone, the session may be 0. $remote_addr is "unix:".
+ */
+void ngx_cometa_webhook_push_absent(ngx_cometa_webhook_conf_t *conf,
+    ngx_cometa_key_t *key, uint32_t app, uint64_t session,
+    ngx_cometa_news_t *news);
 
 /* How many events wait or are being sent. */
 ngx_uint_t ngx_cometa_webhook_count(void);

@@ -7,14 +7,64 @@
 #include "ngx_cometa_compat.h"
 
 
+/* In the order in which a request has them. */
+
+typedef enum {
+    NGX_COMETA_HEADER_TYPE = 0,
+    NGX_COMETA_HEADER_APPLICATION,
+    NGX_COMETA_HEADER_DEVICE,
+    NGX_COMETA_HEADER_SESSION,
+    NGX_COMETA_HEADER_SEQUENCE,
+    NGX_COMETA_HEADER_TIME,
+    NGX_COMETA_HEADER_EVENT,
+    NGX_COMETA_HEADER_REASON,
+    NGX_COMETA_HEADER_ERROR,
+    NGX_COMETA_HEADER_CALL,
+    NGX_COMETA_HEADER_INFO,
+    NGX_COMETA_HEADER_ADDRESS,
+    NGX_COMETA_HEADERS
+} ngx_cometa_webhook_header_e;
+
+
+/* The hash is that of nginx, set when the header is first made. */
+
+typedef struct {
+    ngx_str_t                    name;
+    u_char                      *lowcase;
+    ngx_uint_t                   hash;
+} ngx_cometa_webhook_header_t;
+
+
 static ngx_int_t ngx_cometa_webhook_headers(ngx_http_request_t *r,
     ngx_cometa_lane_t *lane, ngx_cometa_event_t *e);
-static ngx_int_t ngx_cometa_webhook_header(ngx_http_request_t *r, char *name,
-    ngx_str_t *value);
+static void ngx_cometa_webhook_kind(ngx_cometa_event_t *e,
+    ngx_str_t *values);
+static ngx_int_t ngx_cometa_webhook_numbers(ngx_http_request_t *r,
+    ngx_cometa_event_t *e, ngx_str_t *values);
+static ngx_int_t ngx_cometa_webhook_details(ngx_http_request_t *r,
+    ngx_cometa_event_t *e, ngx_str_t *values);
+static ngx_int_t ngx_cometa_webhook_header(ngx_http_request_t *r,
+    ngx_uint_t header, ngx_str_t *value);
 static ngx_int_t ngx_cometa_webhook_length(ngx_http_request_t *r,
     ngx_cometa_event_t *e);
 static ngx_int_t ngx_cometa_webhook_body(ngx_http_request_t *r,
     ngx_cometa_event_t *e);
+
+
+static ngx_cometa_webhook_header_t  ngx_cometa_webhook_names[] = {
+    { ngx_string("Content-Type"), (u_char *) "content-type", 0 },
+    { ngx_string("Cometa-Application"), (u_char *) "cometa-application", 0 },
+    { ngx_string("Cometa-Device"), (u_char *) "cometa-device", 0 },
+    { ngx_string("Cometa-Session"), (u_char *) "cometa-session", 0 },
+    { ngx_string("Cometa-Sequence"), (u_char *) "cometa-sequence", 0 },
+    { ngx_string("Cometa-Time"), (u_char *) "cometa-time", 0 },
+    { ngx_string("Cometa-Event"), (u_char *) "cometa-event", 0 },
+    { ngx_string("Cometa-Reason"), (u_char *) "cometa-reason", 0 },
+    { ngx_string("Cometa-Error"), (u_char *) "cometa-error", 0 },
+    { ngx_string("Cometa-Call"), (u_char *) "cometa-call", 0 },
+    { ngx_string("Cometa-Info"), (u_char *) "cometa-info", 0 },
+    { ngx_string("Cometa-Address"), (u_char *) "cometa-address", 0 }
+};
 
 
 ngx_int_t
@@ -46,7 +96,8 @@ ngx_cometa_webhook_fill(ngx_http_request_t *r, ngx_cometa_lane_t *lane,
                                       "POST %V HTTP/1.1", &r->uri)
                           - r->request_line.data;
 
-    if (ngx_list_init(&r->headers_in.headers, r->pool, 8,
+    if (ngx_list_init(&r->headers_in.headers, r->pool,
+                      NGX_COMETA_HEADERS,
                       sizeof(ngx_table_elt_t))
         != NGX_OK)
     {
@@ -65,88 +116,183 @@ static ngx_int_t
 ngx_cometa_webhook_headers(ngx_http_request_t *r, ngx_cometa_lane_t *lane,
     ngx_cometa_event_t *e)
 {
-    u_char     *p;
-    ngx_str_t   session, event, type;
-
-    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    session.data = p;
-    session.len = ngx_sprintf(p, "%uL", e->session) - p;
+    ngx_str_t   values[NGX_COMETA_HEADERS];
+    ngx_uint_t  i;
 
     if (ngx_cometa_webhook_length(r, e) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    switch (e->event) {
+    ngx_memzero(values, sizeof(values));
 
-    case NGX_COMETA_EVENT_ATTACH:
-        ngx_str_set(&event, "attach");
-        break;
+    ngx_str_set(&values[NGX_COMETA_HEADER_TYPE], "application/octet-stream");
 
-    case NGX_COMETA_EVENT_DETACH:
-        ngx_str_set(&event, "detach");
-        break;
+    values[NGX_COMETA_HEADER_APPLICATION] = lane->key.app;
+    values[NGX_COMETA_HEADER_DEVICE] = lane->key.device;
 
-    default:
-        ngx_str_set(&event, "data");
+    ngx_cometa_webhook_kind(e, values);
+
+    if (ngx_cometa_webhook_numbers(r, e, values) != NGX_OK
+        || ngx_cometa_webhook_details(r, e, values) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
-    ngx_str_set(&type, "application/octet-stream");
-
-    if (ngx_cometa_webhook_header(r, "Content-Type", &type) != NGX_OK) {
-        return NGX_ERROR;
+    for (i = 0; i < NGX_COMETA_HEADERS; i++) {
+        if (values[i].len
+            && ngx_cometa_webhook_header(r, i, &values[i]) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
     }
 
     /* the first header of the list */
     r->headers_in.content_type = r->headers_in.headers.part.elts;
 
-    if (ngx_cometa_webhook_header(r, "Cometa-Application", &lane->key.app)
-           != NGX_OK
-        || ngx_cometa_webhook_header(r, "Cometa-Device", &lane->key.device)
-           != NGX_OK
-        || ngx_cometa_webhook_header(r, "Cometa-Session", &session) != NGX_OK
-        || ngx_cometa_webhook_header(r, "Cometa-Event", &event) != NGX_OK)
-    {
+    return NGX_OK;
+}
+
+
+static void
+ngx_cometa_webhook_kind(ngx_cometa_event_t *e, ngx_str_t *values)
+{
+    ngx_str_t  *kind;
+
+    kind = &values[NGX_COMETA_HEADER_EVENT];
+
+    switch (e->event) {
+
+    case NGX_COMETA_EVENT_ATTACH:
+        ngx_str_set(kind, "attach");
+        break;
+
+    case NGX_COMETA_EVENT_DETACH:
+        ngx_str_set(kind, "detach");
+        break;
+
+    case NGX_COMETA_EVENT_REPLY:
+        ngx_str_set(kind, "reply");
+        break;
+
+    default:
+        ngx_str_set(kind, "data");
+    }
+}
+
+
+/* What tells this event from all others; each try has the same. */
+
+static ngx_int_t
+ngx_cometa_webhook_numbers(ngx_http_request_t *r, ngx_cometa_event_t *e,
+    ngx_str_t *values)
+{
+    u_char     *p;
+    ngx_tm_t    tm;
+    ngx_str_t  *value;
+
+    p = ngx_pnalloc(r->pool, NGX_INT64_LEN + NGX_INT32_LEN
+                             + sizeof("2026-11-26T22:39:23.000Z"));
+    if (p == NULL) {
         return NGX_ERROR;
     }
 
-    if (e->reason
-        && ngx_cometa_webhook_header(r, "Cometa-Reason", e->reason) != NGX_OK)
-    {
+    if (e->session) {
+        value = &values[NGX_COMETA_HEADER_SESSION];
+        value->data = p;
+        p = ngx_sprintf(p, "%uL", e->session);
+        value->len = p - value->data;
+    }
+
+    /* a reply is told from others by the id of its call */
+
+    if (e->event != NGX_COMETA_EVENT_REPLY) {
+        value = &values[NGX_COMETA_HEADER_SEQUENCE];
+        value->data = p;
+        p = ngx_sprintf(p, "%uD", e->sequence);
+        value->len = p - value->data;
+    }
+
+    ngx_gmtime(e->time / 1000, &tm);
+
+    value = &values[NGX_COMETA_HEADER_TIME];
+    value->data = p;
+    p = ngx_sprintf(p, "%4d-%02d-%02dT%02d:%02d:%02d.%03dZ",
+                    tm.ngx_tm_year, tm.ngx_tm_mon, tm.ngx_tm_mday,
+                    tm.ngx_tm_hour, tm.ngx_tm_min, tm.ngx_tm_sec,
+                    (int) (e->time % 1000));
+    value->len = p - value->data;
+
+    return NGX_OK;
+}
+
+
+/* What only some events have. An info may be any bytes: they are escaped. */
+
+static ngx_int_t
+ngx_cometa_webhook_details(ngx_http_request_t *r, ngx_cometa_event_t *e,
+    ngx_str_t *values)
+{
+    u_char     *p, *info;
+    ngx_str_t  *value;
+
+    if (e->word) {
+        values[(e->event == NGX_COMETA_EVENT_REPLY)
+               ? NGX_COMETA_HEADER_ERROR : NGX_COMETA_HEADER_REASON] = *e->word;
+    }
+
+    p = (u_char *) (e + 1) + e->len;
+
+    value = &values[NGX_COMETA_HEADER_CALL];
+    value->len = e->call;
+    value->data = p;
+
+    info = p + e->call;
+
+    value = &values[NGX_COMETA_HEADER_ADDRESS];
+    value->len = e->address;
+    value->data = info + e->info;
+
+    if (e->info == 0) {
+        return NGX_OK;
+    }
+
+    p = ngx_pnalloc(r->pool, 3 * e->info);
+    if (p == NULL) {
         return NGX_ERROR;
     }
+
+    value = &values[NGX_COMETA_HEADER_INFO];
+    value->data = p;
+    value->len = (u_char *) ngx_escape_uri(p, info, e->info,
+                                           NGX_ESCAPE_URI_COMPONENT)
+                 - p;
 
     return NGX_OK;
 }
 
 
 static ngx_int_t
-ngx_cometa_webhook_header(ngx_http_request_t *r, char *name,
+ngx_cometa_webhook_header(ngx_http_request_t *r, ngx_uint_t header,
     ngx_str_t *value)
 {
-    size_t            len;
-    ngx_table_elt_t  *h;
-
-    len = ngx_strlen(name);
+    ngx_table_elt_t              *h;
+    ngx_cometa_webhook_header_t  *name;
 
     h = ngx_list_push(&r->headers_in.headers);
     if (h == NULL) {
         return NGX_ERROR;
     }
 
-    h->key.data = (u_char *) name;
-    h->key.len = len;
-    h->value = *value;
+    name = &ngx_cometa_webhook_names[header];
 
-    h->lowcase_key = ngx_pnalloc(r->pool, len);
-    if (h->lowcase_key == NULL) {
-        return NGX_ERROR;
+    if (name->hash == 0) {
+        name->hash = ngx_hash_key(name->lowcase, name->name.len);
     }
 
-    h->hash = ngx_hash_strlow(h->lowcase_key, h->key.data, len);
+    h->key = name->name;
+    h->lowcase_key = name->lowcase;
+    h->hash = name->hash;
+    h->value = *value;
     ngx_cometa_header_single(h);
 
     return NGX_OK;

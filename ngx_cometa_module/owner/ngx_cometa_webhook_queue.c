@@ -34,10 +34,12 @@ static ngx_queue_t *ngx_cometa_lanes_bucket(uint64_t hash);
 static ngx_cometa_lane_t *ngx_cometa_lane_find(
     ngx_cometa_webhook_conf_t *conf, uint64_t hash);
 static ngx_cometa_lane_t *ngx_cometa_lane_create(ngx_cometa_tenant_t *tenant,
-    ngx_cometa_device_t *dev, ngx_cometa_key_t *key);
+    ngx_cometa_key_t *key, ngx_cometa_address_t *address);
 static ngx_cometa_tenant_t *ngx_cometa_tenant_get(
     ngx_cometa_webhook_conf_t *conf, uint32_t app);
 static void ngx_cometa_tenant_settle(ngx_cometa_tenant_t *tenant);
+static void ngx_cometa_event_set(ngx_cometa_event_t *e,
+    ngx_cometa_news_t *news);
 static ngx_int_t ngx_cometa_lane_room(ngx_cometa_lane_t *lane, ngx_uint_t n);
 static void ngx_cometa_lane_evict(ngx_cometa_lane_t *lane);
 static void ngx_cometa_lane_unready(ngx_cometa_lane_t *lane);
@@ -93,10 +95,9 @@ ngx_cometa_lanes_each(void (*handler)(ngx_cometa_lane_t *lane))
 ngx_cometa_lane_t *
 ngx_cometa_lane_get(ngx_cometa_webhook_conf_t *conf, ngx_cometa_device_t *dev)
 {
-    ngx_str_t             app, device;
-    ngx_cometa_key_t      key;
-    ngx_cometa_lane_t    *lane;
-    ngx_cometa_tenant_t  *tenant;
+    ngx_str_t           app, device;
+    ngx_cometa_key_t    key;
+    ngx_cometa_lane_t  *lane;
 
     if (!ngx_cometa_registry_named(dev->state.record, dev->state.hash)) {
         return NULL;
@@ -119,12 +120,29 @@ ngx_cometa_lane_get(ngx_cometa_webhook_conf_t *conf, ngx_cometa_device_t *dev)
         return NULL;
     }
 
-    tenant = ngx_cometa_tenant_get(conf, dev->state.app);
+    return ngx_cometa_lane_named(conf, &key, dev->state.app,
+                                 &dev->state.address);
+}
+
+
+ngx_cometa_lane_t *
+ngx_cometa_lane_named(ngx_cometa_webhook_conf_t *conf, ngx_cometa_key_t *key,
+    uint32_t app, ngx_cometa_address_t *address)
+{
+    ngx_cometa_lane_t    *lane;
+    ngx_cometa_tenant_t  *tenant;
+
+    lane = ngx_cometa_lane_find(conf, key->hash);
+    if (lane) {
+        return lane;
+    }
+
+    tenant = ngx_cometa_tenant_get(conf, app);
     if (tenant == NULL) {
         return NULL;
     }
 
-    lane = ngx_cometa_lane_create(tenant, dev, &key);
+    lane = ngx_cometa_lane_create(tenant, key, address);
     if (lane == NULL) {
         ngx_cometa_tenant_settle(tenant);
     }
@@ -168,10 +186,13 @@ ngx_cometa_lane_exists(ngx_cometa_webhook_conf_t *conf, uint64_t hash)
 
 
 static ngx_cometa_lane_t *
-ngx_cometa_lane_create(ngx_cometa_tenant_t *tenant, ngx_cometa_device_t *dev,
-    ngx_cometa_key_t *key)
+ngx_cometa_lane_create(ngx_cometa_tenant_t *tenant, ngx_cometa_key_t *key,
+    ngx_cometa_address_t *address)
 {
-    ngx_cometa_lane_t  *lane;
+    ngx_cometa_lane_t     *lane;
+    ngx_cometa_address_t   nowhere;
+
+    ngx_memzero(&nowhere, sizeof(ngx_cometa_address_t));
 
     lane = ngx_calloc(sizeof(ngx_cometa_lane_t), ngx_cycle->log);
     if (lane == NULL) {
@@ -188,7 +209,8 @@ ngx_cometa_lane_create(ngx_cometa_tenant_t *tenant, ngx_cometa_device_t *dev,
     ngx_memcpy(lane->app, key->app.data, key->app.len);
     ngx_memcpy(lane->device, key->device.data, key->device.len);
 
-    lane->socklen = ngx_cometa_address_get(&dev->state.address, &lane->addr);
+    lane->socklen = ngx_cometa_address_get(address ? address : &nowhere,
+                                           &lane->addr);
 
     lane->tenant = tenant;
     tenant->lanes++;
@@ -281,7 +303,7 @@ ngx_cometa_lane_first(ngx_cometa_lane_t *lane)
 
 
 ngx_cometa_event_t *
-ngx_cometa_lane_add(ngx_cometa_lane_t *lane, size_t len)
+ngx_cometa_lane_add(ngx_cometa_lane_t *lane, ngx_cometa_news_t *news)
 {
     size_t                      size;
     ngx_uint_t                  n;
@@ -290,7 +312,8 @@ ngx_cometa_lane_add(ngx_cometa_lane_t *lane, size_t len)
 
     conf = lane->tenant->conf;
 
-    size = sizeof(ngx_cometa_event_t) + len;
+    size = sizeof(ngx_cometa_event_t) + news->len + news->call.len
+           + news->info.len + news->address.len;
     n = (size + NGX_COMETA_WEBHOOK_PLACE - 1) / NGX_COMETA_WEBHOOK_PLACE;
     n = ngx_min(n, conf->queue);
 
@@ -304,9 +327,10 @@ ngx_cometa_lane_add(ngx_cometa_lane_t *lane, size_t len)
     }
 
     e->lane = lane;
-    e->len = len;
     e->places = n;
     e->tries = 0;
+
+    ngx_cometa_event_set(e, news);
 
     ngx_queue_insert_tail(&lane->events, &e->link);
     ngx_cometa_lane_hold(lane, n);
@@ -317,6 +341,30 @@ ngx_cometa_lane_add(ngx_cometa_lane_t *lane, size_t len)
     ngx_cometa_gauge_add(lane->tenant->app, webhook_queued, 1);
 
     return e;
+}
+
+
+static void
+ngx_cometa_event_set(ngx_cometa_event_t *e, ngx_cometa_news_t *news)
+{
+    u_char      *p;
+    ngx_time_t  *now;
+
+    now = ngx_timeofday();
+
+    e->time = (uint64_t) now->sec * 1000 + now->msec;
+    e->event = news->event;
+    e->word = news->word;
+    e->sequence = news->sequence;
+    e->len = news->len;
+    e->call = news->call.len;
+    e->info = news->info.len;
+    e->address = news->address.len;
+
+    p = ngx_cpymem(e + 1, news->data, news->len);
+    p = ngx_cpymem(p, news->call.data, news->call.len);
+    p = ngx_cpymem(p, news->info.data, news->info.len);
+    ngx_memcpy(p, news->address.data, news->address.len);
 }
 
 

@@ -11,6 +11,8 @@
 #define _NGX_COMETA_WEBHOOK_QUEUE_H_INCLUDED_
 
 
+#include "ngx_cometa.h"
+#include "ngx_cometa_address.h"
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_webhook_types.h"
@@ -29,6 +31,11 @@ void ngx_cometa_lanes_start(void);
  */
 ngx_cometa_lane_t *ngx_cometa_lane_get(ngx_cometa_webhook_conf_t *conf,
     ngx_cometa_device_t *dev);
+
+/* The same for a device with this name; `address` may be NULL. */
+ngx_cometa_lane_t *ngx_cometa_lane_named(ngx_cometa_webhook_conf_t *conf,
+    ngx_cometa_key_t *key, uint32_t app, ngx_cometa_address_t *address);
+
 void ngx_cometa_lane_settle(ngx_cometa_lane_t *lane);
 
 /* Whether the webhook holds an event of the device with this hash. */
@@ -38,10 +45,11 @@ ngx_uint_t ngx_cometa_lane_exists(ngx_cometa_webhook_conf_t *conf,
 ngx_cometa_event_t *ngx_cometa_lane_first(ngx_cometa_lane_t *lane);
 
 /*
- * Adds an event of `len` bytes at the end of a lane. NULL: there is no room,
- * and no larger share that could make room; or no memory.
+ * Adds an event of now at the end of a lane; the caller sets its session. NULL:
+ * there is no room, and no larger share that could make room; or no memory.
  */
-ngx_cometa_event_t *ngx_cometa_lane_add(ngx_cometa_lane_t *lane, size_t len);
+ngx_cometa_event_t *ngx_cometa_lane_add(ngx_cometa_lane_t *lane,
+    ngx_cometa_news_t *news);
 void ngx_cometa_lane_remove(ngx_cometa_event_t *e);
 
 /* The first event of a lane may be sent. */

@@ -22,6 +22,9 @@
 #define NGX_COMETA_EVENT_DATA    0x01
 #define NGX_COMETA_EVENT_ATTACH  0x02
 #define NGX_COMETA_EVENT_DETACH  0x04
+#define NGX_COMETA_EVENT_REPLY   0x08
+
+#define NGX_COMETA_CALL_ID_MAX   36
 
 #define NGX_COMETA_LANE_MAGIC    0x4c414e45     /* "LANE" */
 
@@ -42,6 +45,24 @@ typedef struct {
     u_char                 dropped_who[NGX_COMETA_REPORT_WHO];
     u_char                 failed_who[NGX_COMETA_REPORT_WHO];
 } ngx_cometa_report_t;
+
+
+/*
+ * What happened to a device, as a webhook is told of it. All is copied, but
+ * `word`, which must be static.
+ */
+
+typedef struct {
+    ngx_uint_t             event;           /* which of the above */
+    uint32_t               sequence;        /* in its session */
+    ngx_str_t             *word;            /* the reason of an attach or */
+                                            /* detach, the error of a reply */
+    ngx_str_t              call;            /* id, of a reply */
+    ngx_str_t              info;            /* of an attach */
+    ngx_str_t              address;         /* of an attach, as text */
+    u_char                *data;            /* the body */
+    size_t                 len;
+} ngx_cometa_news_t;
 
 
 /*
@@ -85,17 +106,22 @@ struct ngx_cometa_webhook_conf_s {
 typedef struct ngx_cometa_lane_s  ngx_cometa_lane_t;
 
 
-/* One event; its data follows. */
+/* One event; its data follows, then its call, info and address. */
 
 typedef struct {
     ngx_queue_t                 link;
     ngx_cometa_lane_t          *lane;
-    ngx_str_t                  *reason;
-    uint64_t                    session;
-    uint32_t                    len;
+    ngx_str_t                  *word;       /* or NULL, as in the news */
+    uint64_t                    session;    /* 0: none */
+    uint64_t                    time;       /* ms since 1970 */
+    uint32_t                    sequence;   /* a reply has none */
+    uint32_t                    len;        /* of the data */
     uint32_t                    places;     /* of the queue */
     uint8_t                     event;
     uint8_t                     tries;
+    uint8_t                     call;       /* length */
+    uint8_t                     address;    /* length */
+    uint16_t                    info;       /* length */
 } ngx_cometa_event_t;
 
 

@@ -29,6 +29,8 @@ ngx_cometa_error_t  ngx_cometa_errors[] = {
            ngx_string("websocket_required"), 0, 0, 0 },
     { 429, ngx_string("429 Too Many Requests"), ngx_string("device_busy"),
            1, 1, 0 },
+    { 429, ngx_string("429 Too Many Requests"),
+           ngx_string("too_many_devices"), 30, 0, 1 },
     { 502, ngx_string("502 Bad Gateway"),
            ngx_string("device_disconnected"), 0, 1, 0 },
     { 502, ngx_string("502 Bad Gateway"),
@@ -54,7 +56,8 @@ ngx_str_t  ngx_cometa_reasons[NGX_COMETA_REASONS] = {
     ngx_string("taken_over"),
     ngx_string("unresponsive"),
     ngx_string("protocol_error"),
-    ngx_string("draining")
+    ngx_string("draining"),
+    ngx_string("kicked")
 };
 
 

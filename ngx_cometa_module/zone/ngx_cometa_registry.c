@@ -8,6 +8,7 @@
 #include "ngx_cometa_registry.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_app.h"
+#include "ngx_cometa_bound.h"
 #include "ngx_cometa_record.h"
 #include "ngx_cometa_stats.h"
 #include "ngx_cometa_zone.h"
@@ -21,6 +22,8 @@ static ngx_cometa_shard_t *ngx_cometa_shard_lock(ngx_cometa_key_t *key,
     uint32_t **bucket);
 static ngx_cometa_record_t *ngx_cometa_chain_find(ngx_cometa_shard_t *shard,
     uint32_t *bucket, ngx_cometa_key_t *key, uint32_t app);
+static void ngx_cometa_registry_count(uint32_t app, ngx_int_t room,
+    ngx_cometa_place_t *old);
 static ngx_int_t ngx_cometa_registry_take(ngx_cometa_record_t *rec,
     ngx_cometa_takeover_t *takeover, ngx_cometa_place_t *old);
 static ngx_cometa_record_t *ngx_cometa_registry_new(ngx_cometa_shard_t *shard,
@@ -40,7 +43,7 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
     ngx_cometa_place_t *old)
 {
     uint32_t              app, *bucket;
-    ngx_int_t             rc;
+    ngx_int_t             rc, room;
     ngx_cometa_shard_t   *shard;
     ngx_cometa_record_t  *rec;
 
@@ -51,12 +54,28 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
         return NGX_BUSY;
     }
 
+    room = NGX_AGAIN;
     shard = ngx_cometa_shard_lock(key, &bucket);
 
     rec = ngx_cometa_chain_find(shard, bucket, key, app);
 
+    if (rec == NULL && takeover->bounded) {
+
+        /* one lock at a time; meanwhile the device may attach elsewhere */
+
+        ngx_cometa_unlock(&shard->lock);
+
+        room = ngx_cometa_bound_reserve(app, takeover->max);
+
+        shard = ngx_cometa_shard_lock(key, &bucket);
+        rec = ngx_cometa_chain_find(shard, bucket, key, app);
+    }
+
     if (rec) {
         rc = ngx_cometa_registry_take(rec, takeover, old);
+
+    } else if (room == NGX_DECLINED) {
+        rc = NGX_ABORT;
 
     } else {
         rec = ngx_cometa_registry_new(shard, bucket, key, app);
@@ -64,6 +83,7 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
     }
 
     if (rc == NGX_OK) {
+        ngx_cometa_registry_count(app, room, old);
 
         /* under the lock, so that the sessions of a device only grow */
 
@@ -79,9 +99,33 @@ ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
 
     if (rc != NGX_OK) {
         ngx_cometa_gauge_add(app, devices, -1);
+
+        if (room == NGX_OK) {
+            ngx_cometa_bound_leave(app, ngx_cometa_zone.slot,
+                                   ngx_cometa_zone.epoch);
+        }
     }
 
     return rc;
+}
+
+
+/*
+ * A record comes to this process, from the old place if that has a session. It
+ * is counted already if there was room for it.
+ */
+
+static void
+ngx_cometa_registry_count(uint32_t app, ngx_int_t room,
+    ngx_cometa_place_t *old)
+{
+    if (room != NGX_OK) {
+        ngx_cometa_bound_enter(app);
+    }
+
+    if (old->session) {
+        ngx_cometa_bound_leave(app, old->slot, old->epoch);
+    }
 }
 
 
@@ -143,11 +187,16 @@ ngx_cometa_registry_new(ngx_cometa_shard_t *shard, uint32_t *bucket,
 void
 ngx_cometa_registry_detach(uint32_t record, uint64_t session)
 {
-    uint32_t            *link;
-    ngx_cometa_shard_t  *shard;
+    uint32_t             *link;
+    ngx_cometa_shard_t   *shard;
+    ngx_cometa_record_t  *rec;
 
-    if (ngx_cometa_registry_lock(record, session, &shard, &link)) {
+    rec = ngx_cometa_registry_lock(record, session, &shard, &link);
+
+    if (rec) {
         ngx_cometa_chain_remove(shard, link);
+        ngx_cometa_bound_leave(rec->app, ngx_cometa_zone.slot,
+                               ngx_cometa_zone.epoch);
     }
 
     ngx_cometa_unlock(&shard->lock);
@@ -179,6 +228,9 @@ ngx_cometa_registry_move(uint32_t record, uint64_t session, uint32_t slot,
 
         (void) ngx_cometa_stats_taken(rec->app, slot, epoch, 1);
         ngx_cometa_gauge_add(rec->app, devices, 1);
+
+        ngx_cometa_bound_enter(rec->app);
+        ngx_cometa_bound_leave(rec->app, slot, epoch);
 
         rc = NGX_OK;
     }
@@ -343,6 +395,7 @@ ngx_cometa_registry_walk(uint32_t app, uint32_t *cursor, ngx_cometa_id_t *ids)
             rec = ngx_cometa_record(i);
 
             if (rec->app == app) {
+                ids[n].session = rec->session;
                 ids[n].len = rec->len;
                 ngx_memcpy(ids[n].data, rec->id, rec->len);
                 n++;
@@ -354,6 +407,13 @@ ngx_cometa_registry_walk(uint32_t app, uint32_t *cursor, ngx_cometa_id_t *ids)
     }
 
     return n;
+}
+
+
+uint64_t
+ngx_cometa_registry_newest(void)
+{
+    return __atomic_load_n(&ngx_cometa_zone.head->session, __ATOMIC_RELAXED);
 }
 
 

@@ -26,12 +26,15 @@ typedef struct {
 
 
 /*
- * Whether an attached device may be taken over, and how often within
+ * How many devices the application may have, which does not matter to a
+ * takeover. Whether an attached device may be taken over, and how often within
  * COMETA_FLAP_WINDOW seconds before takeovers are delayed. `wait` and `first`
  * are set if the result is NGX_AGAIN.
  */
 
 typedef struct {
+    ngx_uint_t       bounded;
+    ngx_uint_t       max;               /* devices, if `bounded` */
     ngx_uint_t       wanted;
     ngx_uint_t       limit;             /* 0: none */
     ngx_uint_t       wait;              /* s, until it may be taken over */
@@ -49,6 +52,7 @@ typedef struct {
  * NGX_DECLINED: it is attached, and a takeover is not wanted.
  * NGX_AGAIN: it is attached at `old`, and was taken over too often.
  * NGX_BUSY: there is no room for it.
+ * NGX_ABORT: its application has `max` devices.
  */
 ngx_int_t ngx_cometa_registry_attach(ngx_cometa_key_t *key, uint32_t handle,
     ngx_cometa_takeover_t *takeover, ngx_cometa_place_t *place,
@@ -95,12 +99,16 @@ ngx_int_t ngx_cometa_registry_find_in(uint32_t app, ngx_cometa_key_t *key,
 #define NGX_COMETA_WALK_MAX  512
 
 typedef struct {
+    uint64_t         session;
     uint8_t          len;
     u_char           data[NGX_COMETA_ID_MAX];
 } ngx_cometa_id_t;
 
 ngx_uint_t ngx_cometa_registry_walk(uint32_t app, uint32_t *cursor,
     ngx_cometa_id_t *ids);
+
+/* Devices that attach from now on have larger sessions than this. */
+uint64_t ngx_cometa_registry_newest(void);
 
 /* The name of a device that this worker holds; valid while it holds it. */
 void ngx_cometa_registry_name(uint32_t record, ngx_str_t *app,

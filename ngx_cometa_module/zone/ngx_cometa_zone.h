@@ -69,13 +69,14 @@
  *       latencies             have to share a set
  *     windows of latencies    the owner of the slot; in a shared set some
  *                             latencies may get lost
- *     gauges                  the owner of the slot; `taken` any worker, atomic
+ *     gauges                  the owner of the slot; `taken` and `left` any
+ *                             worker, atomic
  *     buckets, records        any worker, under the lock of the shard
  */
 
 #define NGX_COMETA_ZONE_MAGIC    0x434f4d45
 #ifndef NGX_COMETA_ZONE_VERSION
-#define NGX_COMETA_ZONE_VERSION  7
+#define NGX_COMETA_ZONE_VERSION  9
 #endif
 #define NGX_COMETA_ROWS          4096   /* of interests */
 #define NGX_COMETA_NONE          0xffffffff
@@ -257,7 +258,8 @@ typedef struct {
  *
  * `taken` is no gauge: how many of `devices` are on another worker already,
  * which the process will hear of by letter, below the epoch of the slot that
- * they were taken from. It is written by those who take them, too.
+ * they were taken from. It is written by those who take them, too. `entered` and
+ * `left` are those of ngx_cometa_bound.c.
  */
 
 typedef struct {
@@ -269,6 +271,8 @@ typedef struct {
     uint64_t  tls_parked;           /* connections without an SSL object */
     uint64_t  holds;                /* uses that keep the place for a while */
     uint64_t  taken;                /* epoch << 32 | devices */
+    uint64_t  entered;              /* records that have come, only grows */
+    uint64_t  left;                 /* epoch << 32 | those that have gone */
 } ngx_cometa_gauges_t;
 
 

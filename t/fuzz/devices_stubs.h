@@ -551,8 +551,7 @@ ngx_cometa_drain_overdue(void)
 
 void
 ngx_cometa_webhook_push(struct ngx_cometa_webhook_conf_s *conf,
-    ngx_cometa_device_t *dev, ngx_uint_t type, ngx_str_t *reason,
-    u_char *data, size_t len)
+    ngx_cometa_device_t *dev, ngx_cometa_news_t *news)
 {
     /* void */
 }

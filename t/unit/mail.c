@@ -381,7 +381,7 @@ say_owner(ngx_uint_t type, ngx_cometa_place_t *to, ngx_cometa_ref_t *ref,
 
     case NGX_COMETA_MAIL_QUERY:
         note_ref(say_to_owner(type, ref->debug, to), ref);
-        (void) ngx_cometa_mail_query(to, ref, &pos);
+        (void) ngx_cometa_mail_query(to, ref, 0, &pos);
         return;
 
     case NGX_COMETA_MAIL_CANCEL:

@@ -5,8 +5,10 @@
 
 #include "zone.h"
 
+#include <sched.h>
 #include <sys/socket.h>
 
+#include "ngx_cometa_bound.c"
 #include "ngx_cometa_record.c"
 #include "ngx_cometa_registry.c"
 
@@ -279,6 +281,8 @@ test_model(void)
     churn(ROUNDS, 900);
 
     ok(agrees(), "after %d random operations all is as in the model", ROUNDS);
+    ok(ngx_cometa_bound_count(0) == (uint32_t) attached(),
+       "as many devices are counted");
     ok(lost() == 0, "no record is lost");
 
     (void) attach(1);
@@ -496,6 +500,7 @@ setup_borrow_fresh(void)
 static void
 test_deaths(void)
 {
+    int                  n;
     ngx_cometa_gauges_t  g;
 
     /* of what was used and left there are records in each shard */
@@ -511,6 +516,11 @@ test_deaths(void)
     ngx_cometa_stats_gauges(0, &g);
     ok((int) g.devices == attached(), "%d devices are counted, of %d",
        (int) g.devices, attached());
+
+    /* those who died between the two steps of a takeover */
+
+    n = ngx_cometa_bound_count(0) - attached();
+    ok(n >= 0 && n <= 2, "and %d too many for the bound", n);
 
     deaths("an attach that takes from the zone", setup_fresh, prepare_none,
            operate_attach, NGX_COMETA_CARVE, 0);
@@ -984,6 +994,268 @@ test_taken(void)
 }
 
 
+/* How many devices an application may have. */
+
+static void
+test_bound(void)
+{
+    int                  i, rc;
+    ngx_cometa_gauges_t  g;
+
+    zone_of(4, 100);
+    takeover.bounded = 1;
+    takeover.max = 0;
+
+    ok(attach(1) == NGX_ABORT, "none");
+
+    takeover.max = 3;
+
+    for (i = 1, rc = 0; i <= 3; i++) {
+        rc |= attach(i);
+    }
+
+    ok(rc == NGX_OK && attach(4) == NGX_ABORT && attach(5) == NGX_ABORT,
+       "three are let in, others are not");
+    ngx_cometa_stats_gauges(0, &g);
+    ok(g.devices == 3 && ngx_cometa_bound_count(0) == 3,
+       "those that were refused are not counted");
+
+    ok(attach(2) == NGX_OK && ngx_cometa_bound_count(0) == 3
+       && attach(4) == NGX_ABORT, "a takeover is not one more");
+
+    other_start();
+    i = 1;
+    (void) move_all(&i, 1);
+    ok(ngx_cometa_bound_count(0) == 3 && attach(4) == NGX_ABORT,
+       "nor is a move to another worker");
+    ok(attach(1) == NGX_OK && ngx_cometa_bound_count(0) == 3,
+       "nor a takeover from there");
+
+    i = 3;
+    (void) move_all(&i, 1);
+    other_end();
+    ok(ngx_cometa_bound_count(0) == 2 && attach(4) == NGX_OK
+       && attach(5) == NGX_ABORT, "the worker was killed: there is one less");
+
+    sessions[3] = 0;
+    detach(4);
+    ok(attach(5) == NGX_OK && attach(3) == NGX_ABORT, "one has left");
+
+    takeover.bounded = 0;
+    ok(attach(6) == NGX_OK && ngx_cometa_bound_count(0) == 4,
+       "without a bound it is counted, too");
+
+    /* the earlier epoch of a slot does not matter */
+
+    i = ngx_cometa_zone.slot;
+    ngx_cometa_bound_leave(0, i, ngx_cometa_zone.epoch - 1);
+    ok(ngx_cometa_bound_count(0) == 4, "one that left an earlier process");
+
+    clear();
+    ok(ngx_cometa_bound_count(0) == 0, "all have left");
+}
+
+
+/*
+ * Takes devices over from the others, and comes and goes, with sessions that
+ * end in between: at the mark it stops, keeps what it has, and waits.
+ */
+
+static void
+crowd(int no, volatile int *mark)
+{
+    int  i, rounds;
+
+    zone_join();
+    srand(no);
+    prefix = 'k';
+    memset(sessions, 0, sizeof(sessions));
+
+    for (rounds = 0; !*mark || rounds < 100; rounds++) {
+        i = rand() % 120;
+
+        if (sessions[i] && rand() % 2) {
+            detach(i);
+
+        } else {
+            (void) attach(i);
+        }
+    }
+
+    (void) __atomic_add_fetch(mark, 1, __ATOMIC_SEQ_CST);
+
+    for ( ;; ) {
+        pause();
+    }
+}
+
+
+static int
+in_zone(void)
+{
+    static ngx_cometa_id_t  ids[NGX_COMETA_WALK_MAX];
+
+    int       n;
+    uint32_t  cursor;
+
+    n = 0;
+    cursor = 0;
+
+    while (cursor != NGX_COMETA_NONE) {
+        n += ngx_cometa_registry_walk(0, &cursor, ids);
+    }
+
+    return n;
+}
+
+
+static void
+test_crowds(void)
+{
+    int            i, k, n;
+    pid_t          pids[4];
+    volatile int  *mark;
+
+    zone_of(4, 1000);
+    mark = share(getpagesize());
+    takeover.bounded = 1;
+    takeover.max = 100;
+
+    for (k = 0; k < 4; k++) {
+        fflush(stdout);
+        pids[k] = fork();
+
+        if (pids[k] == 0) {
+            crowd(k, mark);
+        }
+    }
+
+    usleep(200000);
+    *mark = 1;
+
+    for (i = 0; *mark < 5 && i < 10000; i++) {
+        usleep(1000);
+    }
+
+    n = ngx_cometa_bound_count(0);
+    ok(*mark == 5 && n == in_zone() && n <= 100,
+       "four processes: %d are counted, of %d", n, in_zone());
+
+    for (k = 0; k < 4; k++) {
+        (void) kill(pids[k], SIGKILL);
+        (void) waitpid(pids[k], NULL, 0);
+
+        n = ngx_cometa_bound_count(0);
+        ok(n == in_zone(), "%d are counted after one was killed, of %d", n,
+           in_zone());
+    }
+
+    for (i = 0, n = 0; i < 200; i++) {
+        n += attach(i) == NGX_OK;
+    }
+
+    ok(n == 100, "%d come into the places of the dead", n);
+
+    takeover.bounded = 0;
+    clear();
+}
+
+
+/* What those who race share; who is there waits for the others. */
+
+typedef struct {
+    volatile int  round;
+    volatile int  done;
+    volatile int  in;
+} race_t;
+
+
+static void
+race(race_t *r, int no)
+{
+    int  i, round, in;
+
+    zone_join();
+    prefix = 'a' + no;
+    memset(sessions, 0, sizeof(sessions));
+
+    for (round = 1; ; round++) {
+
+        for (i = 0; r->round != round; i++) {
+            if (i > 100000) {
+                (void) sched_yield();
+            }
+        }
+
+        for (i = 0, in = 0; i < 50; i++) {
+            in += attach(i) == NGX_OK;
+        }
+
+        (void) __atomic_add_fetch(&r->in, in, __ATOMIC_SEQ_CST);
+        (void) __atomic_add_fetch(&r->done, 1, __ATOMIC_SEQ_CST);
+
+        while (r->round != -round) {
+            (void) sched_yield();
+        }
+
+        clear();
+        (void) __atomic_add_fetch(&r->done, 1, __ATOMIC_SEQ_CST);
+    }
+}
+
+
+/* Two processes want the last place at once: one gets it, again and again. */
+
+static void
+test_races(void)
+{
+    int      k, bad, round;
+    pid_t    pids[2];
+    race_t  *r;
+
+    zone_of(4, 1000);
+    r = share(getpagesize());
+    takeover.bounded = 1;
+    takeover.max = 60;
+
+    for (k = 0; k < 2; k++) {
+        fflush(stdout);
+        pids[k] = fork();
+
+        if (pids[k] == 0) {
+            race(r, k);
+        }
+    }
+
+    for (round = 1, bad = 0; round <= 500; round++) {
+        r->in = 0;
+        r->done = 0;
+        r->round = round;
+
+        while (r->done != 2) {
+            (void) sched_yield();
+        }
+
+        bad += r->in != 60;
+        r->done = 0;
+        r->round = -round;
+
+        while (r->done != 2) {
+            (void) sched_yield();
+        }
+    }
+
+    ok(bad == 0, "500 races for 60 places: %d with another number", bad);
+
+    for (k = 0; k < 2; k++) {
+        (void) kill(pids[k], SIGKILL);
+        (void) waitpid(pids[k], NULL, 0);
+    }
+
+    takeover.bounded = 0;
+}
+
+
 int
 main(void)
 {
@@ -998,6 +1270,9 @@ main(void)
     test_processes();
     test_sessions();
     test_taken();
+    test_bound();
+    test_crowds();
+    test_races();
 
     return done_testing();
 }
