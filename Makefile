@@ -25,7 +25,7 @@ J         ?= $(shell echo $$((2 * $(CPUS))))
 # What tests need beside packages that are installed.
 
 unpacked := build/node/installed build/prometheus/installed \
-            build/libnginx-mod-stream/installed
+            build/libnginx-mod-stream/installed build/proxies/installed
 
 tools := tools
 here  := $(CURDIR)
@@ -216,6 +216,9 @@ ifeq ($(B),build/debian-$(cc))
 mods := $(here)/build/libnginx-mod-stream/usr/lib/nginx/modules
 endif
 
+build/proxies/installed: | $(tools)/proxies.sh
+	@$(tools)/proxies.sh
+
 build/%/installed: | $(tools)/unpack.sh
 	@$(tools)/unpack.sh $*
 
@@ -238,6 +241,7 @@ user    := $(if $(LIB),$(if $(filter 0,$(shell id -u)),user root; ))
 test: build deps-test deps-clients $(unpacked) build/fault/callbacks.so
 	@PATH=$(here)/build/prometheus/usr/bin:$$PATH \
 	    TEST_NGINX_MODULES='$(mods)' \
+	    TEST_NGINX_PROXIES=$(here)/build/proxies \
 	    TEST_NGINX_CALLBACKS=$(here)/build/fault/callbacks.so \
 	    TEST_NGINX_BINARY=$(nginx) TEST_NGINX_GLOBALS='$(user)$(load)' \
 	    prove -j $(J) $(library) $(T)

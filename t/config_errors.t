@@ -67,10 +67,12 @@ my @values = (
 my @seconds = (
     [ 'cometa_heartbeat 60s after=90s',
         'invalid parameter "after=90s" in "cometa_heartbeat" directive,'
-            . ' expected timeout=time' ],
+            . ' expected timeout=time, min=time, max=time, each at most'
+            . ' once' ],
     [ 'cometa_heartbeat 60s 90s',
         'invalid parameter "90s" in "cometa_heartbeat" directive,'
-            . ' expected timeout=time' ],
+            . ' expected timeout=time, min=time, max=time, each at most'
+            . ' once' ],
     [ 'cometa_heartbeat 60s timeout=',
         'invalid value "timeout=" in "cometa_heartbeat" directive,'
             . ' expected a time of at most 1d' ],
@@ -83,6 +85,19 @@ my @seconds = (
     [ 'cometa_heartbeat 60s timeout=59s',
         '"timeout=59s" in "cometa_heartbeat" directive is less than "60s",'
             . ' raise it' ],
+    [ 'cometa_heartbeat 60s min=1s min=2s',
+        'invalid parameter "min=2s" in "cometa_heartbeat" directive,'
+            . ' expected timeout=time, min=time, max=time, each at most'
+            . ' once' ],
+    [ 'cometa_heartbeat 60s min=0',
+        'invalid value "min=0" in "cometa_heartbeat" directive,'
+            . ' expected a time of more than zero and at most 1d' ],
+    [ 'cometa_heartbeat 60s max=1500ms',
+        'invalid value "max=1500ms" in "cometa_heartbeat" directive,'
+            . ' expected whole seconds, as devices are told' ],
+    [ 'cometa_heartbeat 60s max=1m min=61s',
+        '"cometa_heartbeat" directive has a "min=" above its "max=",'
+            . ' lower it' ],
     [ 'cometa_send_timeout 5s min=1s',
         'invalid parameter "min=1s" in "cometa_send_timeout" directive,'
             . ' expected max=time' ],
@@ -107,7 +122,8 @@ my %good = (
     cometa_app_name => [ 'off', 'a' ],
     cometa_secret => [ 'off', 'a', '"a b"' ],
     cometa_device_secret => [ 'off', 'a' ],
-    cometa_heartbeat => [ '1s', '1000ms', '1d', '1s timeout=1001ms' ],
+    cometa_heartbeat => [ '1s', '1000ms', '1d', '1s timeout=1001ms',
+        '60s max=1d min=1s timeout=2m' ],
     cometa_send_timeout => [ '1ms', '1d', '1s max=1d' ],
     cometa_send_wait => [ 0, '1d' ],
     cometa_queue => [ 1, 65535 ],

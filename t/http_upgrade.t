@@ -25,7 +25,7 @@ select STDOUT; $| = 1;
 my @others = ('h2c', 'h2c, TLS/1.0', 'websocket2', 'websocket/13', ',');
 
 my $t = Test::Nginx->new()->has(qw/http rewrite map http_v2/)
-    ->has_daemon('curl')->plan(@others * 4 + 26);
+    ->has_daemon('curl')->plan(@others * 4 + 27);
 
 my $any = '(?<app>[^/]+)/(?<device>[^/]+)';
 
@@ -112,6 +112,11 @@ is(outcome(stats('app1', uri => $open, version => '1.0')),
     '505 http1_required', 'a key by HTTP/1.0');
 like(curl_h2($open), qr!\AHTTP/2 505.*"http1_required"!s,
     'a key by HTTP/2');
+
+like(curl_h2('/v1/applications/app1/devices/dev2',
+    q{-H 'Sec-WebSocket-Version: 13'},
+    q{-H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='}),
+    qr!\AHTTP/2 505.*"http1_required"!s, 'a device by HTTP/2');
 
 is(websocket(headers => { 'Sec-WebSocket-Version' => [ 13, 8 ] })->{status},
     426, 'two versions');

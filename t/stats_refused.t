@@ -28,7 +28,7 @@ select STDOUT; $| = 1;
 # no other one.
 
 my $t = Test::Nginx->new()->has(qw/http rewrite map/)->todo_alerts()
-    ->plan(34);
+    ->plan(36);
 
 $t->write_file_expand('nginx.conf', websocket_conf(
     workers => 2, send => 'cometa_max_message_size 100;',
@@ -73,6 +73,9 @@ my %attaches = (
     invalid_device_id => { device => 'a!b' },
     http1_required => { version => '1.0' },
     already_attached => { uri => '/once/app1/d1' },
+    websocket_required => {
+        form => 'W', headers => { 'Sec-WebSocket-Version' => 8 }
+    },
 );
 
 for my $error (sort keys %attaches) {

@@ -1,19 +1,20 @@
 
 /*
- * The attach request: checks it, enters the device, answers 200 with the
- * first chunk, then frees the request and gives its connection to the device.
- * Letters to the device that come in between are taken; nothing is written to
- * the device before it has the connection.
+ * The attach request: checks it, enters the device, answers 200 with the first
+ * chunk, or 101 with the first frame, then frees the request and gives its
+ * connection to the device. Letters to the device that come in between are
+ * taken; nothing is written to the device before it has the connection.
  */
 
 #include "ngx_cometa.h"
 #include "ngx_cometa_address.h"
 #include "ngx_cometa_throttle.h"
-#include "ngx_cometa_adopt.h"
+#include "ngx_cometa_attach_answer.h"
 #include "ngx_cometa_attach_asked.h"
 #include "ngx_cometa_attach_info.h"
 #include "ngx_cometa_ctx.h"
 #include "ngx_cometa_handler.h"
+#include "ngx_cometa_handshake.h"
 #include "ngx_cometa_http.h"
 #include "ngx_cometa_loc.h"
 #include "ngx_cometa_call.h"
@@ -47,9 +48,6 @@ static void ngx_cometa_attach_tell(ngx_http_request_t *r,
     ngx_cometa_place_t *old, ngx_uint_t wait);
 static void ngx_cometa_attach_full(ngx_cometa_throttle_t *throttle,
     ngx_log_t *log);
-static ngx_int_t ngx_cometa_attach_answer(ngx_http_request_t *r);
-static void ngx_cometa_attach_adopted(ngx_connection_t *c,
-    ngx_cometa_adoptee_t *adoptee, u_char *rest, size_t len);
 static void ngx_cometa_attach_cleanup(void *data);
 
 
@@ -64,12 +62,18 @@ ngx_cometa_attach_handler(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     ngx_int_t   rc;
     ngx_uint_t  error;
 
-    error = ngx_cometa_attach_check(r, ctx);
+    error = (r->method == NGX_HTTP_GET)
+            ? ngx_cometa_handshake_check(r, &ctx->nonce) : NGX_COMETA_OK;
+
+    if (error == NGX_COMETA_OK) {
+        error = ngx_cometa_attach_check(r, ctx);
+    }
+
     if (error != NGX_COMETA_OK) {
         return ngx_cometa_attach_refuse(r, error);
     }
 
-    if (!r->headers_in.chunked) {
+    if (ctx->nonce == NULL && !r->headers_in.chunked) {
 
         /*
          * form A: the body is the info, and chunks follow it; the body is read
@@ -79,7 +83,10 @@ ngx_cometa_attach_handler(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
         return ngx_cometa_attach_info_read(r, ngx_cometa_attach_open);
     }
 
-    /* form B: the body itself is the chunks, and never read as a body */
+    /*
+     * form B: the body itself is the chunks, and never read as a body; over a
+     * WebSocket there is none
+     */
 
     if (ngx_cometa_attach_expect(r) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -92,6 +99,33 @@ ngx_cometa_attach_handler(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     ngx_http_finalize_request(r, rc);
 
     return NGX_DONE;
+}
+
+
+/*
+ * A handshake whose "Upgrade" was removed on the way, as proxies do, is one
+ * nevertheless, and is refused with an error that says so. Where a location
+ * opens WebSockets of applications, too, devices name their subprotocol.
+ */
+
+ngx_uint_t
+ngx_cometa_attach_opens(ngx_http_request_t *r)
+{
+    ngx_cometa_loc_conf_t  *lcf;
+
+    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
+
+    if (!(lcf->handlers & NGX_COMETA_ATTACH)) {
+        return 0;
+    }
+
+    if (lcf->handlers & NGX_COMETA_WEBSOCKET) {
+        return ngx_cometa_http_token(r, "Sec-WebSocket-Protocol", 22,
+                                     NGX_COMETA_SUBPROTOCOL);
+    }
+
+    return ngx_cometa_http_token(r, "Upgrade", 7, "websocket")
+           || ngx_cometa_http_header(r, "Sec-WebSocket-Key", 17, NULL);
 }
 
 
@@ -110,6 +144,12 @@ ngx_cometa_attach_check(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
     if (r->http_version != NGX_HTTP_VERSION_11) {
         return NGX_COMETA_HTTP1_REQUIRED;
+    }
+
+    if (ctx->nonce
+        && (r->headers_in.chunked || r->headers_in.content_length_n > 0))
+    {
+        return NGX_COMETA_BAD_REQUEST;
     }
 
     error = ngx_cometa_http_key(r, ctx, 1);
@@ -252,9 +292,11 @@ ngx_cometa_attach_open(ngx_http_request_t *r)
 static ngx_cometa_device_t *
 ngx_cometa_attach_device(ngx_http_request_t *r)
 {
+    ngx_cometa_ctx_t       *ctx;
     ngx_cometa_device_t    *dev;
     ngx_cometa_loc_conf_t  *lcf;
 
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
 
     dev = ngx_cometa_device_create(lcf->devices);
@@ -262,7 +304,7 @@ ngx_cometa_attach_device(ngx_http_request_t *r)
         return NULL;
     }
 
-    dev->state.sdk = !r->headers_in.chunked;
+    dev->state.sdk = (ctx->nonce == NULL && !r->headers_in.chunked);
 
     ngx_cometa_address_set(&dev->state.address, r->connection->sockaddr);
 
@@ -415,94 +457,6 @@ ngx_cometa_attach_full(ngx_cometa_throttle_t *throttle, ngx_log_t *log)
     ngx_log_error(NGX_LOG_ERR, log, 0,
                   "cometa_zone is full, %ui attaches refused: increase its "
                   "size and restart nginx", throttle->n);
-}
-
-
-/*
- * Header and first chunk go through nginx's filters, so that add_header and
- * other directives apply, and are written together.
- */
-
-static ngx_int_t
-ngx_cometa_attach_answer(ngx_http_request_t *r)
-{
-    u_char                 *p;
-    ngx_int_t               rc;
-    ngx_buf_t              *b;
-    ngx_chain_t             out;
-    ngx_cometa_ctx_t       *ctx;
-    ngx_cometa_loc_conf_t  *lcf;
-
-    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
-    lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
-
-    b = ngx_create_temp_buf(r->pool, sizeof("{\"msg\":\"200\",\"heartbeat\":,"
-                                            "\"timestamp\":}")
-                                     + 2 * NGX_TIME_T_LEN);
-    if (b == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    p = b->pos;
-    b->last = ngx_sprintf(p, "{\"msg\":\"200\",\"heartbeat\":%T,"
-                          "\"timestamp\":%T}",
-                          (time_t) (lcf->heartbeat / 1000), ngx_time());
-    b->flush = 1;
-    b->last_in_chain = 1;
-
-    out.buf = b;
-    out.next = NULL;
-
-    r->headers_out.status = NGX_HTTP_OK;
-    r->headers_out.content_length_n = -1;
-
-    ngx_str_set(&r->headers_out.content_type, "application/json");
-    r->headers_out.content_type_len = r->headers_out.content_type.len;
-
-    /* the answer has "Connection: keep-alive", and is never compressed */
-
-    r->keepalive = 1;
-
-    if (ngx_cometa_attach_granted(r, ctx->adoptee.device) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-#if (NGX_HTTP_GZIP)
-    r->gzip_tested = 1;
-    r->gzip_ok = 0;
-#endif
-
-    rc = ngx_http_send_header(r);
-
-    if (rc == NGX_ERROR || rc > NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (!r->chunked) {
-        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                      "cometa_attach needs \"chunked_transfer_encoding on\"");
-        return NGX_ERROR;
-    }
-
-    rc = ngx_http_output_filter(r, &out);
-
-    if (rc == NGX_ERROR) {
-        return NGX_ERROR;
-    }
-
-    ngx_cometa_adopt(r, ngx_cometa_attach_adopted);
-
-    return NGX_DONE;
-}
-
-
-static void
-ngx_cometa_attach_adopted(ngx_connection_t *c, ngx_cometa_adoptee_t *adoptee,
-    u_char *rest, size_t len)
-{
-    (void) ngx_tcp_nodelay(c);
-
-    ngx_cometa_device_open(adoptee->device, c, rest, len);
 }
 
 

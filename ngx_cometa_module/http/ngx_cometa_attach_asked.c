@@ -8,7 +8,9 @@
 #include "ngx_cometa_attach_asked.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_compat.h"
+#include "ngx_cometa_ctx.h"
 #include "ngx_cometa_http.h"
+#include "ngx_cometa_loc.h"
 #include "ngx_cometa_asked.h"
 #include "ngx_cometa_device_state.h"
 #include "cometa_header.h"
@@ -27,13 +29,18 @@ static ngx_int_t ngx_cometa_granted(ngx_http_request_t *r, const char *name,
 ngx_int_t
 ngx_cometa_attach_asked(ngx_http_request_t *r, ngx_cometa_device_t *dev)
 {
-    ngx_cometa_terms_t  terms;
+    ngx_cometa_ctx_t    *ctx;
+    ngx_cometa_terms_t   terms;
 
     ngx_memzero(&terms, sizeof(ngx_cometa_terms_t));
 
     ngx_cometa_asked_heartbeat(r, &terms);
     ngx_cometa_asked_pipeline_header(r, &terms);
 
+    ctx = ngx_http_get_module_ctx(r, ngx_http_cometa_module);
+
+    terms.frames = (ctx->nonce != NULL);
+    terms.text = ngx_cometa_asked_word(r, "Cometa-Frames", 13, "text");
     terms.requests = ngx_cometa_asked_word(r, "Cometa-Requests", 15, "on");
 
     return ngx_cometa_asked_grant(dev, &terms);
@@ -113,6 +120,12 @@ ngx_cometa_attach_granted(ngx_http_request_t *r, ngx_cometa_device_t *dev)
         && ngx_cometa_granted(r, "Cometa-Pipeline", 15, "%ui",
                               terms->pipeline)
            != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (terms->text
+        && ngx_cometa_granted(r, "Cometa-Frames", 13, "text", 0) != NGX_OK)
     {
         return NGX_ERROR;
     }

@@ -45,6 +45,8 @@ typedef struct {
                                                    what the word has */
     ngx_str_t                        info;      /* of an attach, form A */
     ngx_cometa_info_pt               info_read;
+    ngx_str_t                       *nonce;     /* of an attach by WebSocket:
+                                                   its Sec-WebSocket-Key */
     uint64_t                         latency;   /* us */
     uint64_t                         session;
     unsigned                         called:1;  /* latency is known */

@@ -40,6 +40,10 @@ ngx_cometa_handler(ngx_http_request_t *r)
 
     r->disable_not_modified = 1;
 
+    if (r->method == NGX_HTTP_GET && ngx_cometa_attach_opens(r)) {
+        return ngx_cometa_attach_handler(r, ctx);
+    }
+
     if (r->method == NGX_HTTP_POST) {
 
         if (lcf->handlers & NGX_COMETA_ATTACH) {

@@ -18,6 +18,10 @@ ngx_int_t ngx_cometa_handler(ngx_http_request_t *r);
 /* They get the context of the request, which ngx_cometa_handler() has made. */
 ngx_int_t ngx_cometa_attach_handler(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
+
+/* Whether a GET is an attach over a WebSocket. */
+ngx_uint_t ngx_cometa_attach_opens(ngx_http_request_t *r);
+
 ngx_int_t ngx_cometa_send_handler(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
 ngx_int_t ngx_cometa_websocket_handler(ngx_http_request_t *r,

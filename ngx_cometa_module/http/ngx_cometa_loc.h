@@ -57,6 +57,8 @@ typedef struct {
 
     ngx_msec_t                 heartbeat;
     ngx_msec_t                 heartbeat_timeout;
+    ngx_msec_t                 heartbeat_min;   /* that may be granted */
+    ngx_msec_t                 heartbeat_max;
     ngx_msec_t                 send_timeout;
     ngx_msec_t                 send_timeout_max;
     ngx_msec_t                 send_wait;

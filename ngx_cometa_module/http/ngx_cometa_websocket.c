@@ -13,6 +13,7 @@
 #include "ngx_cometa_adopt.h"
 #include "ngx_cometa_ctx.h"
 #include "ngx_cometa_handler.h"
+#include "ngx_cometa_handshake.h"
 #include "ngx_cometa_http.h"
 #include "ngx_cometa_loc.h"
 #include "ngx_cometa_ws_move.h"
@@ -24,19 +25,12 @@
 #include "ngx_cometa_stats.h"
 #include "ngx_cometa_zone.h"
 
-#include <ngx_sha1.h>
-
-
-#define NGX_COMETA_WS_GUID  "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-
 
 static ngx_uint_t ngx_cometa_websocket_opens(ngx_http_request_t *r);
 static ngx_int_t ngx_cometa_websocket_issue(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
 static ngx_int_t ngx_cometa_websocket_open(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx);
-static ngx_uint_t ngx_cometa_websocket_check(ngx_http_request_t *r,
-    ngx_str_t **key);
 static ngx_uint_t ngx_cometa_websocket_admit(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx, ngx_cometa_place_t *place);
 static ngx_int_t ngx_cometa_websocket_switch(ngx_http_request_t *r,
@@ -152,7 +146,7 @@ ngx_cometa_websocket_open(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
 
     lcf = ngx_http_get_module_loc_conf(r, ngx_http_cometa_module);
 
-    error = ngx_cometa_websocket_check(r, &key);
+    error = ngx_cometa_handshake_check(r, &key);
 
     /* no drain would end it; the key can be used at another worker */
 
@@ -188,51 +182,6 @@ ngx_cometa_websocket_open(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     }
 
     return ngx_cometa_websocket_switch(r, ctx, key);
-}
-
-
-/* Checks the handshake as RFC 6455 requires. */
-
-static ngx_uint_t
-ngx_cometa_websocket_check(ngx_http_request_t *r, ngx_str_t **key)
-{
-    u_char      nonce[24];
-    ngx_str_t  *version, decoded;
-
-    if (r != r->main) {
-        return NGX_COMETA_BAD_REQUEST;
-    }
-
-    if (r->http_version != NGX_HTTP_VERSION_11) {
-        return NGX_COMETA_HTTP1_REQUIRED;
-    }
-
-    version = ngx_cometa_http_header(r, "Sec-WebSocket-Version", 21, NULL);
-
-    if (!ngx_cometa_http_token(r, "Upgrade", 7, "websocket")
-        || version == NULL || version->len != 2
-        || ngx_strncmp(version->data, "13", 2) != 0
-        || ngx_cometa_http_header(r, "Sec-WebSocket-Version", 21, version))
-    {
-        return NGX_COMETA_UPGRADE_REQUIRED;
-    }
-
-    *key = ngx_cometa_http_header(r, "Sec-WebSocket-Key", 17, NULL);
-
-    if (!ngx_cometa_http_token(r, "Connection", 10, "upgrade")
-        || *key == NULL || (*key)->len != 24
-        || ngx_cometa_http_header(r, "Sec-WebSocket-Key", 17, *key))
-    {
-        return NGX_COMETA_BAD_REQUEST;
-    }
-
-    decoded.data = nonce;
-
-    if (ngx_decode_base64(&decoded, *key) != NGX_OK || decoded.len != 16) {
-        return NGX_COMETA_BAD_REQUEST;
-    }
-
-    return NGX_COMETA_OK;
 }
 
 
@@ -303,39 +252,11 @@ static ngx_int_t
 ngx_cometa_websocket_switch(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx,
     ngx_str_t *key)
 {
-    u_char      digest[20];
-    ngx_int_t   rc;
-    ngx_str_t   accept, sha, upgrade;
-    ngx_sha1_t  sha1;
+    ngx_int_t  rc;
 
-    ngx_sha1_init(&sha1);
-    ngx_sha1_update(&sha1, key->data, key->len);
-    ngx_sha1_update(&sha1, NGX_COMETA_WS_GUID, sizeof(NGX_COMETA_WS_GUID) - 1);
-    ngx_sha1_final(digest, &sha1);
-
-    sha.data = digest;
-    sha.len = sizeof(digest);
-
-    accept.data = ngx_pnalloc(r->pool, ngx_base64_encoded_length(sha.len));
-    if (accept.data == NULL) {
+    if (ngx_cometa_handshake_answer(r, key) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-
-    ngx_encode_base64(&accept, &sha);
-    ngx_str_set(&upgrade, "websocket");
-
-    if (ngx_cometa_header_add(r, "Upgrade", 7, &upgrade) == NULL
-        || ngx_cometa_header_add(r, "Sec-WebSocket-Accept", 20, &accept)
-           == NULL)
-    {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    /* nginx adds "Connection: upgrade" because of the status */
-
-    r->headers_out.status = NGX_HTTP_SWITCHING_PROTOCOLS;
-    ngx_str_set(&r->headers_out.status_line, "101 Switching Protocols");
-    r->keepalive = 0;
 
     /* from here on, so that an error before this is written */
 

@@ -23,6 +23,7 @@ static void ngx_cometa_merge_values(ngx_cometa_loc_conf_t *conf,
     ngx_cometa_loc_conf_t *prev);
 static void ngx_cometa_merge_times(ngx_cometa_loc_conf_t *conf,
     ngx_cometa_loc_conf_t *prev);
+static void ngx_cometa_default_heartbeats(ngx_cometa_loc_conf_t *conf);
 static char *ngx_cometa_init_location(ngx_conf_t *cf,
     ngx_cometa_loc_conf_t *conf);
 static ngx_int_t ngx_cometa_default_values(ngx_conf_t *cf,
@@ -36,6 +37,10 @@ static ngx_int_t ngx_cometa_init_ws(ngx_conf_t *cf,
 static uint64_t ngx_cometa_location_id(ngx_conf_t *cf, ngx_array_t *confs,
     size_t id);
 
+
+/* ms: of the intervals that devices may ask for, if nothing is set. */
+#define NGX_COMETA_HEARTBEAT_LEAST  10000
+#define NGX_COMETA_HEARTBEAT_MOST   1800000
 
 #define NGX_COMETA_INFO_READ  1024      /* bytes of an info, in one piece */
 
@@ -133,6 +138,8 @@ ngx_cometa_create_loc_conf(ngx_conf_t *cf)
     conf->guarded = NGX_CONF_UNSET;
     conf->heartbeat = NGX_CONF_UNSET_MSEC;
     conf->heartbeat_timeout = NGX_CONF_UNSET_MSEC;
+    conf->heartbeat_min = NGX_CONF_UNSET_MSEC;
+    conf->heartbeat_max = NGX_CONF_UNSET_MSEC;
     conf->send_timeout = NGX_CONF_UNSET_MSEC;
     conf->send_timeout_max = NGX_CONF_UNSET_MSEC;
     conf->send_wait = NGX_CONF_UNSET_MSEC;
@@ -243,7 +250,7 @@ ngx_cometa_merge_values(ngx_cometa_loc_conf_t *conf,
 }
 
 
-/* The two times of one directive are inherited together. */
+/* The times of one directive are inherited together. */
 
 static void
 ngx_cometa_merge_times(ngx_cometa_loc_conf_t *conf,
@@ -251,11 +258,14 @@ ngx_cometa_merge_times(ngx_cometa_loc_conf_t *conf,
 {
     if (conf->heartbeat == NGX_CONF_UNSET_MSEC) {
         conf->heartbeat_timeout = prev->heartbeat_timeout;
+        conf->heartbeat_min = prev->heartbeat_min;
+        conf->heartbeat_max = prev->heartbeat_max;
     }
 
     ngx_conf_merge_msec_value(conf->heartbeat, prev->heartbeat, 60000);
     ngx_conf_init_msec_value(conf->heartbeat_timeout,
                              conf->heartbeat / 2 * 3);
+    ngx_cometa_default_heartbeats(conf);
 
     if (conf->send_timeout == NGX_CONF_UNSET_MSEC) {
         conf->send_timeout_max = prev->send_timeout_max;
@@ -270,6 +280,30 @@ ngx_cometa_merge_times(ngx_cometa_loc_conf_t *conf,
                               prev->websocket_key_timeout, 60000);
     ngx_conf_merge_msec_value(conf->websocket_timeout,
                               prev->websocket_timeout, 60000);
+}
+
+
+/*
+ * What a device may ask for. The interval of the location is always good, and
+ * each limit gives way to the other one if only that is set.
+ */
+
+static void
+ngx_cometa_default_heartbeats(ngx_cometa_loc_conf_t *conf)
+{
+    if (conf->heartbeat_min == NGX_CONF_UNSET_MSEC) {
+        conf->heartbeat_min = ngx_min(NGX_COMETA_HEARTBEAT_LEAST,
+                                      conf->heartbeat);
+        conf->heartbeat_min = ngx_min(conf->heartbeat_min,
+                                      conf->heartbeat_max);
+    }
+
+    if (conf->heartbeat_max == NGX_CONF_UNSET_MSEC) {
+        conf->heartbeat_max = ngx_max(NGX_COMETA_HEARTBEAT_MOST,
+                                      conf->heartbeat);
+        conf->heartbeat_max = ngx_max(conf->heartbeat_max,
+                                      conf->heartbeat_min);
+    }
 }
 
 
@@ -401,8 +435,10 @@ ngx_cometa_init_devices(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
     clcf->client_body_buffer_size = ngx_min(clcf->client_body_buffer_size,
                                             NGX_COMETA_INFO_READ);
 
-    devices->heartbeat = conf->heartbeat;
-    devices->timeout = conf->heartbeat_timeout;
+    devices->life.heartbeat = conf->heartbeat;
+    devices->life.timeout = conf->heartbeat_timeout;
+    devices->heartbeat_min = conf->heartbeat_min;
+    devices->heartbeat_max = conf->heartbeat_max;
     devices->body_timeout = ngx_min(clcf->client_body_timeout,
                                     NGX_COMETA_DAY);
     devices->max_message = conf->max_message;

@@ -171,25 +171,6 @@ ngx_cometa_value_second(ngx_conf_t *cf, ngx_command_t *cmd, ngx_msec_t *first,
 
 
 char *
-ngx_cometa_heartbeat_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    char                   *rv;
-    ngx_str_t              *value;
-    ngx_cometa_loc_conf_t  *lcf = conf;
-
-    rv = ngx_cometa_time_directive(cf, cmd, conf);
-
-    if (rv == NGX_CONF_OK && lcf->heartbeat % 1000) {
-        value = cf->args->elts;
-        return ngx_cometa_value_refuse(cf, &value[1],
-                                       "whole seconds, as devices are told");
-    }
-
-    return rv;
-}
-
-
-char *
 ngx_cometa_id_directive(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     char *p = conf;

@@ -35,7 +35,10 @@ char *ngx_cometa_msec_directive(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_cometa_time_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-/* The same in whole seconds, because the first one is told to devices. */
+/*
+ * An interval in whole seconds, because devices are told, and its parameters:
+ * in ngx_cometa_heartbeat_conf.c.
+ */
 char *ngx_cometa_heartbeat_directive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 

@@ -150,11 +150,11 @@ static ngx_command_t  ngx_cometa_commands[] = {
       NULL },
 
     { ngx_string("cometa_heartbeat"),
-      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1234,
       ngx_cometa_heartbeat_directive,
       NGX_HTTP_LOC_CONF_OFFSET,
-      offsetof(ngx_cometa_loc_conf_t, heartbeat),
-      "timeout=" },
+      0,
+      NULL },
 
     { ngx_string("cometa_send_timeout"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,

@@ -11,6 +11,7 @@
 #include "ngx_cometa_asked.h"
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_device_card.h"
+#include "ngx_cometa_device_input.h"
 #include "ngx_cometa_device_io.h"
 #include "ngx_cometa_device_log.h"
 #include "ngx_cometa_device_state.h"

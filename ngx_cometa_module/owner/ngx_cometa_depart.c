@@ -9,6 +9,7 @@
 #include "ngx_cometa_debug.h"
 #include "ngx_cometa_trace.h"
 #include "ngx_cometa_device.h"
+#include "ngx_cometa_device_input.h"
 #include "ngx_cometa_device_io.h"
 #include "ngx_cometa_device_log.h"
 #include "ngx_cometa_device_state.h"

@@ -14,6 +14,7 @@
 #include "ngx_cometa_asked.h"
 #include "ngx_cometa_device_card.h"
 #include "ngx_cometa_device_gather.h"
+#include "ngx_cometa_device_input.h"
 #include "ngx_cometa_device_io.h"
 #include "ngx_cometa_device_log.h"
 #include "ngx_cometa_device_state.h"
@@ -37,6 +38,8 @@ static void ngx_cometa_device_read(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
 static void ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
+static void ngx_cometa_device_sign(ngx_cometa_device_t *dev);
+static void ngx_cometa_device_ping(ngx_cometa_device_t *dev);
 static void ngx_cometa_device_look(ngx_cometa_device_t *dev);
 static void ngx_cometa_device_finish(ngx_cometa_device_t *dev);
 
@@ -53,9 +56,13 @@ ngx_cometa_device_handlers_t  ngx_cometa_device_handlers;
 ngx_int_t
 ngx_cometa_device_start(ngx_cycle_t *cycle)
 {
-    ngx_cometa_device_time_start(ngx_cometa_device_close);
+    ngx_cometa_device_time_start(ngx_cometa_device_close,
+                                 ngx_cometa_device_ping);
 
-    return ngx_cometa_device_io_start(cycle, ngx_cometa_device_message);
+    ngx_cometa_device_input_start(ngx_cometa_device_message,
+                                  ngx_cometa_device_sign);
+
+    return ngx_cometa_device_io_start(cycle);
 }
 
 
@@ -166,7 +173,8 @@ ngx_cometa_device_continue(ngx_cometa_device_t *dev)
     ngx_cometa_device_time_arrive(dev);
 
     if (dev->unread && dev->unread->begun) {
-        ngx_queue_insert_tail(&dev->conf->partial, &dev->unread->link);
+        ngx_queue_insert_tail(&ngx_cometa_device_life(dev)->partial,
+                              &dev->unread->link);
     }
 
     if (dev->unsent && ngx_cometa_device_io_flush(dev) == NGX_ERROR) {
@@ -215,7 +223,7 @@ ngx_cometa_device_read(ngx_cometa_device_t *dev, u_char *data, size_t len)
     ngx_int_t  rc;
 
     dev->reading = 1;
-    rc = ngx_cometa_device_io_read(dev, data, len);
+    rc = ngx_cometa_device_input(dev, data, len);
     dev->reading = 0;
 
     if (rc == NGX_ERROR) {
@@ -224,7 +232,12 @@ ngx_cometa_device_read(ngx_cometa_device_t *dev, u_char *data, size_t len)
     }
 
     if (dev->unread && dev->unread->begun) {
-        ngx_cometa_device_time_arm(dev->conf);
+        ngx_cometa_device_time_arm(dev);
+    }
+
+    if (dev->asked && ngx_cometa_device_io_answer(dev) != NGX_OK) {
+        ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
+        return;
     }
 
     if (rc == NGX_AGAIN) {
@@ -259,6 +272,7 @@ ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data, size_t len)
 
     if (len == 1 && data[0] == NGX_COMETA_CHUNK_HEARTBEAT) {
         dev->state.heartbeat = ngx_time();
+        ngx_cometa_asked_echo(dev);
         ngx_cometa_device_look(dev);
         return;
     }
@@ -272,7 +286,10 @@ ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data, size_t len)
         return;
     }
 
+    /* over a WebSocket nobody leaves by an empty message */
+
     if (len == 0
+        && !dev->frames
         && !(dev->state.sdk && ngx_cometa_device_handlers.outstanding(dev)))
     {
         ngx_cometa_device_close(dev, NGX_COMETA_DETACHED);
@@ -283,6 +300,34 @@ ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data, size_t len)
         ngx_log_error(NGX_LOG_INFO, dev->connection->log, 0,
                       "device sent %uz bytes that answer no call", len);
         ngx_cometa_stats_add(dev->state.app, errors, 1);
+    }
+}
+
+
+/* A ping or a pong. */
+
+static void
+ngx_cometa_device_sign(ngx_cometa_device_t *dev)
+{
+    ngx_cometa_device_time_hear(dev);
+
+    dev->state.heartbeat = ngx_time();
+
+    ngx_cometa_device_look(dev);
+}
+
+
+/* It was silent for a while. */
+
+static void
+ngx_cometa_device_ping(ngx_cometa_device_t *dev)
+{
+    dev->asked->ping_due = 1;
+
+    ngx_cometa_device_log(dev);
+
+    if (ngx_cometa_device_io_answer(dev) != NGX_OK) {
+        ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
     }
 }
 
@@ -323,6 +368,15 @@ ngx_cometa_device_write_handler(ngx_event_t *wev)
     if (rc == NGX_ERROR) {
         ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
         return;
+    }
+
+    if (rc == NGX_OK && dev->asked) {
+        rc = ngx_cometa_device_io_answer(dev);
+
+        if (rc == NGX_ERROR) {
+            ngx_cometa_device_close(dev, NGX_COMETA_DISCONNECTED);
+            return;
+        }
     }
 
     if (rc == NGX_OK) {

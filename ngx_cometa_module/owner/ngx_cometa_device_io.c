@@ -1,375 +1,46 @@
 
 /*
- * Reads chunks and passes their messages to the handler; writes chunks. State:
- * a buffer of this process, and what is kept with each device.
+ * Writes messages. State: a buffer of this process, and what is kept with each
+ * device.
  */
 
 #include "ngx_cometa_device_io.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_compat.h"
-#include "ngx_cometa_debug.h"
-#include "ngx_cometa_reader.h"
+#include "ngx_cometa_linger.h"
 #include "ngx_cometa_turn.h"
 #include "ngx_cometa_asked.h"
 #include "ngx_cometa_device_gather.h"
+#include "ngx_cometa_device_input.h"
 #include "ngx_cometa_device_state.h"
-#include "ngx_cometa_stats.h"
+#include "ngx_cometa_transport.h"
 #include "ngx_cometa_zone.h"
-#include "cometa_chunk.h"
 #include "cometa_ring.h"
 
 
-#define NGX_COMETA_READ_PORTION  16384  /* more than the begun chunk */
-
-
-static size_t ngx_cometa_device_portion(ngx_connection_t *c);
-static ngx_int_t ngx_cometa_device_take(ngx_connection_t *c, u_char *data,
-    size_t len);
-static void ngx_cometa_device_resume(ngx_cometa_device_t *dev);
-static void ngx_cometa_device_decode(ngx_cometa_device_t *dev, u_char *data,
-    size_t len);
-static void ngx_cometa_device_malformed(ngx_cometa_device_t *dev, int rc);
-static ngx_cometa_unread_t *ngx_cometa_device_unread(
-    ngx_cometa_device_t *dev);
-static void ngx_cometa_device_put_off(ngx_cometa_device_t *dev,
-    const u_char *data, size_t len);
-static ngx_int_t ngx_cometa_device_begin(ngx_cometa_device_t *dev);
-static ngx_int_t ngx_cometa_device_keep(ngx_cometa_device_t *dev,
-    const u_char *data, size_t len);
-static void ngx_cometa_device_complete(ngx_cometa_device_t *dev);
-static void ngx_cometa_device_unread_free(ngx_cometa_device_t *dev);
 static ngx_int_t ngx_cometa_device_send(ngx_cometa_device_t *dev,
     u_char *data, size_t len);
 
 
-static const ngx_cometa_reader_t      ngx_cometa_device_reader = {
-    ngx_cometa_device_portion,
-    ngx_cometa_device_take
-};
-
 /* One is enough: a worker writes to one device at a time. */
 
-static u_char                        *ngx_cometa_write_buffer;
-
-static ngx_cometa_device_message_pt   ngx_cometa_device_message_handler;
+static u_char  *ngx_cometa_write_buffer;
 
 
 ngx_int_t
-ngx_cometa_device_io_start(ngx_cycle_t *cycle,
-    ngx_cometa_device_message_pt message)
+ngx_cometa_device_io_start(ngx_cycle_t *cycle)
 {
     size_t  max;
-
-    ngx_cometa_device_message_handler = message;
 
     /* workers of a newer configuration may send longer messages than ours */
 
     max = cometa_ring_max(ngx_cometa_zone.head->ring_size);
 
-    ngx_cometa_write_buffer = ngx_palloc(cycle->pool,
-                                         max + COMETA_CHUNK_HEAD_MAX + 2);
+    max = ngx_max(max + NGX_COMETA_TRANSPORT_ROOM, NGX_COMETA_TRANSPORT_DUE);
+
+    ngx_cometa_write_buffer = ngx_palloc(cycle->pool, max);
 
     return ngx_cometa_write_buffer ? NGX_OK : NGX_ERROR;
-}
-
-
-ngx_int_t
-ngx_cometa_device_io_read(ngx_cometa_device_t *dev, u_char *data, size_t len)
-{
-    ngx_int_t  rc;
-
-    ngx_cometa_expect(dev->used && dev->connection);
-
-    rc = ngx_cometa_reader_turn(dev->connection, &ngx_cometa_device_reader,
-                                data, len);
-
-    if (rc == NGX_ERROR) {
-        ngx_cometa_device_mark(dev, NGX_COMETA_DISCONNECTED);
-    }
-
-    return rc;
-}
-
-
-/*
- * How much is read at once. Bytes that are not decoded when the turn is over
- * have to be kept, so it is not much; but a large message is read in one piece.
- */
-
-static size_t
-ngx_cometa_device_portion(ngx_connection_t *c)
-{
-    ngx_cometa_device_t  *dev;
-
-    dev = c->data;
-
-    return (size_t) dev->state.chunk.rest + NGX_COMETA_READ_PORTION;
-}
-
-
-static ngx_int_t
-ngx_cometa_device_take(ngx_connection_t *c, u_char *data, size_t len)
-{
-    ngx_cometa_device_t  *dev;
-
-    dev = c->data;
-
-    if (len) {
-        ngx_cometa_device_decode(dev, data, len);
-
-    } else {
-        ngx_cometa_device_resume(dev);
-    }
-
-    if (dev->closing) {
-        return NGX_ERROR;
-    }
-
-    return (dev->unread && dev->unread->rest) ? NGX_AGAIN : NGX_OK;
-}
-
-
-/* Decodes what an earlier turn has left. */
-
-static void
-ngx_cometa_device_resume(ngx_cometa_device_t *dev)
-{
-    size_t                len;
-    u_char               *rest;
-    ngx_cometa_unread_t  *unread;
-
-    unread = dev->unread;
-
-    if (unread == NULL || unread->rest == NULL) {
-        return;
-    }
-
-    rest = unread->rest;
-    len = unread->rest_len;
-
-    unread->rest = NULL;
-    ngx_cometa_device_unread_free(dev);
-
-    ngx_cometa_device_decode(dev, rest, len);
-
-    ngx_free(rest);
-}
-
-
-static void
-ngx_cometa_device_decode(ngx_cometa_device_t *dev, u_char *data, size_t len)
-{
-    int            rc;
-    size_t         n;
-    ngx_uint_t     begun;
-    const u_char  *p, *end, *piece;
-
-    p = data;
-    end = data + len;
-
-    while (!dev->closing) {
-
-        if (p < end && ngx_cometa_turn_over()) {
-            ngx_cometa_device_put_off(dev, p, end - p);
-            return;
-        }
-
-        rc = cometa_chunk_parse(&dev->state.chunk, &p, end,
-                                dev->conf->max_message, &piece, &n);
-
-        if (rc == COMETA_CHUNK_AGAIN) {
-            break;
-        }
-
-        if (rc < 0) {
-            ngx_cometa_device_malformed(dev, rc);
-            return;
-        }
-
-        begun = (dev->unread && dev->unread->begun);
-
-        if (rc == COMETA_CHUNK_DONE && !begun) {
-            ngx_cometa_device_message_handler(dev, (u_char *) piece, n);
-            continue;
-        }
-
-        if (ngx_cometa_device_keep(dev, piece, n) != NGX_OK) {
-            return;
-        }
-
-        if (rc == COMETA_CHUNK_DONE) {
-            ngx_cometa_device_complete(dev);
-        }
-    }
-
-    if (!dev->closing && cometa_chunk_begun(&dev->state.chunk)) {
-        (void) ngx_cometa_device_begin(dev);
-    }
-}
-
-
-static void
-ngx_cometa_device_malformed(ngx_cometa_device_t *dev, int rc)
-{
-    ngx_log_error(NGX_LOG_INFO, dev->connection->log, 0,
-                  "device sent a malformed chunk: %s", cometa_chunk_error(rc));
-
-    ngx_cometa_stats_add(dev->state.app, errors, 1);
-    ngx_cometa_device_mark(dev, NGX_COMETA_PROTOCOL_ERROR);
-}
-
-
-/* NULL: no memory, and the device is closing. */
-
-static ngx_cometa_unread_t *
-ngx_cometa_device_unread(ngx_cometa_device_t *dev)
-{
-    if (dev->unread) {
-        return dev->unread;
-    }
-
-    dev->unread = ngx_calloc(sizeof(ngx_cometa_unread_t),
-                             dev->connection->log);
-
-    if (dev->unread == NULL) {
-        ngx_cometa_device_mark(dev, NGX_COMETA_DISCONNECTED);
-        return NULL;
-    }
-
-    dev->unread->device = dev;
-
-    return dev->unread;
-}
-
-
-static void
-ngx_cometa_device_put_off(ngx_cometa_device_t *dev, const u_char *data,
-    size_t len)
-{
-    ngx_cometa_unread_t  *unread;
-
-    unread = ngx_cometa_device_unread(dev);
-    if (unread == NULL) {
-        return;
-    }
-
-    unread->rest = ngx_alloc(len, dev->connection->log);
-
-    if (unread->rest == NULL) {
-        ngx_cometa_device_mark(dev, NGX_COMETA_DISCONNECTED);
-        return;
-    }
-
-    unread->rest_len = len;
-    ngx_memcpy(unread->rest, data, len);
-}
-
-
-/* A chunk has begun: its time to be complete begins. */
-
-static ngx_int_t
-ngx_cometa_device_begin(ngx_cometa_device_t *dev)
-{
-    ngx_cometa_unread_t  *unread;
-
-    unread = ngx_cometa_device_unread(dev);
-    if (unread == NULL) {
-        return NGX_ERROR;
-    }
-
-    if (!unread->begun) {
-        unread->begun = 1;
-        unread->since = ngx_current_msec;
-        ngx_queue_insert_tail(&dev->conf->partial, &unread->link);
-    }
-
-    return NGX_OK;
-}
-
-
-/* Memory grows with the bytes that have come, not with the announced size. */
-
-static ngx_int_t
-ngx_cometa_device_keep(ngx_cometa_device_t *dev, const u_char *data,
-    size_t len)
-{
-    size_t                size;
-    u_char               *p;
-    ngx_cometa_unread_t  *unread;
-
-    if (ngx_cometa_device_begin(dev) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (len == 0) {
-        return NGX_OK;
-    }
-
-    unread = dev->unread;
-
-    if (unread->len + len > unread->size) {
-        size = ngx_max(unread->len + len,
-                       ngx_min(2 * unread->size, dev->state.chunk.size));
-
-        p = ngx_alloc(size, dev->connection->log);
-        if (p == NULL) {
-            ngx_cometa_device_mark(dev, NGX_COMETA_DISCONNECTED);
-            return NGX_ERROR;
-        }
-
-        if (unread->data) {
-            ngx_memcpy(p, unread->data, unread->len);
-            ngx_free(unread->data);
-        }
-
-        unread->data = p;
-        unread->size = size;
-    }
-
-    ngx_memcpy(unread->data + unread->len, data, len);
-    unread->len += len;
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_cometa_device_complete(ngx_cometa_device_t *dev)
-{
-    ngx_cometa_unread_t  *unread;
-
-    unread = dev->unread;
-
-    ngx_cometa_device_message_handler(dev, unread->data, unread->len);
-
-    ngx_queue_remove(&unread->link);
-
-    if (unread->data) {
-        ngx_free(unread->data);
-    }
-
-    unread->begun = 0;
-    unread->data = NULL;
-    unread->len = 0;
-    unread->size = 0;
-
-    ngx_cometa_device_unread_free(dev);
-}
-
-
-/* Frees the struct if it is empty: an idle device has none. */
-
-static void
-ngx_cometa_device_unread_free(ngx_cometa_device_t *dev)
-{
-    ngx_cometa_unread_t  *unread;
-
-    unread = dev->unread;
-
-    if (!unread->begun && unread->rest == NULL) {
-        dev->unread = NULL;
-        ngx_free(unread);
-    }
 }
 
 
@@ -382,18 +53,38 @@ ngx_cometa_device_io_write(ngx_cometa_device_t *dev, u_char *data, size_t len)
     /* head, data and end in one piece: one system call, one TLS record */
 
     p = ngx_cometa_write_buffer;
-    n = cometa_chunk_head(p, len);
-
-    ngx_memcpy(p + n, data, len);
-    n += len;
-    p[n++] = CR;
-    p[n++] = LF;
+    n = ngx_cometa_transport(dev)->pack(dev, p, data, len);
 
     if (ngx_cometa_asked_pipeline(dev) > 1) {
         return ngx_cometa_device_gather(dev, p, n);
     }
 
     return ngx_cometa_device_send(dev, p, n);
+}
+
+
+ngx_int_t
+ngx_cometa_device_io_answer(ngx_cometa_device_t *dev)
+{
+    size_t  n;
+
+    while (dev->unsent == NULL) {
+
+        n = ngx_cometa_transport(dev)->due(dev, ngx_cometa_write_buffer);
+
+        if (n == 0) {
+            return NGX_OK;
+        }
+
+        ngx_cometa_work += NGX_COMETA_WORK_WRITE;
+
+        if (ngx_cometa_device_send(dev, ngx_cometa_write_buffer, n) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
 }
 
 
@@ -486,6 +177,8 @@ ngx_cometa_device_io_flush(ngx_cometa_device_t *dev)
 void
 ngx_cometa_device_io_close(ngx_cometa_device_t *dev, ngx_uint_t last)
 {
+    size_t             n;
+    u_char             words[NGX_COMETA_TRANSPORT_ROOM];
     ngx_uint_t         quiet;
     ngx_connection_t  *c;
 
@@ -498,11 +191,20 @@ ngx_cometa_device_io_close(ngx_cometa_device_t *dev, ngx_uint_t last)
         dev->unsent = NULL;
     }
 
-    quiet = (dev->unsent != NULL || dev->reason == NGX_COMETA_PROTOCOL_ERROR);
+    n = last ? ngx_cometa_transport(dev)->last(dev, words) : 0;
+    quiet = (dev->unsent != NULL || (last && n == 0));
 
-    if (last && !quiet && !c->error) {
-        quiet = (ngx_cometa_connection_send(c, (u_char *) "0" CRLF CRLF, 5)
-                 != 5);
+    if (n && !quiet && !c->error) {
+        quiet = (ngx_cometa_connection_send(c, words, n) != (ssize_t) n);
+
+        /* what the device has sent meanwhile must not make a reset of it */
+
+        if (dev->frames && !quiet && !dev->away
+            && dev->reason != NGX_COMETA_DETACHED)
+        {
+            ngx_cometa_linger(c);
+            return;
+        }
     }
 
     /* another descriptor of it lies in a door until its worker looks there */
@@ -518,27 +220,7 @@ ngx_cometa_device_io_close(ngx_cometa_device_t *dev, ngx_uint_t last)
 void
 ngx_cometa_device_io_free(ngx_cometa_device_t *dev)
 {
-    ngx_cometa_unread_t  *unread;
-
-    unread = dev->unread;
-
-    if (unread) {
-        dev->unread = NULL;
-
-        if (unread->begun) {
-            ngx_queue_remove(&unread->link);
-        }
-
-        if (unread->data) {
-            ngx_free(unread->data);
-        }
-
-        if (unread->rest) {
-            ngx_free(unread->rest);
-        }
-
-        ngx_free(unread);
-    }
+    ngx_cometa_device_input_free(dev);
 
     if (dev->unsent) {
         ngx_free(dev->unsent);

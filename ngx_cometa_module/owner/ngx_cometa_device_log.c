@@ -8,6 +8,7 @@
 
 #include "ngx_cometa_device_log.h"
 #include "ngx_cometa_address.h"
+#include "ngx_cometa_asked.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_error.h"
 #include "ngx_cometa_registry.h"
@@ -83,7 +84,7 @@ ngx_cometa_device_log_attached(ngx_cometa_device_t *dev)
                   "device attached%s, heartbeat: %M s",
                   dev->state.successor
                   ? ", taken over from an earlier connection" : "",
-                  dev->conf->heartbeat / 1000);
+                  ngx_cometa_device_life(dev)->heartbeat / 1000);
 }
 
 

@@ -19,6 +19,8 @@ typedef struct ngx_cometa_unread_s     ngx_cometa_unread_t;
 typedef struct ngx_cometa_unsent_s     ngx_cometa_unsent_t;
 typedef struct ngx_cometa_card_s       ngx_cometa_card_t;
 typedef struct ngx_cometa_asked_s      ngx_cometa_asked_t;
+typedef struct ngx_cometa_life_s       ngx_cometa_life_t;
+typedef struct ngx_cometa_device_conf_s  ngx_cometa_device_conf_t;
 typedef struct ngx_cometa_listeners_s  ngx_cometa_listeners_t;
 
 struct ngx_cometa_webhook_conf_s;          /* in ngx_cometa_webhook_types.h */
@@ -31,29 +33,45 @@ struct ngx_cometa_webhook_conf_s;          /* in ngx_cometa_webhook_types.h */
 
 
 /*
- * What the devices of one location have in common. All have the same timeout,
+ * Devices of a location that have the same interval. All have the same timeout,
  * so the queue in order of their last sign of life is also the order in which
- * they expire: one timer looks at its head.
+ * they expire: one timer looks at its head. Most devices of a location have its
+ * interval; for each other one that was granted there is one more of these.
  */
 
-typedef struct {
-    ngx_msec_t            heartbeat;        /* announced */
-    ngx_msec_t            timeout;          /* without a complete chunk */
-    ngx_msec_t            body_timeout;     /* for a chunk once begun */
+struct ngx_cometa_life_s {
+    ngx_cometa_device_conf_t  *conf;
+    ngx_cometa_life_t         *next;        /* of the same location */
+
+    ngx_msec_t                 heartbeat;   /* announced */
+    ngx_msec_t                 timeout;     /* without a complete message */
+    ngx_msec_t                 ping;        /* the same; 0: none is sent */
+
+    ngx_queue_t                heard;
+    ngx_queue_t                pinged;      /* and silent since */
+    ngx_queue_t                arrived;     /* not heard of here yet */
+    ngx_queue_t                partial;     /* ngx_cometa_unread_t, by begin */
+    ngx_event_t                timer;
+};
+
+
+/* What the devices of one location have in common. */
+
+struct ngx_cometa_device_conf_s {
+    ngx_cometa_life_t     life;             /* at its own interval */
+    ngx_msec_t            heartbeat_min;    /* of what may be granted */
+    ngx_msec_t            heartbeat_max;
+    ngx_msec_t            body_timeout;     /* for a message once begun */
     size_t                max_message;
     ngx_uint_t            pipeline;         /* calls that may be granted */
     ngx_uint_t            requests;         /* whether they may be */
 
     uint64_t              id;               /* of the location, by name */
     ngx_uint_t            gone;             /* a newer configuration has none */
-    ngx_queue_t           life;
-    ngx_queue_t           arrived;          /* not heard of here yet */
-    ngx_queue_t           partial;          /* ngx_cometa_unread_t, by begin */
-    ngx_event_t           timer;
     ngx_log_t            *error_log;
     ngx_log_t             log;              /* shared by the connections */
     struct ngx_cometa_webhook_conf_s  *webhook;         /* or NULL */
-} ngx_cometa_device_conf_t;
+};
 
 
 /*
@@ -116,6 +134,7 @@ struct ngx_cometa_device_s {
     unsigned                   reading:1;   /* its handler is on the stack */
     unsigned                   closing:1;
     unsigned                   away:1;      /* offered to another worker */
+    unsigned                   frames:1;    /* over a WebSocket */
 
     ngx_cometa_device_state_t  state;
     ngx_cometa_card_t         *card;        /* or NULL */

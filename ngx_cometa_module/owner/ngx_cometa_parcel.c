@@ -6,6 +6,7 @@
 #include "ngx_cometa_parcel.h"
 #include "ngx_cometa_asked.h"
 #include "ngx_cometa_device_card.h"
+#include "ngx_cometa_device_input.h"
 #include "ngx_cometa_device_io.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_queue_move.h"

@@ -84,6 +84,11 @@ ngx_cometa_queue_call(ngx_cometa_mail_call_t *mail, u_char *message,
         goto failed;
     }
 
+    if (!ngx_cometa_asked_takes(dev, message, len)) {
+        error = NGX_COMETA_TEXT_REQUIRED;
+        goto failed;
+    }
+
     queue = ngx_cometa_queue_get(dev);
     if (queue == NULL) {
         error = NGX_COMETA_OVERLOADED;

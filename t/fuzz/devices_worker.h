@@ -203,8 +203,10 @@ worker_conf(worker_t *w, ngx_uint_t locations)
         conf = &w->conf[i];
         memset(conf, 0, sizeof(ngx_cometa_device_conf_t));
 
-        conf->heartbeat = 1000;
-        conf->timeout = TIMEOUT;
+        conf->life.heartbeat = 1000;
+        conf->life.timeout = TIMEOUT;
+        conf->heartbeat_min = 1000;
+        conf->heartbeat_max = 4000;
         conf->body_timeout = 500;
         conf->max_message = 64;
         conf->pipeline = DEPTH;

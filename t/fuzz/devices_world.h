@@ -105,9 +105,15 @@ ngx_uint_t         ngx_exiting;
 #include "ngx_cometa_device_table.c"
 #include "ngx_cometa_device_card.c"
 #include "ngx_cometa_device_log.c"
+#include "ngx_cometa_bytes.c"
+#include "ngx_cometa_linger.c"
+#include "ngx_cometa_chunks.c"
+#include "ngx_cometa_frames.c"
+#include "ngx_cometa_life.c"
 #include "ngx_cometa_asked.c"
 #include "ngx_cometa_device_time.c"
 #include "ngx_cometa_device_gather.c"
+#include "ngx_cometa_device_input.c"
 #include "ngx_cometa_device_io.c"
 
 #undef NGX_COMETA_DEVICE_LOOK

@@ -11,6 +11,7 @@
 
 #define _NGX_COMETA_COMPAT_H_INCLUDED_
 
+#include "ngx_cometa_bytes.c"
 #include "ngx_cometa_arrive.c"
 #include "ngx_cometa_asked.c"
 #include "ngx_cometa_parcel.c"
@@ -40,6 +41,7 @@ static int                        dead;         /* the old worker */
 static int                        elsewhere;    /* its record is */
 static int                        queues;
 static int                        calls_right;
+static ngx_cometa_life_t          life;
 
 
 void *
@@ -132,6 +134,18 @@ ngx_cometa_device_forget(ngx_cometa_device_t *dev)
     free(dev->card);
     ngx_cometa_asked_free(dev);
     dev->used = 0;
+}
+
+
+ngx_cometa_life_t *
+ngx_cometa_life_get(ngx_cometa_device_conf_t *c, ngx_msec_t heartbeat,
+    ngx_uint_t frames)
+{
+    if (heartbeat != 300 || !frames) {
+        return NULL;
+    }
+
+    return &life;
 }
 
 
@@ -250,8 +264,14 @@ pack(ngx_cometa_device_parcel_t *parcel, size_t *len)
 
     static u_char               unsent[sizeof(ngx_cometa_unsent_t) + 8];
     static u_char               info[sizeof(ngx_cometa_card_t) + 8];
+    static u_char               ping[sizeof(ngx_cometa_bytes_t) + 8];
+    static u_char               pong[sizeof(ngx_cometa_bytes_t) + 8];
     static ngx_cometa_asked_t   asked = { .terms = { .pipeline = 16,
-                                                     .requests = 1 } };
+                                                     .frames = 1,
+                                                     .heartbeat = 300,
+                                                     .requests = 1 },
+                                          .codec = { .rest = 8 },
+                                          .echoes = 3 };
 
     memset(parcel, 0, sizeof(ngx_cometa_device_parcel_t));
     memset(&old, 0, sizeof(old));
@@ -262,6 +282,12 @@ pack(ngx_cometa_device_parcel_t *parcel, size_t *len)
     memcpy(old.card->info, "an info", 7);
 
     old.asked = &asked;
+    asked.ping = (ngx_cometa_bytes_t *) ping;
+    asked.ping->len = 2;
+    memcpy(asked.ping->data, "pi", 2);
+    asked.pong = (ngx_cometa_bytes_t *) pong;
+    asked.pong->len = 3;
+    memcpy(asked.pong->data, "pon", 3);
 
     old.unread = &unread;
     unread.begun = 1;
@@ -353,7 +379,8 @@ test_malformed(void)
 
     data = pack(&parcel, &len);
     ok(data && len == sizeof(ngx_cometa_device_parcel_t)
-                      + sizeof(ngx_cometa_terms_t) + 7 + 5 + 6 + 4 + 5,
+                      + sizeof(ngx_cometa_asked_parcel_t) + 2 + 3
+                      + 7 + 5 + 6 + 4 + 5,
        "a parcel is packed");
 
     for (n = 0, right = 0; n < len; n++) {
@@ -494,7 +521,14 @@ test_taken(void)
     ok(device.card && device.card->len == 7
        && memcmp(device.card->info, "an info", 7) == 0, "its info");
     ok(device.asked && device.asked->terms.pipeline == 16
-       && device.asked->terms.requests == 1, "what it was granted");
+       && device.asked->terms.requests == 1 && device.frames
+       && device.asked->life == &life && device.asked->echoes == 3,
+       "what it was granted");
+    ok(device.asked->codec.rest == 8
+       && device.asked->ping->len == 2 && device.asked->pong->len == 3
+       && memcmp(device.asked->ping->data, "pi", 2) == 0
+       && memcmp(device.asked->pong->data, "pon", 3) == 0,
+       "and the frame that it was in");
     ok(calls_right, "the calls that were written to it");
     ok(device.unread && device.unread->begun && device.unread->since == 4000
        && device.unread->len == 6

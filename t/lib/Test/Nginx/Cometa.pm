@@ -193,7 +193,7 @@ sub answer_daemon {
 
     for my $id (@$ids) {
         my $d = device(%o, device => $id);
-        die "$id: $d->{status}\n" if $d->{status} != 200;
+        die "$id: $d->{status}\n" if $d->{status} !~ /^(?:200|101)$/;
         $devices{$d->socket()} = $d;
         $select->add($d->socket());
     }
@@ -225,8 +225,16 @@ sub answer_all {
     return !$gone;
 }
 
+# Attaches a device.  With the form "W" it is one over a WebSocket.
+
 sub device {
-    return Test::Nginx::Cometa::Device->attach(@_);
+    my (%o) = @_;
+
+    return Test::Nginx::Cometa::Device->attach(%o)
+        unless ($o{form} || '') eq 'W';
+
+    require Test::Nginx::Cometa::Framed;
+    return Test::Nginx::Cometa::Framed->attach(%o);
 }
 
 

@@ -187,7 +187,7 @@ sub device_on {
 
     for (1 .. TRIES) {
         my $d = device(%o);
-        die "attach: $d->{status}\n" if $d->{status} != 200;
+        die "attach: $d->{status}\n" if $d->{status} !~ /^(?:200|101)$/;
         return $d if $d->header('Pid') == $pid;
         $d->close();
     }
