@@ -1,8 +1,8 @@
 
 /*
- * The queue of a device that leaves, or moves to another worker. Calls that were
- * written go with it to that worker, for their replies come by the same
- * connection; those that wait are sent back to their origins, which follow.
+ * The queue of a device that leaves, or moves to another worker. Written calls
+ * go with it to that worker, for their replies come by the same connection;
+ * those that wait are sent back to their origins, which follow.
  */
 
 #ifndef _NGX_COMETA_QUEUE_MOVE_H_INCLUDED_
