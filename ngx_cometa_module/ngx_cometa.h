@@ -27,7 +27,8 @@
 #define NGX_COMETA_EVENT_ATTACH  0x02
 #define NGX_COMETA_EVENT_DETACH  0x04
 #define NGX_COMETA_EVENT_REPLY   0x08    /* of a call that nobody waits for */
-#define NGX_COMETA_EVENT_ALL     0x0f
+#define NGX_COMETA_EVENT_ALL     0x0f    /* that a WebSocket may hear */
+#define NGX_COMETA_EVENT_REQUEST 0x10    /* of a device, to the webhook */
 
 
 /*

@@ -54,6 +54,7 @@ my @good = (
     'cometa_queue 1000;',
     'cometa_pipeline 1;',
     'cometa_pipeline 128;',
+    'cometa_request_timeout 500ms;',
     'cometa_max_message_size 1k;',
     'cometa_max_message_size 128;',
     'cometa_takeover on;',

@@ -48,6 +48,8 @@ my @values = (
         'abc', '25h', $huge, '5k' ],
     [ 'cometa_queue', 'a number from 1 to 65535', '""', 0, -1, 65536, 'many',
         '1k', $huge ],
+    [ 'cometa_request_timeout', 'a time from 1ms to 1d, for example 10s', '""',
+        0, '-1s', 'abc', '2d', $huge ],
     [ 'cometa_pipeline', 'a number from 1 (off) to 128', '""', 0, -1, 129,
         'on', $huge ],
     [ 'cometa_max_message_size', 'a size from 1 to 16m, for example 64k', '""',

@@ -44,7 +44,12 @@ my $conf = websocket_conf(workers => 2, http2 => 1, move => 'on',
 
         location ~ ^/short/$ids {
             cometa_send;
-            cometa_send_timeout 1s;
+            cometa_send_timeout 2s;
+        }
+
+        location ~ ^/long/$ids {
+            cometa_send;
+            cometa_send_timeout 5s;
         }
 EOC
 
@@ -216,7 +221,7 @@ ok(wait_for(sub { figures('app1')->{errors} == 1 }),
 # A place of a call that nobody waits for is taken until its reply has come
 
 {
-    my @calls = start_calls(4, (map { [ "s$_", uri => '/short/app1/dev1' ] }
+    my @calls = start_calls(4, (map { [ "s$_", uri => '/long/app1/dev1' ] }
         1 .. 3), 'last');
     is(chunks($d, 4), 's1 s2 s3 last', 'four calls');
     call_end($_) for @calls[0 .. 2];
@@ -227,7 +232,7 @@ ok(wait_for(sub { figures('app1')->{errors} == 1 }),
     # each reply gives the device the whole time for the next one
 
     for (1 .. 3) {
-        sleep(0.6);
+        sleep(3);
         $d->send_chunk("late $_");
     }
 

@@ -40,16 +40,18 @@ $t->write_file_expand('nginx.conf', websocket_conf(workers => 2,
         }
 EOS
 
-my @workers = wait_serving($t, 2);
+wait_serving($t, 2);
 
 sub moves {
+    my ($t) = @_;
     return log_count($t, qr/device has moved here/);
 }
 
 sub move {
-    my $before = moves();
-    @workers = reload_all($t, 2);
-    return wait_for(sub { moves() > $before }, 10);
+    my ($t) = @_;
+    my $before = moves($t);
+    reload_all($t, 2);
+    return wait_for(sub { moves($t) > $before }, 10);
 }
 
 sub chunks {
@@ -87,7 +89,7 @@ is($d->header('Cometa-Pipeline'), 20, 'a device takes 20 calls');
     my @calls = calls(0, names('m', 24));
     is(chunks($d, 20), join(' ', names('m', 20)), '20 of 24 are with it');
 
-    ok(move(), 'the device moves');
+    ok(move($t), 'the device moves');
     ok(wait_for(sub { figures('app1')->{queued} == 4 }),
         'those that wait follow');
 
@@ -104,10 +106,10 @@ is($d->header('Cometa-Pipeline'), 20, 'a device takes 20 calls');
 {
     my @calls = calls(0, names('m', 3));
     chunks($d, 3);
-    ok(move() && move(), 'it moves twice');
+    ok(move($t) && move($t), 'it moves twice');
     replies($d, 'r1');
     ok(call_end($calls[0])->{body} eq 'r1', 'in the middle of its replies');
-    ok(move(), 'and once more');
+    ok(move($t), 'and once more');
     push @calls, calls(2, names('n', 18));
     is(chunks($d, 18), join(' ', names('n', 18)), 'and has as many places');
     replies($d, 'r2', 'r3', names('s', 18));
@@ -123,7 +125,7 @@ is($d->header('Cometa-Pipeline'), 20, 'a device takes 20 calls');
     is(chunks($d, 4), 'a b c d', 'four calls');
     $calls[1]{stream}->close();
     ok(wait_for(sub { figures('app1')->{calls} == 3 }), 'one is abandoned');
-    ok(move(), 'the device moves');
+    ok(move($t), 'the device moves');
     is(text(call_end($calls[2])), '504 device_timeout', 'one times out there');
     replies($d, map { "r$_" } qw/ a b c d /);
     is(text(call_end($calls[0])) . ', ' . text(call_end($calls[3])),
@@ -137,7 +139,7 @@ is($d->header('Cometa-Pipeline'), 20, 'a device takes 20 calls');
 {
     my $big = 'x' x 20000;
     my @calls = calls(0, map { "$big$_" } 1 .. 8);
-    ok(move(), 'it moves with messages half written');
+    ok(move($t), 'it moves with messages half written');
 
     for my $i (1 .. 8) {
         my $got = $d->read_chunk(4);
@@ -154,6 +156,7 @@ is($d->header('Cometa-Pipeline'), 20, 'a device takes 20 calls');
 
 {
     # the caller is on another worker than the device
+    my @workers = serving($t);
     my $d = device_on($workers[0], device => 'dev2',
         headers => { 'Cometa-Pipeline' => 3 });
     my @calls = map { call_start('app1', 'dev2', "m$_",

@@ -1,10 +1,11 @@
 #!/bin/bash
 # Devices that answer late, twice or not at all, close, or attach elsewhere, some
 # of which take several calls at a time; callers with short deadlines, by POST
-# and by WebSockets; and all the while nginx is reloaded and workers are killed, old and new ones, at random moments
-# and in the middle of the hand-over. No caller may get the reply to another's
-# message, nothing may hang, the counters have to agree with what devices and
-# callers have seen, and when all is over nothing may be left.
+# and by WebSockets; and all the while nginx is reloaded and workers are killed,
+# old and new ones, at random moments and in the middle of the hand-over. No
+# caller may get the reply to another's message, nothing may hang, the counters
+# have to agree with what devices and callers have seen, and when all is over
+# nothing may be left.
 #
 #   DURATION      60 (s)
 #   KILL_EVERY    5 (s, at most; a third of it at least)

@@ -67,6 +67,7 @@ typedef struct {
     ngx_msec_t                 send_wait;
     ngx_uint_t                 queue;
     ngx_uint_t                 pipeline;        /* that a device may get */
+    ngx_msec_t                 request_timeout;
     size_t                     max_message;
     ngx_uint_t                 max_given;       /* not the default */
     ngx_flag_t                 intercept;       /* errors, by error_page */

@@ -145,6 +145,7 @@ ngx_cometa_create_loc_conf(ngx_conf_t *cf)
     conf->send_wait = NGX_CONF_UNSET_MSEC;
     conf->queue = NGX_CONF_UNSET_UINT;
     conf->pipeline = NGX_CONF_UNSET_UINT;
+    conf->request_timeout = NGX_CONF_UNSET_MSEC;
     conf->max_message = NGX_CONF_UNSET_SIZE;
     conf->takeover = NGX_CONF_UNSET;
     conf->takeover_limit = NGX_CONF_UNSET_UINT;
@@ -244,6 +245,8 @@ ngx_cometa_merge_values(ngx_cometa_loc_conf_t *conf,
     ngx_conf_merge_value(conf->tls_park, prev->tls_park, 0);
     ngx_conf_merge_uint_value(conf->queue, prev->queue, 16);
     ngx_conf_merge_uint_value(conf->pipeline, prev->pipeline, 16);
+    ngx_conf_merge_msec_value(conf->request_timeout, prev->request_timeout,
+                              10000);
 
     conf->max_given = (conf->max_message != NGX_CONF_UNSET_SIZE)
                       || prev->max_given;
@@ -451,6 +454,7 @@ ngx_cometa_init_devices(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
                                     NGX_COMETA_DAY);
     devices->max_message = conf->max_message;
     devices->pipeline = conf->pipeline;
+    devices->request_timeout = conf->request_timeout;
 
     devices->id = ngx_cometa_location_id(cf, &mcf->devices,
                                          offsetof(ngx_cometa_device_conf_t,

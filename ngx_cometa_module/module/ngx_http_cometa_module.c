@@ -27,6 +27,10 @@ static ngx_cometa_range_t  ngx_cometa_pipeline_range = {
     1, NGX_COMETA_PIPELINE_MAX, "a number from 1 (off) to 128"
 };
 
+static ngx_cometa_range_t  ngx_cometa_request_range = {
+    1, NGX_COMETA_DAY, "a time from 1ms to 1d, for example 10s"
+};
+
 static ngx_cometa_range_t  ngx_cometa_size_range = {
     1, 16 * 1024 * 1024, "a size from 1 to 16m, for example 64k"
 };
@@ -190,6 +194,13 @@ static ngx_command_t  ngx_cometa_commands[] = {
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_cometa_loc_conf_t, pipeline),
       &ngx_cometa_pipeline_range },
+
+    { ngx_string("cometa_request_timeout"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_cometa_msec_directive,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_cometa_loc_conf_t, request_timeout),
+      &ngx_cometa_request_range },
 
     { ngx_string("cometa_max_message_size"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,

@@ -46,7 +46,6 @@ ngx_cometa_asked_grant(ngx_cometa_device_t *dev, ngx_cometa_terms_t *terms)
 
     terms->text = terms->text && terms->frames;
     terms->pipeline = ngx_min(terms->pipeline, conf->pipeline);
-    terms->requests = terms->requests && conf->requests;
 
     if (ngx_cometa_asked_none(terms)) {
         return NGX_OK;

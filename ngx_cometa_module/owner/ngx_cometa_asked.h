@@ -44,6 +44,7 @@ struct ngx_cometa_asked_s {
     unsigned               pinged:1;    /* and not heard of since */
 
     ngx_cometa_life_t     *life;        /* devices of the same interval */
+    ngx_cometa_requests_t *questions;   /* what it asks, or NULL */
 
     /* with terms.frames */
 

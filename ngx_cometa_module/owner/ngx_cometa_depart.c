@@ -8,6 +8,7 @@
 #include "ngx_cometa.h"
 #include "ngx_cometa_debug.h"
 #include "ngx_cometa_trace.h"
+#include "ngx_cometa_asked.h"
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_device_input.h"
 #include "ngx_cometa_device_io.h"
@@ -18,6 +19,7 @@
 #include "ngx_cometa_parcel.h"
 #include "ngx_cometa_queue.h"
 #include "ngx_cometa_queue_move.h"
+#include "ngx_cometa_request.h"
 #include "ngx_cometa_webhook_queue.h"
 #include "ngx_cometa_fdpass.h"
 #include "ngx_cometa_mail.h"
@@ -201,8 +203,8 @@ ngx_cometa_depart_can(ngx_cometa_device_t *dev)
 
 
 /*
- * Its events are to reach the webhook in their order: those which this worker
- * holds go first. One that does not take them is not waited for.
+ * Events that this worker holds go first, to keep their order, and requests are
+ * answered here. A webhook that does not take them is not waited for.
  */
 
 static ngx_uint_t
@@ -210,8 +212,13 @@ ngx_cometa_depart_waits(ngx_cometa_device_t *dev)
 {
     static ngx_msec_t  since;
 
-    if (dev->conf->webhook == NULL
-        || !ngx_cometa_lane_exists(dev->conf->webhook, dev->state.hash))
+    ngx_uint_t  asks;
+
+    asks = (dev->asked && dev->asked->questions);
+
+    if (!asks
+        && (dev->conf->webhook == NULL
+            || !ngx_cometa_lane_exists(dev->conf->webhook, dev->state.hash)))
     {
         return 0;
     }
@@ -220,7 +227,8 @@ ngx_cometa_depart_waits(ngx_cometa_device_t *dev)
         since = ngx_current_msec;
     }
 
-    return ngx_current_msec - since < NGX_COMETA_DEPART_EVENTS;
+    return ngx_current_msec - since < NGX_COMETA_DEPART_EVENTS
+           || (asks && ngx_cometa_request_give_up(dev) != NGX_OK);
 }
 
 

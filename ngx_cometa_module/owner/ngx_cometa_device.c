@@ -254,7 +254,7 @@ ngx_cometa_device_read(ngx_cometa_device_t *dev, u_char *data, size_t len)
 
     /* all that has come was read before something is written */
 
-    if (dev->queue) {
+    if (dev->queue || (dev->asked && dev->asked->questions)) {
         ngx_cometa_device_handlers.ready(dev);
     }
 }
@@ -282,6 +282,14 @@ ngx_cometa_device_message(ngx_cometa_device_t *dev, u_char *data, size_t len)
     if (len && data[0] == NGX_COMETA_CHUNK_EVENT) {
         ngx_cometa_stats_add(dev->state.app, events, 1);
         ngx_cometa_device_handlers.event(dev, data + 1, len - 1);
+        ngx_cometa_device_look(dev);
+        return;
+    }
+
+    if (len && data[0] == NGX_COMETA_CHUNK_REQUEST
+        && dev->asked && dev->asked->terms.requests)
+    {
+        ngx_cometa_device_handlers.request(dev, data + 1, len - 1);
         ngx_cometa_device_look(dev);
         return;
     }

@@ -25,6 +25,7 @@ typedef struct {
     ngx_int_t  (*reply)(ngx_cometa_device_t *dev, u_char *data, size_t len);
     ngx_uint_t (*outstanding)(ngx_cometa_device_t *dev);
     void       (*event)(ngx_cometa_device_t *dev, u_char *data, size_t len);
+    void       (*request)(ngx_cometa_device_t *dev, u_char *data, size_t len);
     void       (*ready)(ngx_cometa_device_t *dev);
     void       (*opened)(ngx_cometa_device_t *dev);
     void       (*closed)(ngx_cometa_device_t *dev, ngx_uint_t reason);

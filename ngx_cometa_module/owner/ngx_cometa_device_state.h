@@ -19,6 +19,7 @@ typedef struct ngx_cometa_unread_s     ngx_cometa_unread_t;
 typedef struct ngx_cometa_unsent_s     ngx_cometa_unsent_t;
 typedef struct ngx_cometa_card_s       ngx_cometa_card_t;
 typedef struct ngx_cometa_asked_s      ngx_cometa_asked_t;
+typedef struct ngx_cometa_requests_s   ngx_cometa_requests_t;
 typedef struct ngx_cometa_life_s       ngx_cometa_life_t;
 typedef struct ngx_cometa_device_conf_s  ngx_cometa_device_conf_t;
 typedef struct ngx_cometa_listeners_s  ngx_cometa_listeners_t;
@@ -28,6 +29,7 @@ struct ngx_cometa_webhook_conf_s;          /* in ngx_cometa_webhook_types.h */
 
 /* The first byte of a chunk that is not a reply. */
 
+#define NGX_COMETA_CHUNK_REQUEST    0x05    /* if it may ask */
 #define NGX_COMETA_CHUNK_HEARTBEAT  0x06    /* the whole chunk */
 #define NGX_COMETA_CHUNK_EVENT      0x07    /* its data follows */
 
@@ -64,7 +66,7 @@ struct ngx_cometa_device_conf_s {
     ngx_msec_t            body_timeout;     /* for a message once begun */
     size_t                max_message;
     ngx_uint_t            pipeline;         /* calls that may be granted */
-    ngx_uint_t            requests;         /* whether they may be */
+    ngx_msec_t            request_timeout;  /* of a device's requests */
 
     uint64_t              id;               /* of the location, by name */
     ngx_uint_t            gone;             /* a newer configuration has none */

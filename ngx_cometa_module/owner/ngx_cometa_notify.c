@@ -13,6 +13,7 @@
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_owner.h"
 #include "ngx_cometa_queue_move.h"
+#include "ngx_cometa_request.h"
 #include "ngx_cometa_webhook.h"
 #include "ngx_cometa_webhook_types.h"
 #include "ngx_cometa_mail.h"
@@ -27,6 +28,9 @@ static void ngx_cometa_notify_data(ngx_cometa_device_t *dev, u_char *data,
     size_t len);
 static void ngx_cometa_notify_tell(ngx_cometa_device_t *dev,
     ngx_cometa_notice_t *notice);
+static void ngx_cometa_notify_request(ngx_cometa_device_t *dev, u_char *data,
+    size_t len);
+static void ngx_cometa_notify_ready(ngx_cometa_device_t *dev);
 static void ngx_cometa_notify_attached(ngx_cometa_device_t *dev);
 static void ngx_cometa_notify_closed(ngx_cometa_device_t *dev,
     ngx_uint_t reason);
@@ -37,7 +41,8 @@ ngx_cometa_notify_start(void)
 {
     ngx_cometa_device_handlers.reply = ngx_cometa_queue_reply;
     ngx_cometa_device_handlers.outstanding = ngx_cometa_queue_outstanding;
-    ngx_cometa_device_handlers.ready = ngx_cometa_queue_next;
+    ngx_cometa_device_handlers.ready = ngx_cometa_notify_ready;
+    ngx_cometa_device_handlers.request = ngx_cometa_notify_request;
     ngx_cometa_device_handlers.event = ngx_cometa_notify_data;
     ngx_cometa_device_handlers.opened = ngx_cometa_notify_attached;
     ngx_cometa_device_handlers.closed = ngx_cometa_notify_closed;
@@ -141,6 +146,30 @@ ngx_cometa_notify_reply(ngx_cometa_device_t *dev, ngx_str_t *call,
 
 
 static void
+ngx_cometa_notify_request(ngx_cometa_device_t *dev, u_char *data, size_t len)
+{
+    ngx_cometa_work += NGX_COMETA_WORK_EVENT;
+
+    ngx_cometa_request(dev, data, len);
+}
+
+
+/* Answers to what it has asked go first: they are fewer than its calls. */
+
+static void
+ngx_cometa_notify_ready(ngx_cometa_device_t *dev)
+{
+    ngx_cometa_request_ready(dev);
+
+    /* it may have been closed by that */
+
+    if (dev->used && dev->queue) {
+        ngx_cometa_queue_next(dev);
+    }
+}
+
+
+static void
 ngx_cometa_notify_attached(ngx_cometa_device_t *dev)
 {
     static ngx_str_t  attached = ngx_string("attached");
@@ -229,4 +258,5 @@ ngx_cometa_notify_closed(ngx_cometa_device_t *dev, ngx_uint_t reason)
     ngx_cometa_registry_detach(dev->state.record, dev->state.session,
                                dev->state.hash, reason);
     ngx_cometa_queue_closed(dev, reason);
+    ngx_cometa_request_closed(dev);
 }

@@ -51,6 +51,8 @@ static ngx_int_t ngx_cometa_webhook_send(ngx_cometa_lane_t *lane);
 static void ngx_cometa_webhook_cleanup(void *data);
 static void ngx_cometa_webhook_done(ngx_cometa_lane_t *lane);
 static ngx_uint_t ngx_cometa_webhook_again(ngx_cometa_event_t *e);
+static void ngx_cometa_webhook_end(ngx_cometa_lane_t *lane, ngx_uint_t sent);
+static void ngx_cometa_webhook_stop(ngx_cometa_lane_t *lane);
 static ngx_msec_t ngx_cometa_webhook_wait(ngx_cometa_webhook_conf_t *conf,
     ngx_cometa_event_t *e);
 static void ngx_cometa_webhook_give_up(ngx_cometa_lane_t *lane);
@@ -92,7 +94,7 @@ ngx_cometa_webhook_push(ngx_cometa_webhook_conf_t *conf,
 {
     if (ngx_cometa_webhook_wants(conf, dev->state.app, news)) {
         ngx_cometa_webhook_put(conf, dev->state.app,
-                               ngx_cometa_lane_get(conf, dev),
+                               ngx_cometa_lane_get(conf, dev, 0),
                                dev->state.session, news);
     }
 }
@@ -153,6 +155,59 @@ ngx_cometa_webhook_put(ngx_cometa_webhook_conf_t *conf, uint32_t app,
     if (!lane->running && !lane->queued && !lane->timer.timer_set) {
         ngx_cometa_webhook_ready(lane);
     }
+}
+
+
+ngx_cometa_lane_t *
+ngx_cometa_webhook_ask(ngx_cometa_webhook_conf_t *conf,
+    ngx_cometa_device_t *dev, ngx_cometa_news_t *news,
+    ngx_cometa_answer_t *answer)
+{
+    ngx_cometa_lane_t   *lane;
+    ngx_cometa_event_t  *e;
+
+    lane = ngx_cometa_webhook_abandoned ? NULL
+                                        : ngx_cometa_lane_get(conf, dev, 1);
+    if (lane == NULL) {
+        ngx_cometa_webhook_dropped(conf, dev->state.app, NULL,
+                                   dev->state.session);
+        return NULL;
+    }
+
+    e = ngx_cometa_lane_add(lane, news);
+    if (e == NULL) {
+        ngx_cometa_webhook_dropped(conf, dev->state.app, lane,
+                                   dev->state.session);
+        ngx_cometa_lane_settle(lane);
+        return NULL;
+    }
+
+    e->session = dev->state.session;
+    lane->answer = answer;
+
+    ngx_cometa_webhook_ready(lane);
+
+    return lane;
+}
+
+
+void
+ngx_cometa_webhook_forget(ngx_cometa_lane_t *lane)
+{
+    ngx_cometa_event_t  *e;
+
+    lane->answer = NULL;
+
+    if (lane->request) {
+        ngx_cometa_webhook_stop(lane);
+        return;
+    }
+
+    e = ngx_cometa_lane_first(lane);
+
+    ngx_cometa_webhook_failed(lane, e);
+    ngx_cometa_lane_remove(e);
+    ngx_cometa_lane_settle(lane);
 }
 
 
@@ -322,7 +377,8 @@ ngx_cometa_webhook_done(ngx_cometa_lane_t *lane)
     ngx_cometa_webhook_conf_t  *conf;
 
     sent = lane->status >= NGX_HTTP_OK
-           && lane->status < NGX_HTTP_SPECIAL_RESPONSE;
+           && lane->status < NGX_HTTP_SPECIAL_RESPONSE
+           && (!lane->asks || (lane->answer && lane->answer->complete));
 
     ngx_cometa_lane_end(lane);
     ngx_cometa_webhook_spoke(lane, !sent);
@@ -357,7 +413,7 @@ ngx_cometa_webhook_done(ngx_cometa_lane_t *lane)
     ngx_cometa_lane_remove(e);
 
     if (ngx_queue_empty(&lane->events)) {
-        ngx_cometa_lane_settle(lane);
+        ngx_cometa_webhook_end(lane, sent);
 
     } else {
         ngx_cometa_lane_ready(lane);
@@ -373,14 +429,41 @@ done:
 }
 
 
-/* An upstream that understood an event and refused it would do so again. */
+/* The lane is empty; whoever waits for an answer is told. */
+
+static void
+ngx_cometa_webhook_end(ngx_cometa_lane_t *lane, ngx_uint_t sent)
+{
+    ngx_cometa_answer_t  *answer;
+
+    answer = lane->answer;
+
+    ngx_cometa_lane_settle(lane);
+
+    if (answer) {
+        answer->handler(answer, sent);
+    }
+}
+
+
+/*
+ * An upstream that understood an event and refused it would do so again. Of a
+ * request also an answer that does not fit would be the same. An answer 2xx
+ * that is cut off is tried again.
+ */
 
 static ngx_uint_t
 ngx_cometa_webhook_again(ngx_cometa_event_t *e)
 {
-    ngx_uint_t  status;
+    ngx_uint_t          status;
+    ngx_cometa_lane_t  *lane;
 
-    status = e->lane->status;
+    lane = e->lane;
+    status = lane->status;
+
+    if (lane->asks && (lane->answer == NULL || lane->answer->too_long)) {
+        return 0;
+    }
 
     return status < NGX_HTTP_BAD_REQUEST
            || status >= NGX_HTTP_INTERNAL_SERVER_ERROR
@@ -438,16 +521,8 @@ ngx_cometa_webhook_abandon(void)
 static void
 ngx_cometa_webhook_give_up(ngx_cometa_lane_t *lane)
 {
-    ngx_connection_t  *c;
-
     if (lane->request) {
-        c = lane->request->connection;
-
-        /* the cleanup of the upstream module drops one reference */
-        lane->request->main->count++;
-
-        ngx_http_finalize_request(lane->request, NGX_ERROR);
-        ngx_http_run_posted_requests(c);
+        ngx_cometa_webhook_stop(lane);
         return;
     }
 
@@ -456,5 +531,22 @@ ngx_cometa_webhook_give_up(ngx_cometa_lane_t *lane)
         ngx_cometa_lane_remove(ngx_cometa_lane_first(lane));
     }
 
-    ngx_cometa_lane_settle(lane);
+    ngx_cometa_webhook_end(lane, 0);
+}
+
+
+/* Ends the request of a lane, as a rule before this returns. */
+
+static void
+ngx_cometa_webhook_stop(ngx_cometa_lane_t *lane)
+{
+    ngx_connection_t  *c;
+
+    c = lane->request->connection;
+
+    /* the cleanup of the upstream module drops one reference */
+    lane->request->main->count++;
+
+    ngx_http_finalize_request(lane->request, NGX_ERROR);
+    ngx_http_run_posted_requests(c);
 }

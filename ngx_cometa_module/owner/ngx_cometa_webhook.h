@@ -34,6 +34,16 @@ void ngx_cometa_webhook_push_absent(ngx_cometa_webhook_conf_t *conf,
     ngx_cometa_key_t *key, uint32_t app, uint64_t session,
     ngx_cometa_news_t *news);
 
+/*
+ * The same for a request of the device: *answer gets what comes of it. NULL: it
+ * has failed at once, and nobody is told. Otherwise it can be given up with the
+ * lane, until the handler of the answer is called, which is not called then.
+ */
+ngx_cometa_lane_t *ngx_cometa_webhook_ask(ngx_cometa_webhook_conf_t *conf,
+    ngx_cometa_device_t *dev, ngx_cometa_news_t *news,
+    ngx_cometa_answer_t *answer);
+void ngx_cometa_webhook_forget(ngx_cometa_lane_t *lane);
+
 /* How many events wait or are being sent. */
 ngx_uint_t ngx_cometa_webhook_count(void);
 

@@ -175,6 +175,10 @@ ngx_cometa_webhook_kind(ngx_cometa_event_t *e, ngx_str_t *values)
         ngx_str_set(kind, "reply");
         break;
 
+    case NGX_COMETA_EVENT_REQUEST:
+        ngx_str_set(kind, "request");
+        break;
+
     default:
         ngx_str_set(kind, "data");
     }
@@ -204,9 +208,11 @@ ngx_cometa_webhook_numbers(ngx_http_request_t *r, ngx_cometa_event_t *e,
         value->len = p - value->data;
     }
 
-    /* a reply is told from others by the id of its call */
+    /* these are told from others by their ids */
 
-    if (e->event != NGX_COMETA_EVENT_REPLY) {
+    if (e->event != NGX_COMETA_EVENT_REPLY
+        && e->event != NGX_COMETA_EVENT_REQUEST)
+    {
         value = &values[NGX_COMETA_HEADER_SEQUENCE];
         value->data = p;
         p = ngx_sprintf(p, "%uD", e->sequence);

@@ -33,6 +33,8 @@
 static ngx_queue_t *ngx_cometa_lanes_bucket(uint64_t hash);
 static ngx_cometa_lane_t *ngx_cometa_lane_find(
     ngx_cometa_webhook_conf_t *conf, uint64_t hash);
+static ngx_cometa_lane_t *ngx_cometa_lane_new(ngx_cometa_webhook_conf_t *conf,
+    ngx_cometa_key_t *key, uint32_t app, ngx_cometa_address_t *address);
 static ngx_cometa_lane_t *ngx_cometa_lane_create(ngx_cometa_tenant_t *tenant,
     ngx_cometa_key_t *key, ngx_cometa_address_t *address);
 static ngx_cometa_tenant_t *ngx_cometa_tenant_get(
@@ -94,7 +96,8 @@ ngx_cometa_lanes_each(void (*handler)(ngx_cometa_lane_t *lane))
 
 
 ngx_cometa_lane_t *
-ngx_cometa_lane_get(ngx_cometa_webhook_conf_t *conf, ngx_cometa_device_t *dev)
+ngx_cometa_lane_get(ngx_cometa_webhook_conf_t *conf, ngx_cometa_device_t *dev,
+    ngx_uint_t asks)
 {
     ngx_str_t           app, device;
     ngx_cometa_key_t    key;
@@ -104,7 +107,7 @@ ngx_cometa_lane_get(ngx_cometa_webhook_conf_t *conf, ngx_cometa_device_t *dev)
         return NULL;
     }
 
-    lane = ngx_cometa_lane_find(conf, dev->state.hash);
+    lane = asks ? NULL : ngx_cometa_lane_find(conf, dev->state.hash);
     if (lane) {
         return lane;
     }
@@ -121,8 +124,13 @@ ngx_cometa_lane_get(ngx_cometa_webhook_conf_t *conf, ngx_cometa_device_t *dev)
         return NULL;
     }
 
-    return ngx_cometa_lane_named(conf, &key, dev->state.app,
-                                 &dev->state.address);
+    lane = ngx_cometa_lane_new(conf, &key, dev->state.app,
+                               &dev->state.address);
+    if (lane) {
+        lane->asks = asks;
+    }
+
+    return lane;
 }
 
 
@@ -130,13 +138,20 @@ ngx_cometa_lane_t *
 ngx_cometa_lane_named(ngx_cometa_webhook_conf_t *conf, ngx_cometa_key_t *key,
     uint32_t app, ngx_cometa_address_t *address)
 {
-    ngx_cometa_lane_t    *lane;
-    ngx_cometa_tenant_t  *tenant;
+    ngx_cometa_lane_t  *lane;
 
     lane = ngx_cometa_lane_find(conf, key->hash);
-    if (lane) {
-        return lane;
-    }
+
+    return lane ? lane : ngx_cometa_lane_new(conf, key, app, address);
+}
+
+
+static ngx_cometa_lane_t *
+ngx_cometa_lane_new(ngx_cometa_webhook_conf_t *conf, ngx_cometa_key_t *key,
+    uint32_t app, ngx_cometa_address_t *address)
+{
+    ngx_cometa_lane_t    *lane;
+    ngx_cometa_tenant_t  *tenant;
 
     tenant = ngx_cometa_tenant_get(conf, app);
     if (tenant == NULL) {
@@ -170,7 +185,9 @@ ngx_cometa_lane_find(ngx_cometa_webhook_conf_t *conf, uint64_t hash)
     for (q = ngx_queue_head(queue); q != queue; q = ngx_queue_next(q)) {
         lane = ngx_queue_data(q, ngx_cometa_lane_t, link);
 
-        if (lane->key.hash == hash && lane->tenant->conf == conf) {
+        if (lane->key.hash == hash && lane->tenant->conf == conf
+            && !lane->asks)
+        {
             return lane;
         }
     }
@@ -439,7 +456,10 @@ ngx_cometa_lane_room(ngx_cometa_lane_t *lane, ngx_uint_t n)
 static void
 ngx_cometa_lane_evict(ngx_cometa_lane_t *lane)
 {
-    ngx_cometa_event_t  *e;
+    ngx_cometa_event_t   *e;
+    ngx_cometa_answer_t  *answer;
+
+    answer = lane->answer;
 
     /* not the one that runs, which is not part of the share */
 
@@ -450,6 +470,10 @@ ngx_cometa_lane_evict(ngx_cometa_lane_t *lane)
                                e->session);
     ngx_cometa_lane_remove(e);
     ngx_cometa_lane_settle(lane);
+
+    if (answer) {
+        answer->handler(answer, 0);
+    }
 }
 
 

@@ -28,9 +28,10 @@ void ngx_cometa_lanes_start(void);
  * The lane of a device, which is made if there is none. If it stays empty it
  * has to be given to ngx_cometa_lane_settle(). NULL: no memory, or the registry
  * does not have the name of the device any more.
+ * With `asks` it is a new one, for a request of the device.
  */
 ngx_cometa_lane_t *ngx_cometa_lane_get(ngx_cometa_webhook_conf_t *conf,
-    ngx_cometa_device_t *dev);
+    ngx_cometa_device_t *dev, ngx_uint_t asks);
 
 /* The same for a device with this name; `address` may be NULL. */
 ngx_cometa_lane_t *ngx_cometa_lane_named(ngx_cometa_webhook_conf_t *conf,

@@ -14,7 +14,8 @@
  *     client_max_body_size                 the length is not known while a
  *                                          location is chosen
  *     post_action                          the status is noted when the first
- *                                          answer is written
+ *                                          answer is written, and the body of
+ *                                          an answer is kept up to its end
  *
  * Three phase handlers, which ngx_cometa_webhook_conf.c installs, take the
  * length away, put it back, and lower the level of the log for tries that may
@@ -48,6 +49,10 @@ static void ngx_cometa_webhook_log(ngx_connection_t *c,
     ngx_cometa_hook_t *hook);
 static ngx_cometa_hook_t *ngx_cometa_webhook_of(ngx_http_request_t *r);
 static void ngx_cometa_webhook_handler(ngx_event_t *ev);
+static void ngx_cometa_webhook_keep(ngx_cometa_answer_t *answer,
+    ngx_buf_t *b, off_t skip);
+static ngx_int_t ngx_cometa_webhook_keep_bytes(ngx_cometa_answer_t *answer,
+    u_char *data, size_t len);
 static ngx_chain_t *ngx_cometa_webhook_discard(ngx_connection_t *c,
     ngx_chain_t *in, off_t limit);
 static u_char *ngx_cometa_webhook_log_error(ngx_log_t *log, u_char *buf,
@@ -90,6 +95,23 @@ ngx_cometa_webhook_request(ngx_cometa_lane_t *lane, ngx_pool_cleanup_pt done,
 
     if (ngx_cometa_webhook_fill(r, lane, e) != NGX_OK) {
         goto failed;
+    }
+
+    if (lane->asks) {
+
+        /*
+         * The body is kept as it is: not in chunks, none of it in a file, and
+         * its end is told.
+         */
+
+        c->need_last_buf = 1;
+        r->http_version = NGX_HTTP_VERSION_10;
+        r->main_filter_need_in_memory = 1;
+    }
+
+    if (lane->answer) {
+        lane->answer->len = 0;
+        lane->answer->complete = 0;
     }
 
     /* of the pool: it runs after the request was logged */
@@ -352,11 +374,14 @@ static ngx_chain_t *
 ngx_cometa_webhook_discard(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
 {
     ngx_buf_t           *b;
-    ngx_cometa_hook_t   *hook;
-    ngx_http_request_t  *r;
+    ngx_uint_t            over;
+    ngx_cometa_hook_t    *hook;
+    ngx_http_request_t   *r;
+    ngx_cometa_answer_t  *answer;
 
     r = c->data;
     hook = c->log->data;
+    answer = hook->lane->answer;
 
     /* the answer of post_action comes later, and does not count */
 
@@ -369,6 +394,11 @@ ngx_cometa_webhook_discard(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
 
     for ( /* void */ ; in; in = in->next) {
         b = in->buf;
+
+        if (answer && !answer->complete) {
+            ngx_cometa_webhook_keep(answer, b,
+                                    (off_t) r->main->header_size - c->sent);
+        }
 
         c->sent += ngx_buf_size(b);
 
@@ -383,7 +413,77 @@ ngx_cometa_webhook_discard(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
 
     /* the status is known: an answer without end must not hold the lane */
 
-    return (c->sent > NGX_COMETA_WEBHOOK_ANSWER) ? NGX_CHAIN_ERROR : NULL;
+    over = answer ? answer->too_long : (c->sent > NGX_COMETA_WEBHOOK_ANSWER);
+
+    return over ? NGX_CHAIN_ERROR : NULL;
+}
+
+
+/* The first `skip` bytes of the buffer, if it is positive, are the header. */
+
+static void
+ngx_cometa_webhook_keep(ngx_cometa_answer_t *answer, ngx_buf_t *b, off_t skip)
+{
+    size_t   len;
+    u_char  *p;
+
+    if (ngx_buf_in_memory(b)) {
+        p = b->pos;
+        len = b->last - b->pos;
+
+        if (skip > 0) {
+            skip = ngx_min(skip, (off_t) len);
+            p += skip;
+            len -= skip;
+        }
+
+        if (ngx_cometa_webhook_keep_bytes(answer, p, len) != NGX_OK) {
+            answer->too_long = 1;
+            return;
+        }
+    }
+
+    if (b->last_buf) {
+        answer->complete = 1;
+    }
+}
+
+
+static ngx_int_t
+ngx_cometa_webhook_keep_bytes(ngx_cometa_answer_t *answer, u_char *data,
+    size_t len)
+{
+    size_t   size;
+    u_char  *p;
+
+    if (len > answer->max - answer->len) {
+        return NGX_ERROR;
+    }
+
+    if (answer->len + len > answer->size) {
+        size = ngx_max(answer->len + len, 2 * answer->size);
+        size = ngx_min(size, answer->max);
+
+        p = ngx_alloc(size, ngx_cycle->log);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (answer->body) {
+            ngx_memcpy(p, answer->body, answer->len);
+            ngx_free(answer->body);
+        }
+
+        answer->body = p;
+        answer->size = size;
+    }
+
+    if (len) {
+        ngx_memcpy(answer->body + answer->len, data, len);
+        answer->len += len;
+    }
+
+    return NGX_OK;
 }
 
 

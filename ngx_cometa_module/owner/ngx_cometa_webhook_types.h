@@ -50,7 +50,7 @@ typedef struct {
     uint32_t               sequence;        /* in its session */
     ngx_str_t             *word;            /* the reason of an attach or */
                                             /* detach, the error of a reply */
-    ngx_str_t              call;            /* id, of a reply */
+    ngx_str_t              call;            /* id, of a reply or request */
     ngx_str_t              info;            /* of an attach */
     ngx_str_t              address;         /* of an attach, as text */
     u_char                *data;            /* the body */
@@ -99,6 +99,27 @@ struct ngx_cometa_webhook_conf_s {
 typedef struct ngx_cometa_lane_s  ngx_cometa_lane_t;
 
 
+/*
+ * Who waits for the answer to a request of a device. The handler is called once
+ * when it has ended, on any stack, and the lane is gone by then; `ok` says
+ * whether the body is that of an answer 2xx, all of it. The body is freed by
+ * whoever waits.
+ */
+
+typedef struct ngx_cometa_answer_s  ngx_cometa_answer_t;
+
+struct ngx_cometa_answer_s {
+    void                      (*handler)(ngx_cometa_answer_t *answer,
+                                         ngx_uint_t ok);
+    size_t                      max;        /* bytes, more are a failure */
+    size_t                      len;
+    size_t                      size;
+    u_char                     *body;       /* NULL: none yet */
+    unsigned                    complete:1;
+    unsigned                    too_long:1; /* or no memory for it */
+};
+
+
 /* One event; its data follows, then its call, info and address. */
 
 typedef struct {
@@ -131,6 +152,8 @@ typedef struct {
 } ngx_cometa_tenant_t;
 
 
+/* A request of a device has a lane of its own, besides that of its events. */
+
 struct ngx_cometa_lane_s {
     ngx_queue_t                 link;       /* in the table */
     ngx_queue_t                 ready;      /* in the tenant's, if queued */
@@ -140,6 +163,7 @@ struct ngx_cometa_lane_s {
     ngx_event_t                 timer;      /* until the next try */
     ngx_http_request_t         *request;    /* running */
     ngx_uint_t                  status;     /* of its answer */
+    ngx_cometa_answer_t        *answer;     /* NULL: nobody waits for it */
     ngx_cometa_key_t            key;
     u_char                      app[NGX_COMETA_ID_MAX];
     u_char                      device[NGX_COMETA_ID_MAX];
@@ -148,6 +172,7 @@ struct ngx_cometa_lane_s {
     unsigned                    queued:1;
     unsigned                    running:1;
     unsigned                    speaks:1;   /* nginx may log its try */
+    unsigned                    asks:1;     /* of a request */
     ngx_cometa_magic_field
 };
 

@@ -13,6 +13,36 @@
 static uint8_t  *world_parcel;          /* the last one, to be freed */
 
 
+/* None of these devices asks. */
+
+void
+ngx_cometa_request(ngx_cometa_device_t *dev, u_char *data, size_t len)
+{
+    check(!"a request");
+}
+
+
+void
+ngx_cometa_request_ready(ngx_cometa_device_t *dev)
+{
+    /* void */
+}
+
+
+void
+ngx_cometa_request_closed(ngx_cometa_device_t *dev)
+{
+    /* void */
+}
+
+
+ngx_int_t
+ngx_cometa_request_give_up(ngx_cometa_device_t *dev)
+{
+    return NGX_OK;
+}
+
+
 /* Devices: what the handlers of an attach do. */
 
 static void

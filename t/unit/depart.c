@@ -245,6 +245,19 @@ ngx_cometa_lane_exists(ngx_cometa_webhook_conf_t *wh, uint64_t hash)
 }
 
 
+static int  gave_up;
+static int  takes_answers;
+
+
+ngx_int_t
+ngx_cometa_request_give_up(ngx_cometa_device_t *dev)
+{
+    gave_up++;
+
+    return takes_answers ? NGX_OK : NGX_AGAIN;
+}
+
+
 /* A device of this worker, which is offered to slot 1. */
 
 static void
@@ -422,6 +435,33 @@ test_dead(void)
 }
 
 
+/* A device that has asked something waits for the answer, but not for ever. */
+
+static void
+test_asks(void)
+{
+    ngx_cometa_asked_t  asked;
+
+    offer();
+    answers(0, NGX_COMETA_ARRIVE_LATER);
+
+    memset(&asked, 0, sizeof(asked));
+    asked.questions = (void *) &asked;
+    device.asked = &asked;
+
+    ok(!ngx_cometa_depart_can(&device) && gave_up == 0,
+       "a device that asks does not move");
+    ngx_current_msec += NGX_COMETA_DEPART_EVENTS;
+    takes_answers = 0;
+    ok(!ngx_cometa_depart_can(&device) && gave_up == 1,
+       "after a while all fails, and it has to take that");
+    takes_answers = 1;
+    ok(ngx_cometa_depart_can(&device) && gave_up == 2, "then it can");
+
+    device.asked = NULL;
+}
+
+
 int
 main(void)
 {
@@ -436,6 +476,7 @@ main(void)
     test_answered();
     test_lost();
     test_dead();
+    test_asks();
 
     return done_testing();
 }

@@ -124,6 +124,13 @@ ngx_cometa_device_get(uint32_t handle, uint64_t session)
 
 
 ngx_uint_t
+ngx_cometa_asked_takes(ngx_cometa_device_t *d, u_char *message, size_t n)
+{
+    return 1;
+}
+
+
+ngx_uint_t
 ngx_cometa_device_writable(ngx_cometa_device_t *d)
 {
     return d->connection != NULL;
