@@ -56,6 +56,9 @@ my @values = (
         0, -5, 'abc', '17m', '5s', $huge ],
     [ 'cometa_websocket_key', 'a variable, such as $arg_key, or "off"', '""',
         'key', 'on' ],
+    [ 'cometa_websocket_protocol', 'the name of a subprotocol without spaces'
+        . ' and separators, such as chat.v1, or "off"', '""', '"a b"', 'a,b',
+        '$a', 'a/b' ],
     [ 'cometa_websocket_key_timeout', 'a time from 1ms to 1d, for example 60s',
         '""', 0, '-1s', 'abc', '2d', $huge ],
     [ 'cometa_websocket_timeout', 'a time from 2ms to 1d, for example 60s',
@@ -136,6 +139,7 @@ my %good = (
     cometa_websocket_key_timeout => [ '1ms', '1d' ],
     cometa_websocket_timeout => [ '2ms', '1d' ],
     cometa_websocket_move => [ 'on', 'off' ],
+    cometa_websocket_protocol => [ 'chat.v1', 'off' ],
     cometa_stats_window => [ '100ms', '1d' ],
 );
 
@@ -166,6 +170,12 @@ my @contradictions = (
     [ "cometa_send; $pass", $other ],
     [ "cometa_stats; $pass", $other ],
     [ "cometa_websocket; $pass", $other ],
+    [ "cometa_channel; $pass", $other ],
+    [ 'cometa_channel; cometa_websocket;', '"cometa_websocket" and'
+        . ' "cometa_channel" both open WebSockets: location "/x" can have one'
+        . ' of them' ],
+    [ 'cometa_channel; cometa_channel;', '"cometa_channel" directive is'
+        . ' duplicate' ],
     [ "$pass cometa_attach;", already('cometa_attach') ],
     [ "$pass cometa_stats;", already('cometa_stats') ],
     [ 'empty_gif; cometa_send;', already('cometa_send') ],
@@ -204,6 +214,8 @@ my @allowed = (
     'cometa_stats; cometa_device "";',
     'cometa_attach; rewrite ^/y /x break;',
     'cometa_websocket; cometa_websocket_key off;',
+    'cometa_channel; cometa_device *;',
+    'cometa_channel; cometa_stats;',
 );
 
 my $t = Test::Nginx->new()->has(qw/http rewrite map proxy empty_gif/);

@@ -26,7 +26,7 @@ select STDOUT; $| = 1;
 
 use constant { WORKERS => 2, CALLS => 4096 };
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(63);
+my $t = Test::Nginx->new()->has(qw/http rewrite map/)->plan(69);
 
 $t->write_file_expand('nginx.conf', websocket_conf(workers => WORKERS,
     shutdown => '30s',
@@ -270,6 +270,16 @@ $later->send_chunk('r');
 is($all->told(), "event=reply call=$offline device=later reply=r", 'as well');
 is(hooked($t, $offline), 'reply later 1', 'the webhook hears it');
 ok(wait_gone($t, 20, @old), 'then the old workers leave');
+
+# A server that has inherited a webhook needs no location for it without devices
+
+my $conf = cometa_conf(http => 'cometa_webhook /hook;');
+my ($good, $said) = config_test($t, $conf);
+ok(!$good && $said =~ /leads to no location/, 'a server with devices needs it')
+    or diag($said);
+$conf =~ s/cometa_attach;//;
+($good, $said) = config_test($t, $conf);
+ok($good, 'one with calls only does not') or diag($said);
 
 # nginx stops: nobody waits for what cannot come
 

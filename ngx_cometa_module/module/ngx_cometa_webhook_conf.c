@@ -393,6 +393,7 @@ ngx_cometa_webhook_init(ngx_conf_t *cf, ngx_cometa_loc_conf_t *conf)
     *webhook = *conf->webhook;
     webhook->directive = conf->webhook;
     webhook->ctx = cscf->ctx;
+    webhook->replies = 1;
 
     ngx_cometa_webhook_conf_init(webhook);
 
@@ -411,6 +412,7 @@ ngx_cometa_webhook_use(ngx_cometa_loc_conf_t *conf,
 {
     if (conf->devices) {
         conf->devices->webhook = webhook;
+        webhook->replies = 0;
     }
 
     if (conf->handlers & NGX_COMETA_SEND) {

@@ -25,12 +25,25 @@ ngx_cometa_webhook_check(ngx_conf_t *cf, ngx_cometa_webhook_conf_t *webhook)
     clcf = webhook->ctx->loc_conf[ngx_http_core_module.ctx_index];
     clcf = ngx_cometa_webhook_location(clcf, &webhook->uri);
 
+    if (clcf == NULL && ngx_cometa_webhook_served(cf, webhook->ctx->loc_conf))
+    {
+        return NGX_OK;
+    }
+
+    lcf = clcf ? clcf->loc_conf[ngx_http_cometa_module.ctx_index] : NULL;
+
+    if (lcf && lcf->handlers == 0) {
+        return NGX_OK;
+    }
+
+    /* a server without devices may have inherited it, and need no location */
+
+    if (webhook->replies) {
+        webhook->events = 0;
+        return NGX_OK;
+    }
+
     if (clcf == NULL) {
-
-        if (ngx_cometa_webhook_served(cf, webhook->ctx->loc_conf)) {
-            return NGX_OK;
-        }
-
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"cometa_webhook %V\" leads to no location of its "
                            "server: add \"location = %V { internal; "
@@ -39,18 +52,13 @@ ngx_cometa_webhook_check(ngx_conf_t *cf, ngx_cometa_webhook_conf_t *webhook)
         return NGX_ERROR;
     }
 
-    lcf = clcf->loc_conf[ngx_http_cometa_module.ctx_index];
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"cometa_webhook %V\" leads to location \"%V\", "
+                       "which serves devices or applications itself: add "
+                       "\"location = %V { internal; proxy_pass ...; }\"",
+                       &webhook->name, &clcf->name, &webhook->uri);
 
-    if (lcf->handlers) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"cometa_webhook %V\" leads to location \"%V\", "
-                           "which serves devices or applications itself: add "
-                           "\"location = %V { internal; proxy_pass ...; }\"",
-                           &webhook->name, &clcf->name, &webhook->uri);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
+    return NGX_ERROR;
 }
 
 

@@ -78,6 +78,7 @@ struct ngx_cometa_webhook_conf_s {
     ngx_msec_t                  max_retry;
     ngx_uint_t                  concurrency;
     ngx_uint_t                  queue;
+    ngx_uint_t                  replies;    /* its server has no devices */
 
     /* the state of this process */
 

@@ -57,6 +57,69 @@ hears(uint64_t hash, uint32_t one, uint32_t other)
 }
 
 
+/* Who hears of this device of an application: a bit for each slot. */
+
+static uint64_t
+heard_by(uint64_t hash, uint32_t app)
+{
+    uint32_t  slot;
+    uint64_t  bits;
+
+    bits = 0;
+
+    for (slot = ngx_cometa_interest_hears(hash, app, 0);
+         slot != NGX_COMETA_NONE;
+         slot = ngx_cometa_interest_hears(hash, app, slot + 1))
+    {
+        /* one of the two that are used here */
+        bits |= (slot == LOW) ? 1 : (slot == HIGH) ? 2 : 4;
+    }
+
+    return bits;
+}
+
+
+/* Those who hear of all devices of an application, beside those of a device. */
+
+static void
+channels(uint64_t hash)
+{
+    uint32_t  app;
+
+    app = ngx_cometa_zone.head->apps - 1;
+
+    ok(heard_by(hash, 0) == 0 && heard_by(hash, app) == 0,
+       "nobody hears of an application");
+
+    become(HIGH);
+    ngx_cometa_interest_hear(app);
+    ngx_cometa_interest_hear(app);
+    ok(heard_by(hash, app) == 2 && heard_by(hash + 1, app) == 2,
+       "one hears of all its devices");
+    ok(heard_by(hash, app - 1) == 0 && heard_by(hash, 0) == 0
+       && !ngx_cometa_interest_any(hash),
+       "of no other application, and of no attach");
+
+    become(LOW);
+    ngx_cometa_interest_add(hash);
+    ok(heard_by(hash, app) == 3 && heard_by(hash + 1, app) == 2
+       && heard_by(hash, 0) == 1,
+       "another one hears of the device alone");
+
+    ngx_cometa_interest_hear(app);
+    ok(heard_by(hash, app) == 3, "or of both, once");
+
+    ngx_cometa_interest_hear_no_more(app);
+    ngx_cometa_interest_remove(hash);
+    ok(heard_by(hash, app) == 2, "it hears no more");
+
+    ngx_cometa_slot_forget(&ngx_cometa_zone.slots[LOW]);
+    ok(heard_by(hash, app) == 2, "a slot that is vacated is no other");
+    ngx_cometa_slot_forget(&ngx_cometa_zone.slots[HIGH]);
+    ok(heard_by(hash, app) == 0, "and is forgotten here as well");
+}
+
+
 int
 main(void)
 {
@@ -105,6 +168,8 @@ main(void)
     ngx_cometa_slot_forget(&ngx_cometa_zone.slots[LOW]);
     ok(!ngx_cometa_interest_any(hash) && !ngx_cometa_interest_any(hash + 1),
        "then nobody is interested");
+
+    channels(hash);
 
     become(0);
 

@@ -19,6 +19,7 @@ ngx_cometa_zone_t             ngx_cometa_zone;
 
 static ngx_cycle_t            cycle;
 static ngx_cometa_app_t       apps[2];
+static ngx_cometa_head_t      head = { .apps = 2 };
 
 static ngx_int_t              interests;
 static ngx_int_t              hears;    /* of events of applications */
@@ -274,6 +275,51 @@ untouched(void)
 }
 
 
+/* Those of an application are a group, whose device has no name. */
+
+static void
+channels(void)
+{
+    ngx_uint_t              before;
+    ngx_queue_t             one, two, other;
+    ngx_cometa_key_t        key;
+    ngx_cometa_ws_group_t  *group;
+
+    key = key_of(1);
+    key.device.len = 0;
+    before = letters;
+
+    ok(ngx_cometa_ws_group_channels(1) == NULL, "there is no channel");
+
+    group = ngx_cometa_ws_group_join(&key, 1, &one);
+    ok(group && ngx_cometa_ws_group_join(&key, 1, &two) == group
+       && group->n == 2 && ngx_cometa_ws_group_channels(1) == group,
+       "two channels of an application are in one group");
+
+    key.app.data = apps[0].name;
+    ok(ngx_cometa_ws_group_join(&key, 0, &other) != group
+       && ngx_cometa_ws_group_channels(0) != group
+       && ngx_cometa_ws_group_channels(0) != NULL,
+       "that of another one is in another, also with the same hash");
+    ok(hears == 3 && letters == before,
+       "each is counted as an interest, and no owner is told");
+
+    ngx_cometa_ws_group_leave(group, &one);
+    ngx_cometa_ws_group_free_empty(group);
+    ok(ngx_cometa_ws_group_channels(1) == group, "one has gone");
+
+    ngx_cometa_ws_group_leave(group, &two);
+    ngx_cometa_ws_group_free_empty(group);
+    ok(ngx_cometa_ws_group_channels(1) == NULL && hears == 1,
+       "and the other one");
+
+    group = ngx_cometa_ws_group_channels(0);
+    ngx_cometa_ws_group_leave(group, &other);
+    ngx_cometa_ws_group_free_empty(group);
+    ok(ngx_cometa_ws_group_channels(0) == NULL && hears == 0, "none is left");
+}
+
+
 int
 main(void)
 {
@@ -281,6 +327,7 @@ main(void)
 
     ngx_cycle = &cycle;
     ngx_cometa_zone.apps = apps;
+    ngx_cometa_zone.head = &head;
 
     memcpy(apps[0].name, "app0", 4);
     memcpy(apps[1].name, "app1", 4);
@@ -293,6 +340,7 @@ main(void)
 
     random_steps();
     untouched();
+    channels();
 
     return done_testing();
 }
