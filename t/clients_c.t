@@ -27,7 +27,7 @@ select STDOUT; $| = 1;
 use constant CODE => 8192;
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl rewrite map/)
-    ->has_daemon('openssl')->plan(149);
+    ->has_daemon('openssl')->plan(165);
 
 my $dir = $t->testdir();
 my ($lib, $here) = map { abs_path($_) } '../clients/c', 'clients';
@@ -130,17 +130,19 @@ EOC
 
 $t->run();
 
-# By chunks, over a WebSocket, in text; with heartbeats each second
+# By chunks, over a WebSocket, with heartbeats each second, with several calls at
+# a time
 
 my %devices = map {
     my ($transport, $options) = split /-/;
     ($_ => device_in($t, $transport, $_, $options))
-} map { ("$_-c", "$_-w", "$_-ehc", "$_-ehw") } sort keys %port;
+} map { ("$_-c", "$_-w", "$_-ehc", "$_-ehw", "$_-pc", "$_-pw") } sort keys %port;
 
-my @all = sort grep { !/-eh/ } keys %devices;
+my @all = sort grep { /-[cw]$/ } keys %devices;
 
 is_a_device($_, $devices{$_}) for @all;
 beats($_, $devices{$_}) for sort grep { /-eh/ } keys %devices;
+takes_several($_, $devices{$_}) for sort grep { /-p/ } keys %devices;
 taken_over($_, $devices{$_}) for @all;
 comes_back($_, $devices{$_}) for @all;
 leaves($_, $devices{$_}) for @all;

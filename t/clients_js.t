@@ -27,7 +27,7 @@ select STDOUT; $| = 1;
 my $t = Test::Nginx->new()->has(qw/http http_ssl rewrite map/)
     ->has_daemon('openssl');
 
-has_node($t)->plan(52);
+has_node($t)->plan(55);
 
 my $dir = $t->testdir();
 my $lib = abs_path('../clients/js');
@@ -67,6 +67,7 @@ my @devices = device_in($t, 'plain', '');
 
 is_a_device($_->{id}, $_) for @devices;
 beats('beats', device_in($t, 'beats', 'eh'));
+takes_several('several', device_in($t, 'several', 'p'));
 is(asked('plain', 'fail'), '200 error', 'a handler that fails');
 taken_over($_->{id}, $_) for @devices;
 comes_back($_->{id}, $_) for @devices;

@@ -23,7 +23,7 @@ select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl rewrite map/)
-    ->has_daemon('openssl')->has_daemon('python3')->plan(80);
+    ->has_daemon('openssl')->has_daemon('python3')->plan(85);
 
 my $dir = $t->testdir();
 my ($lib, $here) = map { abs_path($_) } '../clients/python', 'clients';
@@ -64,6 +64,7 @@ my @devices = map { device_in($t, "plain-$_", $_) } qw/ c w /;
 
 is_a_device($_->{id}, $_) for @devices;
 beats("beats-$_", device_in($t, "beats-$_", $_)) for qw/ ehc ehw /;
+takes_several("several-$_", device_in($t, "several-$_", $_)) for qw/ pc pw /;
 is(asked('plain-w', 'fail'), '200 error', 'a handler that fails');
 taken_over($_->{id}, $_) for @devices;
 comes_back($_->{id}, $_) for @devices;

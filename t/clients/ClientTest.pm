@@ -14,7 +14,7 @@ package ClientTest;
 #   asked($device, $what)     how a call ended
 #   session($device)          of the present attach
 #   offline($device)          waits for that
-#   is_a_device, beats, taken_over, comes_back, leaves
+#   is_a_device, beats, takes_several, taken_over, comes_back, leaves
 #                             tests of a device: its name, what start() returned
 #   client_conf(%options)     cometa_conf() with all that the libraries use
 #   tap_tests($name, @command)
@@ -31,7 +31,7 @@ use Test::Nginx::Cometa;
 
 our @EXPORT = qw/
     compiled start said echoes asked session offline
-    is_a_device beats taken_over comes_back leaves client_conf tap_tests
+    is_a_device beats takes_several taken_over comes_back leaves client_conf tap_tests
 /;
 
 use constant {
@@ -119,6 +119,9 @@ sub asked {
 
 sub session {
     my ($id) = @_;
+
+    # an answer about a device that has left may have its last session
+
     my $r = stats("app1/devices/$id");
     return $r->{status} == 200 ? $r->{json}{session} : 'none';
 }
@@ -157,6 +160,31 @@ sub beats {
     }, 10), "$name: heartbeats");
     is(session($d->{id}), $first->{session}, "$name: stays");
     is(echoes($d->{id}, 10, 10), 'right', "$name: an echo is no call");
+}
+
+# Calls at a time: no reply comes before all are there, and each is its own.
+
+sub takes_several {
+    my ($name, $d) = @_;
+
+    said($d, qr/attached/);
+
+    my @meet = map { call_start('app1', $d->{id}, 'meet 8') } 1 .. 8;
+    is(join(' ', map { outcome(call_end($_)) } @meet),
+        join(' ', ('200 met') x 8), "$name: eight calls at a time");
+
+    my @sizes = map { 1 + int rand 3000 } 1 .. 40;
+    my @calls = map {
+        [ "$_ " . '.' x rand 3000, $_ ]
+    } @sizes;
+    my @started = map { call_start('app1', $d->{id}, $_->[0]) } @calls;
+    my @wrong = grep {
+        my ($call, $size) = @$_;
+        my $r = call_end(shift @started);
+        $r->{body} ne substr $call x ($size / length($call) + 1), 0, $size;
+    } @calls;
+
+    is(@wrong, 0, "$name: each reply to its call");
 }
 
 # It is lost first: another one has its id for a moment.

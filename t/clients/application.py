@@ -179,6 +179,17 @@ async def presence_and_the_end_of_a_connection(client):
 
 
 @test
+async def a_call_whose_reply_is_an_event(client):
+    async with client.channel(events=("reply",)) as channel:
+        call = await client.send("lamp", "5 x")
+        event = await channel.__anext__()
+        same((event.kind, event.device, event.call, event.data, event.error),
+             ("reply", "lamp", call, b"5 x5 ", ""))
+
+    same(await fails(client.send("gone", "x")), "404 device_offline")
+
+
+@test
 async def a_channel_that_is_closed(client):
     channel = client.channel()
 
@@ -196,6 +207,10 @@ async def a_channel_whose_events_nobody_takes(client):
     async with client.channel(room=1) as channel:
         await client.call("lamp", "event 1")
         await client.call("lamp", "event 2")
+
+        while await fails(channel.call("dev1", "x")) != "0 overflow":
+            pass
+
         same((await channel.__anext__()).data, b"1")
         same(await fails(channel.__anext__()), "0 overflow")
 

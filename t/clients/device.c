@@ -10,6 +10,7 @@
  *     event TEXT       sends the event, and replies "sent"
  *     ask ID TEXT      sends the request, and replies "asked"
  *     late TEXT        replies a moment later
+ *     meet N           replies when so many of these calls have come
  *     leave            leaves, and ends
  *
  * On standard output it says how it attached, how it ended, and answers.
@@ -30,6 +31,7 @@
 
 static char      call[LARGEST + 1];
 static size_t    call_len;
+static unsigned  met;
 static int       leaving;
 
 
@@ -73,6 +75,17 @@ ask(cometa_t *c, char *id)
 
 
 static void
+meet(cometa_t *c, unsigned n)
+{
+    if (++met == n) {
+        for ( /* void */ ; met; met--) {
+            (void) cometa_reply(c, "met", 3);
+        }
+    }
+}
+
+
+static void
 obey(cometa_t *c)
 {
     if (strncmp(call, "event ", 6) == 0) {
@@ -85,6 +98,9 @@ obey(cometa_t *c)
     } else if (strncmp(call, "late ", 5) == 0) {
         cometa_posix_sleep(300);
         (void) cometa_reply(c, call + 5, call_len - 5);
+
+    } else if (strncmp(call, "meet ", 5) == 0) {
+        meet(c, (unsigned) strtoul(call + 5, NULL, 10));
 
     } else if (strcmp(call, "leave") == 0) {
         (void) cometa_reply(c, "leaving", 7);

@@ -4,6 +4,7 @@ import { Device } from '../../clients/js/index.js';
 
 const [port, name, options, secret] = process.argv.slice(2);
 const bytes = new TextEncoder(), text = new TextDecoder();
+const meeting = [];
 
 
 async function obey(call) {
@@ -24,6 +25,15 @@ async function obey(call) {
     case 'late':
         await new Promise((resolve) => setTimeout(resolve, 300));
         return rest;
+
+    case 'meet':
+        return new Promise((resolve) => {
+            meeting.push(resolve);
+
+            if (meeting.length === Number(rest)) {
+                meeting.splice(0).forEach((met) => met('met'));
+            }
+        });
 
     case 'fail':
         throw new Error('as told');

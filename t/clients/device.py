@@ -7,6 +7,7 @@ import sys
 from cometa import CometaError, Device
 
 port, name, options, *secret = sys.argv[1:]
+meeting: list[asyncio.Future[bytes]] = []
 
 
 async def obey(call: bytes) -> bytes:
@@ -23,6 +24,15 @@ async def obey(call: bytes) -> bytes:
     if word == b"late":
         await asyncio.sleep(0.3)
         return text
+
+    if word == b"meet":
+        meeting.append(asyncio.get_running_loop().create_future())
+
+        if len(meeting) == int(text):
+            for one in meeting:
+                one.set_result(b"met")
+
+        return await meeting[-1]
 
     if word == b"fail":
         raise RuntimeError("as told")
