@@ -31,6 +31,7 @@ let typing;             /* the timer of a search */
 let device;             /* id of the one chosen */
 let known;              /* of it; undefined: it is not attached */
 let chosen = 0;         /* how often one was: only the last one counts */
+let seen = 0;           /* when it last said something to this page */
 let waiting = 0;        /* calls to it */
 let events = [];        /* of it, not shown yet */
 let skipped = 0;        /* more of them than are shown */
@@ -162,7 +163,7 @@ function choose(id) {
     device = id;
     known = id === undefined ? undefined : list.known(id);
     chosen++;
-    waiting = skipped = 0;
+    seen = waiting = skipped = 0;
     events = [];
 
     setText($('device'), id ?? 'No device chosen');
@@ -229,12 +230,15 @@ function heard(message) {
         return;
     }
 
+    seen = Date.parse(message.time) / 1000;
+
     if (message.event === 'attach') {
         known = arrived(message);
     } else if (message.event === 'detach'
                && message.session === known?.session)
     {
         known = undefined;
+        detailsDue = 0;
     }
 
     if (events.length < EVENTS_AT_ONCE) {
@@ -309,6 +313,7 @@ async function send(event) {
             error.ms === undefined ? '' : measured(error.ms)]);
 
     if (choice === chosen) {
+        seen = kind === 'reply' ? Date.now() / 1000 : seen;
         waiting--;
         logEvents();
         log(kind, ...said);
@@ -393,7 +398,7 @@ function showDetails() {
 
     setText($('details'), [known.info, known.ip_address,
         `attached ${moment(known.connected_at)}`,
-        `last seen ${ago(lastSeen(known))}`,
+        `last seen ${ago(lastSeen({ ...known, seen }))}`,
         `${count(known.net.received.messages)} messages to it, ${
             count(known.net.sent.messages)} from it`,
         `latency ${lastLatency(known)}`].filter(Boolean).join(' · '));

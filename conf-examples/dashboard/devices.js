@@ -29,6 +29,7 @@ let typing;             /* the timer of a search */
 
 let device;             /* id of the one chosen */
 let known;              /* of it; undefined: it is not attached */
+let seen = 0;           /* when it last said something to this page */
 let chosen = 0;         /* how often one was: only the last one counts */
 let detailsDue = 0;
 
@@ -66,6 +67,8 @@ export function event(message) {
     if (message.device !== device) {
         return;
     }
+
+    seen = Date.parse(message.time) / 1000;
 
     if (message.event === 'attach') {
         known = arrived(message);
@@ -168,6 +171,7 @@ function updateRow(made, row) {
 function choose(id) {
     device = id;
     known = id === undefined ? undefined : list.known(id);
+    seen = 0;
     chosen++;
 
     $('device').hidden = id === undefined;
@@ -264,6 +268,7 @@ function facts() {
         Info: known.info || '–',
         Address: known.ip_address,
         Attached: `${moment(known.connected_at)}, ${ago(known.connected_at)}`,
+        'Last seen': ago(lastSeen({ ...known, seen })),
         'Last heartbeat': Number(known.heartbeat)
             ? `${moment(known.heartbeat)}, ${ago(known.heartbeat)}` : '–',
         Latency: lastLatency(known),
@@ -309,6 +314,7 @@ async function send(event) {
 
     const text = $('message').value;
     const began = performance.now();
+    const choice = chosen;
     const line = element('li');
     const reply = element('pre', 'waiting for the reply');
     const note = element('small');
@@ -325,6 +331,7 @@ async function send(event) {
     try {
         const { data, ms } = await ask(text, began);
 
+        seen = choice === chosen ? Date.now() / 1000 : seen;
         setText(reply, show(data).text);
         setText(note, measured(ms));
         line.className = 'reply';

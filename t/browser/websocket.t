@@ -34,7 +34,7 @@ my $t = Test::Nginx->new()->has(qw/http rewrite map/);
 
 has_node($t->has_daemon('chromium'), 'playwright-core', 'axe-core');
 
-$t->plan($ENV{COMETA_SCREENSHOT} ? 36 : 35);
+$t->plan($ENV{COMETA_SCREENSHOT} ? 37 : 36);
 
 my $examples = abs_path('../conf-examples');
 my $dir = $t->testdir();

@@ -665,7 +665,7 @@ check('times below a millisecond', async () => {
 
 /* Late ends of old sessions, and events in the time of a reading. */
 
-check('the list and its sessions', async () => {
+check('the list, its sessions, and when it is read', async () => {
     assert.deepEqual(await page.evaluate(async () => {
         const { DeviceList } = await import('../pages/list.js');
         const net = { sent: { messages: '0' }, received: { messages: '0' } };
@@ -676,8 +676,11 @@ check('the list and its sessions', async () => {
             row.session} ${row.left?.reason ?? '-'}`);
         const steps = [];
         let answer;
-        const application = { page: () =>
-            new Promise((resolve) => { answer = resolve; }) };
+        let reads = 0;
+        const application = { page: () => {
+            reads++;
+            return new Promise((resolve) => { answer = resolve; });
+        } };
         const list = new DeviceList(application, 3, () => {});
         const happens = (...of) => {
             list.event(message(...of));
@@ -700,12 +703,22 @@ check('the list and its sessions', async () => {
         happens('attach', 'a', '60', 'attached');
         happens('attach', 'z', '70', 'attached');
         steps.push(list.next);
+
+        /* once, and as soon as a channel is open */
+
+        steps.push(reads);
+        list.setLive(true);
+        list.setLive(true);
+        steps.push(reads);
+        list.setLive(false);
+        list.setLive(true);
+        steps.push(reads);
         return steps;
     }), [
         '2: b 10 -, d 40 -', '2: b 11 -, d 40 -', '2: b 11 -, d 40 -',
         '1: b 11 heartbeat_timeout, d 40 -', '2: b 100 -, d 40 -',
         '3: b 100 -, c 50 -, d 40 -', '4: a 60 -, b 100 -, c 50 -',
-        '5: a 60 -, b 100 -, c 50 -', 'c'
+        '5: a 60 -, b 100 -, c 50 -', 'c', 1, 2, 3
     ]);
 });
 
@@ -731,6 +744,24 @@ if (SCREENSHOT) {
         locale: 'en-GB'
     });
 }
+
+
+/* What the server knows of one that has left. */
+
+check('when a device was last seen', async () => {
+    await attach('guest-4');
+    await list();
+    await choose('lamp-1');
+    await page.locator('#devices button').filter({ hasText: 'guest-4' })
+        .click();
+    await text('#details', 'The device is not attached. · '
+        + 'Last seen 2 h ago · heartbeat_timeout');
+    await text('#state', 'not attached');
+}, { prepare: () => page.route('**/devices/guest-4', (route) =>
+    route.fulfill({ status: 404, json: { msg: '404 Not Found',
+        error: 'device_offline', device_id: 'guest-4', session: '1',
+        last_seen: String(Math.floor(Date.now() / 1000) - 7300),
+        reason: 'heartbeat_timeout' } })) });
 
 
 /* It does not come back: the list is shorter from here on. */
