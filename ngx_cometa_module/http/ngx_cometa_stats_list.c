@@ -30,6 +30,7 @@
 #define NGX_COMETA_LIST_BUFFER                                                \
     (NGX_COMETA_WALK_MAX * (NGX_COMETA_ID_MAX + 3) + 256)
 #define NGX_COMETA_LIST_END    2                /* the end of an answer */
+#define NGX_COMETA_LIST_STAYS  3600000          /* ms */
 
 
 /*
@@ -41,6 +42,7 @@ typedef struct ngx_cometa_stats_list_s  ngx_cometa_stats_list_t;
 
 struct ngx_cometa_stats_list_s {
     ngx_event_t           event;        /* the next slice */
+    ngx_event_t           stays;        /* keeps the worker meanwhile */
     ngx_buf_t            *buf;
     uint32_t              app;
     uint32_t              cursor;
@@ -61,6 +63,7 @@ static ngx_int_t ngx_cometa_stats_list_args(ngx_http_request_t *r,
     ngx_cometa_ctx_t *ctx, ngx_cometa_stats_list_t *list);
 static ngx_int_t ngx_cometa_stats_list_send(ngx_http_request_t *r);
 static void ngx_cometa_stats_list_event(ngx_event_t *ev);
+static void ngx_cometa_stats_list_stays(ngx_event_t *ev);
 static void ngx_cometa_stats_list_next(ngx_http_request_t *r);
 static ngx_int_t ngx_cometa_stats_list_slice(ngx_http_request_t *r,
     ngx_cometa_stats_list_t *list);
@@ -127,7 +130,22 @@ ngx_cometa_stats_list(ngx_http_request_t *r, ngx_cometa_ctx_t *ctx)
     list->event.data = r;
     list->event.log = r->connection->log;
 
+    list->stays.handler = ngx_cometa_stats_list_stays;
+    list->stays.data = &list->stays;
+    list->stays.log = r->connection->log;
+
+    ngx_add_timer(&list->stays, NGX_COMETA_LIST_STAYS);
+
     return ngx_cometa_stats_list_send(r);
+}
+
+
+/* A worker that leaves ends when it has no timer, also between two slices. */
+
+static void
+ngx_cometa_stats_list_stays(ngx_event_t *ev)
+{
+    ngx_add_timer(ev, NGX_COMETA_LIST_STAYS);
 }
 
 
@@ -502,6 +520,10 @@ ngx_cometa_stats_list_cleanup(void *data)
 
     if (list->event.posted) {
         ngx_delete_posted_event(&list->event);
+    }
+
+    if (list->stays.timer_set) {
+        ngx_del_timer(&list->stays);
     }
 
     if (list->detail) {

@@ -126,7 +126,7 @@ ngx_cometa_device_get(uint32_t handle, uint64_t session)
 ngx_uint_t
 ngx_cometa_asked_takes(ngx_cometa_device_t *d, u_char *message, size_t n)
 {
-    return 1;
+    return !texts;
 }
 
 
@@ -194,13 +194,6 @@ ngx_cometa_mail_fail(ngx_cometa_ref_t *to, ngx_cometa_mail_head_t *from,
     say(error == NGX_COMETA_MOVED ? "moved"
         : error == NGX_COMETA_DEVICE_BUSY ? "busy"
         : error == NGX_COMETA_TEXT_REQUIRED ? "no text" : "fails", to->index);
-}
-
-
-ngx_uint_t
-ngx_cometa_asked_takes(ngx_cometa_device_t *d, u_char *message, size_t n)
-{
-    return !texts;
 }
 
 
