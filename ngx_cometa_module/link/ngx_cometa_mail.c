@@ -7,6 +7,7 @@
 #include "ngx_cometa_mail.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_interest.h"
+#include "ngx_cometa_mail_event.h"
 #include "ngx_cometa_mailbox.h"
 #include "ngx_cometa_post.h"
 #include "ngx_cometa_registry.h"
@@ -485,7 +486,7 @@ ngx_cometa_mail_read(ngx_cometa_mail_e type, ngx_cometa_mail_t *mail,
         return;
 
     case NGX_COMETA_MAIL_EVENT:
-        to->event(&mail->event, body, len);
+        ngx_cometa_mail_event_read(&mail->event, body, len);
         return;
 
     case NGX_COMETA_MAIL_ARRIVED:

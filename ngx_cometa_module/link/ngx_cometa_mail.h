@@ -355,7 +355,8 @@ typedef struct {
     void  (*queued)(ngx_cometa_mail_queued_t *mail);
     void  (*written)(ngx_cometa_mail_written_t *mail);
     void  (*online)(ngx_cometa_mail_online_t *mail, ngx_cometa_key_t *key);
-    void  (*event)(ngx_cometa_mail_event_t *mail, u_char *body, size_t len);
+    void  (*event)(ngx_cometa_mail_event_t *mail,
+                   ngx_cometa_notice_t *notice);
     void  (*arrived)(ngx_cometa_mail_arrived_t *mail);
     void  (*ws_arrived)(ngx_cometa_mail_arrived_t *mail);
     void  (*ws_tail)(ngx_cometa_mail_ws_tail_t *mail, u_char *data,
@@ -417,29 +418,13 @@ void ngx_cometa_mail_ws_late(uint32_t slot, uint32_t epoch,
 
 /*
  * To all workers that are interested in the device, this one included; see
- * ngx_cometa_interest.h.
+ * ngx_cometa_interest.h. Of an event also those hear that are interested in its
+ * application.
  */
 void ngx_cometa_mail_online(ngx_cometa_key_t *key,
     ngx_cometa_mail_head_t *from);
-
-
-/* Debug lines of letters. */
-
-#if (NGX_DEBUG)
-
-void ngx_cometa_mail_log(const char *what, uint32_t slot,
-    ngx_cometa_mail_head_t *head, size_t len);
-
-#define ngx_cometa_mail_trace(what, slot, mail, len)                          \
-    if (((ngx_cometa_mail_head_t *) mail)->debug                              \
-        || (ngx_cycle->log->log_level & NGX_LOG_DEBUG_HTTP))                  \
-    {                                                                         \
-        ngx_cometa_mail_log(what, slot, mail, len);                           \
-    }
-
-#else
-#define ngx_cometa_mail_trace(what, slot, mail, len)
-#endif
+void ngx_cometa_mail_event(uint64_t hash, ngx_cometa_mail_head_t *from,
+    ngx_cometa_notice_t *notice);
 
 
 #endif /* _NGX_COMETA_MAIL_H_INCLUDED_ */

@@ -22,9 +22,6 @@ _Static_assert(NGX_COMETA_MESSAGE_HEAD
                "what a payload gets in front in a ring");
 
 
-ngx_cometa_mail_event_pt  ngx_cometa_mail_event_handler;
-
-
 void
 ngx_cometa_mail_event(uint64_t hash, ngx_cometa_mail_head_t *from,
     ngx_cometa_notice_t *notice)
@@ -77,7 +74,7 @@ ngx_cometa_mail_event(uint64_t hash, ngx_cometa_mail_head_t *from,
         ngx_cometa_mail_trace("sent to", slot, &mail->head, notice->data.len);
 
         if (slot == ngx_cometa_zone.slot) {
-            ngx_cometa_mail_event_handler(mail, notice);
+            ngx_cometa_mail_handlers.event(mail, notice);
 
         } else {
             ngx_cometa_mailbox_tell(slot, ngx_cometa_zone.slots[slot].epoch,
@@ -114,5 +111,5 @@ ngx_cometa_mail_event_read(ngx_cometa_mail_event_t *mail, u_char *body,
     notice.data.data = notice.word.data + mail->word;
     notice.data.len = body + len - notice.data.data;
 
-    ngx_cometa_mail_event_handler(mail, &notice);
+    ngx_cometa_mail_handlers.event(mail, &notice);
 }

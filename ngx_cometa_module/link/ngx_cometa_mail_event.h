@@ -1,6 +1,7 @@
 
 /*
- * The letter EVENT, which has texts in front of its body.
+ * What the files of letters share: the debug lines of all, and the letter that
+ * has texts in front of its body.
  */
 
 #ifndef _NGX_COMETA_MAIL_EVENT_H_INCLUDED_
@@ -10,20 +11,24 @@
 #include "ngx_cometa_mail.h"
 
 
-typedef void (*ngx_cometa_mail_event_pt)(ngx_cometa_mail_event_t *mail,
-    ngx_cometa_notice_t *notice);
+#if (NGX_DEBUG)
 
-/*
- * To all workers that are interested in the device or in its application, this
- * one included; see ngx_cometa_interest.h.
- */
-void ngx_cometa_mail_event(uint64_t hash, ngx_cometa_mail_head_t *from,
-    ngx_cometa_notice_t *notice);
+void ngx_cometa_mail_log(const char *what, uint32_t slot,
+    ngx_cometa_mail_head_t *head, size_t len);
 
-/* Who is told of events; set before the mailbox is opened. */
-extern ngx_cometa_mail_event_pt  ngx_cometa_mail_event_handler;
+#define ngx_cometa_mail_trace(what, slot, mail, len)                          \
+    if (((ngx_cometa_mail_head_t *) mail)->debug                              \
+        || (ngx_cycle->log->log_level & NGX_LOG_DEBUG_HTTP))                  \
+    {                                                                         \
+        ngx_cometa_mail_log(what, slot, mail, len);                           \
+    }
 
-/* The handler of the letter: ignores it if its texts are longer than it is. */
+#else
+#define ngx_cometa_mail_trace(what, slot, mail, len)
+#endif
+
+
+/* Calls the handler of an EVENT, unless its texts are longer than it is. */
 void ngx_cometa_mail_event_read(ngx_cometa_mail_event_t *mail, u_char *body,
     size_t len);
 

@@ -36,7 +36,6 @@
 #include "ngx_cometa_fdpass.h"
 #include "ngx_cometa_interest.h"
 #include "ngx_cometa_mail.h"
-#include "ngx_cometa_mail_event.h"
 #include "ngx_cometa_mailbox.h"
 #include "ngx_cometa_app.h"
 #include "ngx_cometa_slot.h"
@@ -222,14 +221,12 @@ ngx_cometa_handlers(void)
     to->fail = ngx_cometa_call_fail;
     to->queued = ngx_cometa_call_queued;
     to->written = ngx_cometa_call_written;
-    to->event = ngx_cometa_mail_event_read;
+    to->event = ngx_cometa_ws_event;
     to->follow = ngx_cometa_call_follow;
     to->ws_arrived = ngx_cometa_ws_offer_arrived;
     to->ws_tail = ngx_cometa_ws_arrive_tail;
     to->ws_late = ngx_cometa_ws_late;
     to->online = ngx_cometa_online;
-
-    ngx_cometa_mail_event_handler = ngx_cometa_ws_event;
 }
 
 

@@ -201,11 +201,9 @@ worker_handlers(void)
     to->fail = ngx_cometa_call_fail;
     to->queued = ngx_cometa_call_queued;
     to->written = ngx_cometa_call_written;
-    to->event = ngx_cometa_mail_event_read;
+    to->event = on_event;
     to->follow = ngx_cometa_call_follow;
     to->online = on_online;
-
-    ngx_cometa_mail_event_handler = on_event;
 }
 
 

@@ -33,6 +33,9 @@ typedef struct {
 } notes_t;
 
 
+static ngx_time_t  now = { 1764200000, 123, 0 };
+volatile ngx_time_t  *ngx_cached_time = &now;
+
 static notes_t     said;
 static notes_t    *heard;                       /* in shared memory */
 static uint32_t    seed = 20261127;
@@ -337,9 +340,8 @@ hear_follow(ngx_cometa_mail_follow_t *mail)
 
 static ngx_cometa_mail_handlers_t  ears = {
     hear_call, hear_query, hear_cancel, hear_evict, hear_listeners,
-    hear_reply, hear_fail, hear_queued, hear_written, hear_online,
-    ngx_cometa_mail_event_read, hear_arrived, hear_ws_arrived, hear_ws_tail,
-    hear_ws_late, hear_follow
+    hear_reply, hear_fail, hear_queued, hear_written, hear_online, hear_event,
+    hear_arrived, hear_ws_arrived, hear_ws_tail, hear_ws_late, hear_follow
 };
 
 
@@ -741,7 +743,6 @@ static void
 join(void)
 {
     ngx_cometa_mail_handlers = ears;
-    ngx_cometa_mail_event_handler = hear_event;
 
     ngx_pid = getpid();
 
