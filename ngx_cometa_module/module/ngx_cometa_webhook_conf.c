@@ -4,6 +4,7 @@
  */
 
 #include "ngx_cometa_conf.h"
+#include "ngx_cometa.h"
 #include "ngx_cometa_value.h"
 #include "ngx_cometa_loc.h"
 #include "ngx_cometa_share.h"

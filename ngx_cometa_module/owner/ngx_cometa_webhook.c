@@ -18,6 +18,7 @@
  */
 
 #include "ngx_cometa_webhook.h"
+#include "ngx_cometa.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_debug.h"
 #include "ngx_cometa_share.h"

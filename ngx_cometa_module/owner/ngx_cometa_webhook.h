@@ -8,6 +8,7 @@
 #define _NGX_COMETA_WEBHOOK_H_INCLUDED_
 
 
+#include "ngx_cometa.h"
 #include "ngx_cometa_device.h"
 #include "ngx_cometa_device_state.h"
 #include "ngx_cometa_webhook_types.h"

@@ -4,6 +4,7 @@
  */
 
 #include "ngx_cometa_webhook_message.h"
+#include "ngx_cometa.h"
 #include "ngx_cometa_compat.h"
 
 

@@ -259,8 +259,8 @@ typedef struct {
  *
  * `taken` is no gauge: how many of `devices` are on another worker already,
  * which the process will hear of by letter, below the epoch of the slot that
- * they were taken from. It is written by those who take them, too. `entered` and
- * `left` are those of ngx_cometa_bound.c.
+ * they were taken from. It is written by those who take them, too. `entered`
+ * and `left` are those of ngx_cometa_bound.c.
  */
 
 typedef struct {
