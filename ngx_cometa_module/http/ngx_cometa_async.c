@@ -17,6 +17,7 @@
 #include "ngx_cometa_webhook.h"
 #include "ngx_cometa_webhook_types.h"
 #include "ngx_cometa_mail.h"
+#include "ngx_cometa_notice.h"
 #include "ngx_cometa_app.h"
 #include "ngx_cometa_error.h"
 #include "ngx_cometa_stats.h"

@@ -7,8 +7,8 @@
 #include "ngx_cometa_mail.h"
 #include "ngx_cometa.h"
 #include "ngx_cometa_interest.h"
-#include "ngx_cometa_mail_event.h"
 #include "ngx_cometa_mailbox.h"
+#include "ngx_cometa_notice.h"
 #include "ngx_cometa_post.h"
 #include "ngx_cometa_registry.h"
 #include "ngx_cometa_trace.h"
@@ -17,7 +17,8 @@
 
 
 _Static_assert(NGX_COMETA_MESSAGE_HEAD
-               >= COMETA_RING_HEAD + sizeof(ngx_cometa_mail_t),
+               >= COMETA_RING_HEAD + sizeof(ngx_cometa_mail_t)
+                  + NGX_COMETA_ID_MAX + NGX_COMETA_CALL_ID_MAX,
                "what a payload gets in front in a ring");
 
 
@@ -54,15 +55,30 @@ ngx_cometa_mail_inline void ngx_cometa_mail_tell(uint32_t slot,
 ngx_cometa_mail_inline void ngx_cometa_mail_read(ngx_cometa_mail_e type,
     ngx_cometa_mail_t *mail, u_char *body, size_t len);
 
-static void ngx_cometa_mail_tell_all(uint64_t hash, ngx_cometa_mail_e type,
-    void *mail, void *body, size_t len);
-
 /* These are not: each letter would set up the stack that only they need. */
 
 static __attribute__((noinline)) void ngx_cometa_mail_read_evict(
     ngx_cometa_mail_evict_t *mail, u_char *body, size_t len);
 static __attribute__((noinline)) void ngx_cometa_mail_read_online(
     ngx_cometa_mail_online_t *mail, u_char *body, size_t len);
+static __attribute__((noinline)) void ngx_cometa_mail_read_event(
+    ngx_cometa_mail_event_t *mail, u_char *body, size_t len);
+
+#if (NGX_DEBUG)
+
+static void ngx_cometa_mail_log(const char *what, uint32_t slot,
+    ngx_cometa_mail_head_t *head, size_t len);
+
+#define ngx_cometa_mail_trace(what, slot, mail, len)                          \
+    if (((ngx_cometa_mail_head_t *) mail)->debug                              \
+        || (ngx_cycle->log->log_level & NGX_LOG_DEBUG_HTTP))                  \
+    {                                                                         \
+        ngx_cometa_mail_log(what, slot, mail, len);                           \
+    }
+
+#else
+#define ngx_cometa_mail_trace(what, slot, mail, len)
+#endif
 
 ngx_cometa_mail_handlers_t  ngx_cometa_mail_handlers;
 
@@ -172,23 +188,6 @@ ngx_cometa_mail_evict(ngx_cometa_place_t *to, uint32_t wait, ngx_str_t *addr)
 
 
 void
-ngx_cometa_mail_listeners(ngx_cometa_place_t *to, uint32_t n)
-{
-    ngx_cometa_mail_listeners_t  mail;
-
-    ngx_memzero(&mail, sizeof(ngx_cometa_mail_listeners_t));
-
-    ngx_cometa_mail_to_owner(&mail.head, NGX_COMETA_MAIL_LISTENERS, to, 0);
-    mail.slot = ngx_cometa_zone.slot;
-    mail.epoch = ngx_cometa_zone.epoch;
-    mail.n = n;
-
-    ngx_cometa_mail_tell(to->slot, to->epoch, NGX_COMETA_MAIL_LISTENERS, &mail,
-                         NULL, 0);
-}
-
-
-void
 ngx_cometa_mail_reply(ngx_cometa_ref_t *to, ngx_cometa_mail_head_t *from,
     uint64_t latency, u_char *data, size_t len)
 {
@@ -239,50 +238,12 @@ ngx_cometa_mail_queued(ngx_cometa_ref_t *to, ngx_cometa_mail_head_t *from)
 
 
 void
-ngx_cometa_mail_follow(ngx_cometa_ref_t *to, ngx_cometa_place_t *place)
+ngx_cometa_mail_send(uint32_t slot, uint32_t epoch, ngx_cometa_mail_e type,
+    void *mail, u_char *data, size_t len)
 {
-    ngx_cometa_mail_follow_t  mail;
+    ((ngx_cometa_mail_head_t *) mail)->type = type;
 
-    ngx_cometa_mail_to_owner(&mail.head, NGX_COMETA_MAIL_FOLLOW, place,
-                             to->debug);
-    mail.ref = *to;
-    mail.slot = place->slot;
-    mail.epoch = place->epoch;
-
-    ngx_cometa_mail_tell(to->slot, to->epoch, NGX_COMETA_MAIL_FOLLOW, &mail,
-                         NULL, 0);
-}
-
-
-void
-ngx_cometa_mail_arrived(uint32_t slot, uint32_t epoch, ngx_cometa_mail_e type,
-    ngx_cometa_mail_arrived_t *mail)
-{
-    mail->head.type = type;
-
-    ngx_cometa_mail_tell(slot, epoch, type, mail, NULL, 0);
-}
-
-
-void
-ngx_cometa_mail_ws_tail(uint32_t slot, uint32_t epoch,
-    ngx_cometa_mail_ws_tail_t *mail, u_char *data, size_t len)
-{
-    mail->head.type = NGX_COMETA_MAIL_WS_TAIL;
-
-    ngx_cometa_mail_tell(slot, epoch, NGX_COMETA_MAIL_WS_TAIL, mail, data,
-                         len);
-}
-
-
-void
-ngx_cometa_mail_ws_late(uint32_t slot, uint32_t epoch,
-    ngx_cometa_mail_ws_late_t *mail, u_char *data, size_t len)
-{
-    mail->head.type = NGX_COMETA_MAIL_WS_LATE;
-
-    ngx_cometa_mail_tell(slot, epoch, NGX_COMETA_MAIL_WS_LATE, mail, data,
-                         len);
+    ngx_cometa_mail_tell(slot, epoch, type, mail, data, len);
 }
 
 
@@ -290,6 +251,7 @@ void
 ngx_cometa_mail_online(ngx_cometa_key_t *key, ngx_cometa_mail_head_t *from)
 {
     u_char                    *p, names[2 * NGX_COMETA_ID_MAX];
+    uint32_t                   slot;
     ngx_cometa_mail_online_t   mail;
 
     p = ngx_cpymem(names, key->app.data, key->app.len);
@@ -301,8 +263,62 @@ ngx_cometa_mail_online(ngx_cometa_key_t *key, ngx_cometa_mail_head_t *from)
     mail.hash = key->hash;
     mail.app_len = key->app.len;
 
-    ngx_cometa_mail_tell_all(key->hash, NGX_COMETA_MAIL_ONLINE, &mail, names,
-                             p - names);
+    for (slot = ngx_cometa_interest_next(key->hash, 0);
+         slot != NGX_COMETA_NONE;
+         slot = ngx_cometa_interest_next(key->hash, slot + 1))
+    {
+        ngx_cometa_mail_tell(slot, ngx_cometa_zone.slots[slot].epoch,
+                             NGX_COMETA_MAIL_ONLINE, &mail, names, p - names);
+    }
+}
+
+
+void
+ngx_cometa_mail_event(uint64_t hash, ngx_cometa_mail_head_t *from,
+    ngx_cometa_notice_t *notice)
+{
+    uint32_t            slot;
+    ngx_time_t         *now;
+    ngx_cometa_post_t   post;
+
+    struct {
+        ngx_cometa_mail_event_t  mail;
+        u_char                   texts[NGX_COMETA_TEXTS_MAX];
+    } letter;
+
+    slot = ngx_cometa_interest_hears(hash, from->app, 0);
+
+    if (slot == NGX_COMETA_NONE) {
+        return;
+    }
+
+    now = ngx_timeofday();
+    notice->time = (uint64_t) now->sec * 1000 + now->msec;
+
+    ngx_cometa_mail_to_origin(&letter.mail.head, NGX_COMETA_MAIL_EVENT, from,
+                              0);
+    letter.mail.hash = hash;
+
+    ngx_cometa_mail_post(NGX_COMETA_MAIL_EVENT, &letter.mail.head,
+                         notice->data.data, notice->data.len, &post);
+
+    post.head_len += ngx_cometa_notice_pack(notice, &letter.mail.texts);
+
+    do {
+        ngx_cometa_mail_trace("sent to", slot, &letter.mail.head,
+                              notice->data.len);
+
+        if (slot == ngx_cometa_zone.slot) {
+            ngx_cometa_mail_handlers.event(&letter.mail, notice);
+
+        } else {
+            ngx_cometa_mailbox_tell(slot, ngx_cometa_zone.slots[slot].epoch,
+                                    &post);
+        }
+
+        slot = ngx_cometa_interest_hears(hash, from->app, slot + 1);
+
+    } while (slot != NGX_COMETA_NONE);
 }
 
 
@@ -390,22 +406,6 @@ ngx_cometa_mail_tell(uint32_t slot, uint32_t epoch, ngx_cometa_mail_e type,
 }
 
 
-static void
-ngx_cometa_mail_tell_all(uint64_t hash, ngx_cometa_mail_e type, void *mail,
-    void *body, size_t len)
-{
-    uint32_t  slot;
-
-    for (slot = ngx_cometa_interest_next(hash, 0);
-         slot != NGX_COMETA_NONE;
-         slot = ngx_cometa_interest_next(hash, slot + 1))
-    {
-        ngx_cometa_mail_tell(slot, ngx_cometa_zone.slots[slot].epoch, type,
-                             mail, body, len);
-    }
-}
-
-
 void
 ngx_cometa_mail_deliver(u_char *data, size_t len)
 {
@@ -486,7 +486,7 @@ ngx_cometa_mail_read(ngx_cometa_mail_e type, ngx_cometa_mail_t *mail,
         return;
 
     case NGX_COMETA_MAIL_EVENT:
-        ngx_cometa_mail_event_read(&mail->event, body, len);
+        ngx_cometa_mail_read_event(&mail->event, body, len);
         return;
 
     case NGX_COMETA_MAIL_ARRIVED:
@@ -548,9 +548,22 @@ ngx_cometa_mail_read_online(ngx_cometa_mail_online_t *mail, u_char *body,
 }
 
 
+static void
+ngx_cometa_mail_read_event(ngx_cometa_mail_event_t *mail, u_char *body,
+    size_t len)
+{
+    ngx_cometa_notice_t  notice;
+
+    if (ngx_cometa_notice_unpack(&notice, &mail->texts, body, len) == NGX_OK)
+    {
+        ngx_cometa_mail_handlers.event(mail, &notice);
+    }
+}
+
+
 #if (NGX_DEBUG)
 
-void
+static void
 ngx_cometa_mail_log(const char *what, uint32_t slot,
     ngx_cometa_mail_head_t *head, size_t len)
 {

@@ -42,6 +42,7 @@
 
 
 #include "ngx_cometa.h"
+#include "ngx_cometa_notice.h"
 #include "ngx_cometa_post.h"
 #include "ngx_cometa_registry.h"
 
@@ -174,41 +175,13 @@ typedef struct {
 } ngx_cometa_mail_online_t;
 
 
-/*
- * In front of the data stand the name of the device, what only one kind has,
- * and a word, of so many bytes each.
- */
+/* In front of the data stand the other texts, see ngx_cometa_notice.h. */
 
 typedef struct {
     ngx_cometa_mail_head_t  head;
     uint64_t                hash;       /* of the key */
-    uint64_t                time;       /* ms since 1970 */
-    uint32_t                sequence;   /* in the session; 0: none */
-    uint8_t                 kind;       /* NGX_COMETA_EVENT_... */
-    uint8_t                 name;
-    uint8_t                 extra;
-    uint8_t                 word;
+    ngx_cometa_texts_t      texts;
 } ngx_cometa_mail_event_t;
-
-
-/*
- * What happened to a device. An info is the data of an attach. The texts belong
- * to whoever tells it, and live as long as that lasts.
- */
-
-#define NGX_COMETA_EXTRA_MAX  (NGX_SOCKADDR_STRLEN)
-#define NGX_COMETA_WORD_MAX   32
-
-typedef struct {
-    ngx_uint_t              kind;       /* NGX_COMETA_EVENT_... */
-    uint32_t                sequence;
-    ngx_str_t               device;
-    ngx_str_t               extra;      /* of an attach, the address; of a
-                                           reply, the call */
-    ngx_str_t               word;       /* the reason; or the error of a reply
-                                           that did not come */
-    ngx_str_t               data;
-} ngx_cometa_notice_t;
 
 
 /*
@@ -330,9 +303,7 @@ _Static_assert(offsetof(ngx_cometa_mail_head_t, app) == 2
                && offsetof(ngx_cometa_mail_online_t, hash) == 16
                && offsetof(ngx_cometa_mail_online_t, app_len) == 24
                && offsetof(ngx_cometa_mail_event_t, hash) == 16
-               && offsetof(ngx_cometa_mail_event_t, time) == 24
-               && offsetof(ngx_cometa_mail_event_t, sequence) == 32
-               && offsetof(ngx_cometa_mail_event_t, kind) == 36,
+               && offsetof(ngx_cometa_mail_event_t, texts) == 24,
                "offsets of letters");
 
 _Static_assert(sizeof(ngx_cometa_mail_head_t) >= NGX_COMETA_LETTER_MIN,
@@ -402,6 +373,13 @@ void ngx_cometa_mail_fail(ngx_cometa_ref_t *to, ngx_cometa_mail_head_t *from,
 void ngx_cometa_mail_queued(ngx_cometa_ref_t *to,
     ngx_cometa_mail_head_t *from);
 
+/*
+ * Any letter that should arrive, for ngx_cometa_mail_move.c, which has
+ * ngx_cometa_mail_listeners() and the functions up to _ws_late().
+ */
+void ngx_cometa_mail_send(uint32_t slot, uint32_t epoch,
+    ngx_cometa_mail_e type, void *mail, u_char *data, size_t len);
+
 /* The written call went with its device, to that place. */
 void ngx_cometa_mail_follow(ngx_cometa_ref_t *to, ngx_cometa_place_t *place);
 
@@ -419,7 +397,7 @@ void ngx_cometa_mail_ws_late(uint32_t slot, uint32_t epoch,
 /*
  * To all workers that are interested in the device, this one included; see
  * ngx_cometa_interest.h. Of an event also those hear that are interested in its
- * application.
+ * application. The time of the notice is set.
  */
 void ngx_cometa_mail_online(ngx_cometa_key_t *key,
     ngx_cometa_mail_head_t *from);

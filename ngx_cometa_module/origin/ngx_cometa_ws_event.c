@@ -18,6 +18,7 @@
 #include "ngx_cometa_ws_group.h"
 #include "ngx_cometa_ws_text.h"
 #include "ngx_cometa_mail.h"
+#include "ngx_cometa_notice.h"
 #include "cometa_utf8.h"
 #include "cometa_ws.h"
 
@@ -178,7 +179,7 @@ ngx_cometa_ws_event_tell(ngx_cometa_mail_event_t *mail,
 
     t.mail = mail;
     t.notice = notice;
-    t.type = 0;
+    t.type = COMETA_WS_TEXT;
     t.json.len = 0;
 
     group = ngx_cometa_ws_group_find(mail->hash);

@@ -5,6 +5,7 @@
  */
 
 #include "ngx_cometa_ws_text.h"
+#include "ngx_cometa_notice.h"
 #include "cometa_base64.h"
 #include "cometa_json.h"
 #include "cometa_utf8.h"
@@ -57,11 +58,11 @@ ngx_cometa_ws_text_event(ngx_cometa_mail_event_t *mail, ngx_str_t *device,
         p = ngx_sprintf(p, ",\"session\":\"%uL\"", mail->head.session);
     }
 
-    if (mail->sequence) {
-        p = ngx_sprintf(p, ",\"seq\":%uD", mail->sequence);
+    if (notice->sequence) {
+        p = ngx_sprintf(p, ",\"seq\":%uD", notice->sequence);
     }
 
-    p = ngx_cometa_ws_text_time(p, mail->time);
+    p = ngx_cometa_ws_text_time(p, notice->time);
 
     switch (notice->kind) {
 

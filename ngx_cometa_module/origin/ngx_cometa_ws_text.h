@@ -10,6 +10,7 @@
 
 #include "ngx_cometa.h"
 #include "ngx_cometa_mail.h"
+#include "ngx_cometa_notice.h"
 
 
 /* An event of this device. NGX_ERROR: no memory. */

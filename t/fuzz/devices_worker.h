@@ -213,6 +213,7 @@ worker_zone(uint32_t slot)
     ngx_cometa_zone.head = &world_head;
     ngx_cometa_zone.slots = world_slots;
     ngx_cometa_zone.interests = world_interests;
+    ngx_cometa_zone.hearers = world_hearers;
     ngx_cometa_zone.apps = &world_app;
     ngx_cometa_zone.counters = &world_counters;
     ngx_cometa_zone.shards = world_shards;

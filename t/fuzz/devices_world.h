@@ -104,6 +104,8 @@ ngx_uint_t         ngx_exiting;
 #include "ngx_cometa_backlog.c"
 #include "ngx_cometa_mailbox.c"
 #include "ngx_cometa_mail.c"
+#include "ngx_cometa_mail_move.c"
+#include "ngx_cometa_notice.c"
 #include "ngx_cometa_device_table.c"
 #include "ngx_cometa_device_card.c"
 #include "ngx_cometa_device_log.c"
@@ -240,6 +242,7 @@ static jmp_buf                world_dies;
 static ngx_cometa_head_t      world_head;
 static ngx_cometa_slot_t      world_slots[WORLD_SLOTS];
 static uint64_t               world_interests[NGX_COMETA_ROWS];
+static uint64_t               world_hearers[1];
 static ngx_cometa_app_t       world_app = { .state = NGX_COMETA_APP_USED,
                                             .len = 3, .name = "app" };
 static ngx_cometa_counters_t  world_counters;

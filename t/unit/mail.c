@@ -7,7 +7,8 @@
 
 #include "mailbox_world.h"
 #include "ngx_cometa_mail.c"
-#include "ngx_cometa_mail_event.c"
+#include "ngx_cometa_mail_move.c"
+#include "ngx_cometa_notice.c"
 
 
 #define ROUNDS    4000
@@ -32,9 +33,6 @@ typedef struct {
     note_t    notes[NOTE_MAX];
 } notes_t;
 
-
-static ngx_time_t  now = { 1764200000, 123, 0 };
-volatile ngx_time_t  *ngx_cached_time = &now;
 
 static notes_t     said;
 static notes_t    *heard;                       /* in shared memory */
@@ -263,7 +261,7 @@ hear_event(ngx_cometa_mail_event_t *mail, ngx_cometa_notice_t *notice)
 
     t = hear(&mail->head, NGX_COMETA_MAIL_EVENT);
     note_number(t, mail->hash);
-    note_number(t, mail->time);
+    note_number(t, notice->time);
     note_number(t, notice->kind);
     note_number(t, notice->sequence);
     note_number(t, notice->device.len);
@@ -699,9 +697,9 @@ say_nonsense(uint32_t slot)
 
         if (type == NGX_COMETA_MAIL_EVENT && random_below(2)) {
             post.head_len = sizeof(ngx_cometa_mail_event_t) + 7;
-            bytes[offsetof(ngx_cometa_mail_event_t, name)] = 3;
-            bytes[offsetof(ngx_cometa_mail_event_t, extra)] = 3;
-            bytes[offsetof(ngx_cometa_mail_event_t, word)] = 2;
+            bytes[offsetof(ngx_cometa_mail_event_t, texts.name)] = 3;
+            bytes[offsetof(ngx_cometa_mail_event_t, texts.extra)] = 3;
+            bytes[offsetof(ngx_cometa_mail_event_t, texts.word)] = 2;
         }
     }
 
