@@ -497,8 +497,6 @@ ngx_cometa_stats(uint32_t app)
 }
 
 
-/* As in ngx_cometa_stats.c; here nobody else is between two steps of it. */
-
 /* No application of this world has a bound. */
 
 void
@@ -507,6 +505,8 @@ ngx_cometa_stats_lock(void)
     check(!"no bound");
 }
 
+
+/* As in ngx_cometa_stats.c; here nobody else is between two steps of it. */
 
 ngx_int_t
 ngx_cometa_stats_taken(uint32_t app, uint32_t slot, uint32_t epoch, int n)
@@ -580,29 +580,7 @@ ngx_http_close_connection(ngx_connection_t *c)
 }
 
 
-#if (NGX_SSL)
-
-ngx_int_t
-ngx_ssl_shutdown(ngx_connection_t *c)
-{
-    return NGX_OK;
-}
-
-
-void
-ngx_ssl_free_buffer(ngx_connection_t *c)
-{
-    /* void */
-}
-
-
-long
-SSL_ctrl(SSL *ssl, int cmd, long larg, void *parg)
-{
-    return 0;
-}
-
-#endif
+#include "devices_ssl.h"
 
 
 #endif /* DEVICES_STUBS_H */
