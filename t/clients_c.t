@@ -27,7 +27,7 @@ select STDOUT; $| = 1;
 use constant CODE => 8192;
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl rewrite map/)
-    ->has_daemon('openssl')->plan(165);
+    ->has_daemon('openssl')->plan(181);
 
 my $dir = $t->testdir();
 my ($lib, $here) = map { abs_path($_) } '../clients/c', 'clients';
@@ -130,13 +130,16 @@ EOC
 
 $t->run();
 
-# By chunks, over a WebSocket, with heartbeats each second, with several calls at
-# a time
+# By chunks, over a WebSocket, with heartbeats each second, with several calls
+# at a time
 
 my %devices = map {
     my ($transport, $options) = split /-/;
     ($_ => device_in($t, $transport, $_, $options))
-} map { ("$_-c", "$_-w", "$_-ehc", "$_-ehw", "$_-pc", "$_-pw") } sort keys %port;
+} map {
+    my $transport = $_;
+    map { "$transport-$_" } qw/ c w ehc ehw pc pw /
+} sort keys %port;
 
 my @all = sort grep { /-[cw]$/ } keys %devices;
 

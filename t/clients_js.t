@@ -27,7 +27,7 @@ select STDOUT; $| = 1;
 my $t = Test::Nginx->new()->has(qw/http http_ssl rewrite map/)
     ->has_daemon('openssl');
 
-has_node($t)->plan(55);
+has_node($t)->plan(57);
 
 my $dir = $t->testdir();
 my $lib = abs_path('../clients/js');

@@ -23,7 +23,7 @@ select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
 my $t = Test::Nginx->new()->has(qw/http http_ssl rewrite map/)
-    ->has_daemon('openssl')->has_daemon('python3')->plan(85);
+    ->has_daemon('openssl')->has_daemon('python3')->plan(89);
 
 my $dir = $t->testdir();
 my ($lib, $here) = map { abs_path($_) } '../clients/python', 'clients';

@@ -89,14 +89,17 @@ export class Channel {
         }
 
         if (timeout !== undefined) {
-            text.timeout = Math.ceil(timeout);
+            text.timeout = timeout;
         }
 
         if (wait !== undefined) {
-            text.wait = Math.ceil(wait);
+            text.wait = wait;
         }
 
-        const limit = time_limit(timeout, signal);
+        /* the server says it when the time has passed, unless it is dead */
+
+        const limit = time_limit(timeout === undefined ? undefined
+            : timeout + 5, signal);
         let abort;
 
         try {

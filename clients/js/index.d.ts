@@ -77,8 +77,8 @@ export class Client {
 
     /** Does not wait for the reply, which comes as an event "reply" with the id
      * that is returned. */
-    send(device: string, message: Data, options?: Abortable & { wait?: number }):
-        Promise<string>;
+    send(device: string, message: Data,
+        options?: Abortable & { wait?: number }): Promise<string>;
 
     /** What is known of a device. */
     device(device: string, options?: Abortable):
@@ -129,7 +129,7 @@ export interface DeviceOptions {
     info?: string;
     /** Seconds to ask for. */
     heartbeat?: number;
-    /** Heartbeats are to be answered, so that a dead server is noticed: true. */
+    /** Heartbeats are answered, so that a dead server is noticed: true. */
     echo?: boolean;
     /** Calls that are handled at a time; replies keep their order: 1. */
     pipeline?: number;

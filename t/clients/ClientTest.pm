@@ -31,7 +31,8 @@ use Test::Nginx::Cometa;
 
 our @EXPORT = qw/
     compiled start said echoes asked session offline
-    is_a_device beats takes_several taken_over comes_back leaves client_conf tap_tests
+    is_a_device beats takes_several taken_over comes_back leaves
+    client_conf tap_tests
 /;
 
 use constant {
@@ -153,13 +154,15 @@ sub beats {
     like(said($d, qr/\n/), qr/\Aattached 1 1\n\z/, "$name: its interval");
 
     my $first = stats("app1/devices/$d->{id}")->{json};
+    my $strays = figures('app1')->{errors};
 
     ok(wait_for(sub {
         stats("app1/devices/$d->{id}")->{json}{heartbeat}
             > $first->{connected_at} + 2
     }, 10), "$name: heartbeats");
     is(session($d->{id}), $first->{session}, "$name: stays");
-    is(echoes($d->{id}, 10, 10), 'right', "$name: an echo is no call");
+    is(echoes($d->{id}, 10, 10), 'right', "$name: is called");
+    is(figures('app1')->{errors}, $strays, "$name: an echo is no call");
 }
 
 # Calls at a time: no reply comes before all are there, and each is its own.
@@ -172,6 +175,11 @@ sub takes_several {
     my @meet = map { call_start('app1', $d->{id}, 'meet 8') } 1 .. 8;
     is(join(' ', map { outcome(call_end($_)) } @meet),
         join(' ', ('200 met') x 8), "$name: eight calls at a time");
+
+    my @late = map { call_start('app1', $d->{id}, $_) } 'late slow', '5 x',
+        '5 y';
+    is(join('|', map { call_end($_)->{body} } @late), 'slow|5 x5 |5 y5 ',
+        "$name: replies in the order of calls");
 
     my @sizes = map { 1 + int rand 3000 } 1 .. 40;
     my @calls = map {

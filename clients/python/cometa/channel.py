@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import math
 from collections import deque
 from typing import TYPE_CHECKING, Any, AsyncIterator
 from urllib.parse import quote
@@ -144,14 +143,11 @@ class Channel:
             text["base64"] = base64.b64encode(message).decode()
 
         if timeout is not None:
-            text["timeout"] = math.ceil(timeout)
-
-            # as Client.call() has it
-
-            timeout += 5 if timeout == int(timeout) else 0
+            text["timeout"] = timeout
+            timeout += 5        # the server says it, unless it is dead
 
         if wait is not None:
-            text["wait"] = math.ceil(wait)
+            text["wait"] = wait
 
         reply = asyncio.get_running_loop().create_future()
         self._calls[name] = reply
