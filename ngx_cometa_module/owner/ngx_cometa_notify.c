@@ -121,30 +121,6 @@ ngx_cometa_notify_tell(ngx_cometa_device_t *dev, ngx_cometa_notice_t *notice)
 }
 
 
-/* The end of a call for which no request waits: its reply, or an error. */
-
-void
-ngx_cometa_notify_reply(ngx_cometa_device_t *dev, ngx_str_t *call,
-    ngx_str_t *error, u_char *data, size_t len)
-{
-    ngx_cometa_news_t  news;
-
-    if (dev->conf->webhook == NULL) {
-        return;
-    }
-
-    ngx_memzero(&news, sizeof(ngx_cometa_news_t));
-
-    news.event = NGX_COMETA_EVENT_REPLY;
-    news.call = *call;
-    news.word = error;
-    news.data = data;
-    news.len = len;
-
-    ngx_cometa_webhook_push(dev->conf->webhook, dev, &news);
-}
-
-
 static void
 ngx_cometa_notify_request(ngx_cometa_device_t *dev, u_char *data, size_t len)
 {
