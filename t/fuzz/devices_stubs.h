@@ -499,6 +499,15 @@ ngx_cometa_stats(uint32_t app)
 
 /* As in ngx_cometa_stats.c; here nobody else is between two steps of it. */
 
+/* No application of this world has a bound. */
+
+void
+ngx_cometa_stats_lock(void)
+{
+    check(!"no bound");
+}
+
+
 ngx_int_t
 ngx_cometa_stats_taken(uint32_t app, uint32_t slot, uint32_t epoch, int n)
 {
@@ -569,31 +578,6 @@ ngx_http_close_connection(ngx_connection_t *c)
 {
     check(!"no connection has a pool");
 }
-
-
-#if (NGX_SSL)
-
-ngx_int_t
-ngx_ssl_shutdown(ngx_connection_t *c)
-{
-    return NGX_OK;
-}
-
-
-void
-ngx_ssl_free_buffer(ngx_connection_t *c)
-{
-    /* void */
-}
-
-
-long
-SSL_ctrl(SSL *ssl, int cmd, long larg, void *parg)
-{
-    return 0;
-}
-
-#endif
 
 
 #endif /* DEVICES_STUBS_H */

@@ -97,6 +97,7 @@ ngx_uint_t         ngx_exiting;
 #include "ngx_cometa_parked.c"
 #include "ngx_cometa_reader.c"
 #include "ngx_cometa_record.c"
+#include "ngx_cometa_bound.c"
 #include "ngx_cometa_registry.c"
 #include "ngx_cometa_interest.c"
 #include "ngx_cometa_backlog.c"
