@@ -43,6 +43,33 @@ ngx_cometa_request_give_up(ngx_cometa_device_t *dev)
 }
 
 
+/* There is no TLS. */
+
+#if (NGX_SSL)
+
+ngx_int_t
+ngx_ssl_shutdown(ngx_connection_t *c)
+{
+    return NGX_OK;
+}
+
+
+void
+ngx_ssl_free_buffer(ngx_connection_t *c)
+{
+    /* void */
+}
+
+
+long
+SSL_ctrl(SSL *ssl, int cmd, long larg, void *parg)
+{
+    return 0;
+}
+
+#endif
+
+
 /* Devices: what the handlers of an attach do. */
 
 static void
