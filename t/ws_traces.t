@@ -92,7 +92,7 @@ like($second, qr/\Aopen,\ device:"app1\/dev1"\ here:1; \ pinged;
     \z/x, 'and of the second');
 
 like($t->read_file('error.log'),
-    qr/cometa ws event, device:"app1\/dev1" here:1 type:1 len:4$/m,
+    qr/cometa ws event, device:"app1\/dev1" here:1 kind:1 type:1 len:4$/m,
     'an event is one line, however many hear it');
 
 $d->close();
