@@ -207,8 +207,10 @@ for my $name (sort keys %proxies) {
 # The usual mistake
 
 my $d = asks_through(8104);
-is("$d->{status} $d->{json}{error}", '505 http1_required',
-    'nginx without a word of WebSockets speaks HTTP/1.0');
+like("$d->{status} $d->{json}{error}",
+    qr/\A(?:505 http1_required|426 websocket_required)\z/,
+    'nginx without a word of WebSockets, which speaks HTTP/1.0, or 1.1 from '
+    . '1.29.7 on, does not pass the handshake');
 
 ###############################################################################
 

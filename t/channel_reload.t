@@ -64,6 +64,11 @@ sub take {
     my $m = $all->json($timeout);
 
     if ($m->{event}) {
+
+        # what was said in the moment of a move may come twice, with its number
+
+        return 1 if $m->{seq} <= ($last{$m->{device}} || 0);
+
         my $seq = ++$last{$m->{device}};
         push @wrong, "$m->{device}: $m->{seq}, not $seq"
             if $m->{seq} != $seq || $m->{data} ne "event $seq";
@@ -120,6 +125,8 @@ cmp_ok($sent, '>=', RELOADS, 'there were events');
 
 my $n = 0;
 while ((my $m = $one->json(0.5))->{event}) {
+    next if $m->{device} eq 'd1' && $m->{seq} <= $n;
+
     $n++;
     push @wrong, "$m->{device} $m->{seq}" if $m->{device} ne 'd1'
         || $m->{seq} != $n;

@@ -98,7 +98,8 @@ function check(name, act, { prepare, ...options } = {}) {
 
             /* what a browser itself says of a failed request is none */
             assert.deepEqual(complaints.filter((text) =>
-                !text.startsWith('Failed to load resource')), []);
+                !text.startsWith('Failed to load resource')
+                && !text.startsWith('WebSocket connection to ')), []);
         } finally {
             guests.forEach((guest) => guest.leave());
             await context.close();
