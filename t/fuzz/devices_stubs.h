@@ -589,10 +589,4 @@ ngx_http_close_connection(ngx_connection_t *c)
 }
 
 
-<<<<<<< HEAD
-#include "devices_ssl.h"
-
-
-=======
->>>>>>> 1d592093596cdc72b6875cc6f180a7807fe60b09
 #endif /* DEVICES_STUBS_H */
