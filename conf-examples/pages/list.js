@@ -47,9 +47,12 @@ export class DeviceList {
         this.changed = () => {};
     }
 
+    /* Once: a second click waits for the page that has another `next`. */
+
     forward() {
         if (this.next !== undefined) {
             this.starts.push(this.next);
+            this.next = undefined;
             this.read();
         }
     }

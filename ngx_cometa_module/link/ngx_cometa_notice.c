@@ -7,6 +7,9 @@
 #include "ngx_cometa.h"
 
 
+static u_char *ngx_cometa_notice_text(u_char *p, ngx_str_t *text, size_t len);
+
+
 size_t
 ngx_cometa_notice_pack(ngx_cometa_notice_t *notice, ngx_cometa_texts_t *texts)
 {
@@ -20,11 +23,20 @@ ngx_cometa_notice_pack(ngx_cometa_notice_t *notice, ngx_cometa_texts_t *texts)
     texts->word = ngx_min(notice->word.len, NGX_COMETA_WORD_MAX);
 
     p = (u_char *) (texts + 1);
-    p = ngx_cpymem(p, notice->device.data, texts->name);
-    p = ngx_cpymem(p, notice->extra.data, texts->extra);
-    p = ngx_cpymem(p, notice->word.data, texts->word);
+    p = ngx_cometa_notice_text(p, &notice->device, texts->name);
+    p = ngx_cometa_notice_text(p, &notice->extra, texts->extra);
+    p = ngx_cometa_notice_text(p, &notice->word, texts->word);
 
     return p - (u_char *) (texts + 1);
+}
+
+
+/* What an event does not have is a null pointer, which memcpy() must not get. */
+
+static u_char *
+ngx_cometa_notice_text(u_char *p, ngx_str_t *text, size_t len)
+{
+    return len ? ngx_cpymem(p, text->data, len) : p;
 }
 
 

@@ -340,15 +340,16 @@ check('pages of the table, and a search', async () => {
 
     await page.getByRole('button', { name: 'Next' }).click();
     await text('#page', 'Page 2');
+    await until(async () => (await ids())[0] === 'lamp-020');
     await page.getByRole('button', { name: 'Next' }).click();
     await text('#page', 'Page 3');
-    assert.deepEqual(await ids(), ['lamp-040', 'lamp-041', 'lamp-042',
-        'lamp-043', 'lamp-044', 'lamp-045']);
+    await until(async () => (await ids()).join() === ['lamp-040', 'lamp-041',
+        'lamp-042', 'lamp-043', 'lamp-044', 'lamp-045'].join());
     assert.ok(await page.getByRole('button', { name: 'Next' }).isDisabled());
 
     await page.getByRole('button', { name: 'Previous' }).click();
     await text('#page', 'Page 2');
-    assert.equal((await ids())[0], 'lamp-020');
+    await until(async () => (await ids())[0] === 'lamp-020');
 
     const search = page.getByLabel('The id begins with');
 
