@@ -31,7 +31,7 @@ ngx_cometa_notice_pack(ngx_cometa_notice_t *notice, ngx_cometa_texts_t *texts)
 }
 
 
-/* What an event does not have is a null pointer, which memcpy() must not get. */
+/* What an event does not have is NULL, which memcpy() must not get. */
 
 static u_char *
 ngx_cometa_notice_text(u_char *p, ngx_str_t *text, size_t len)
