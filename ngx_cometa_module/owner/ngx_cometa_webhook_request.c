@@ -395,7 +395,7 @@ ngx_cometa_webhook_discard(ngx_connection_t *c, ngx_chain_t *in, off_t limit)
     for ( /* void */ ; in; in = in->next) {
         b = in->buf;
 
-        if (answer && !answer->complete) {
+        if (answer && !answer->complete && !answer->too_long) {
             ngx_cometa_webhook_keep(answer, b,
                                     (off_t) r->main->header_size - c->sent);
         }
