@@ -24,7 +24,7 @@ use Time::HiRes qw/ sleep time /;
 select STDERR; $| = 1;
 select STDOUT; $| = 1;
 
-my $t = Test::Nginx->new()->has(qw/http rewrite map proxy/)->plan(53);
+my $t = Test::Nginx->new()->has(qw/http rewrite map proxy/)->plan(54);
 
 my $ids = '(?<app>[^/]+)/(?<device>[^/]+)$';
 
@@ -123,6 +123,12 @@ sub serve_one {
 
     } elsif ($word eq 'until') {
         print $client "${/}until the end";
+
+    } elsif ($word eq 'pieces') {
+        $client->autoflush(1);
+        print $client "Content-Length: $arg$/$/" . 'b' x ($arg - 58);
+        sleep(0.3);
+        print $client 'b' x 58;
 
     } elsif ($word eq 'cut') {
         print $client "Content-Length: 100${/}$/half of it";
@@ -239,6 +245,7 @@ ok(grows('webhook_sent', 1, sub {
 is(asked($d, 11, 'cut'), '11: ', 'an answer that is cut off');
 is(lines(qr/\|11\|/), 3, 'is tried again');
 is(asked($d, 12, 'big 20477'), '12: ', 'one that is too long');
+is(asked($d, 'pp', 'pieces 20477'), 'pp: ', 'only with its last piece');
 is(lines(qr/\|12\|/), 1, 'is not');
 is(asked($d, 13, 'moved'), '13: ', 'status 302');
 
